@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The program's end of the control protocol (service/control.h).
+ *
+ * Made to live in a preload library: every operation on a socket or descriptor is a raw system call, nothing is
+ * allocated after client_connect, errno is kept. Thread-safe: one request at a time under a lock of its own. Requests
+ * wait for the service's reply (it answers at once; CLAIM may take half a second). When the service is gone, every
+ * call returns LOCKSTEP_E_NO_SERVICE from then on: the caller closes the handle and connects again later.
+ *
+ * All descriptors that arrive are close-on-exec and numbered fd_minimum or higher. */
+#ifndef LOCKSTEP_STACK_NETD_CLIENT_H
+#define LOCKSTEP_STACK_NETD_CLIENT_H
+
+#include <stdint.h>
+
+#include "service/control.h"
+
+struct netd_client;
+
+struct client_lane_fds {
+    int ring;
+    int control;
+    int injector; /* TAP device or packet socket, as control_lane_reply.injector says */
+    int stats;    /* struct lane_stats; map it shared and writable */
+    int event;    /* MIGRATE_REQUEST arrives here; non-blocking */
+};
+
+/* The directory in use: dir if not NULL and not empty, else $LOCKSTEP_RUNTIME_DIR, else CONTROL_DEFAULT_DIR. */
+const char *client_runtime_dir(const char *dir);
+
+/* Connects to DIR/netd.sock and says hello; maps the state page. fd_minimum: lowest number for own descriptors (0: any).
+ * hello may be NULL. LOCKSTEP_E_NO_SERVICE when nobody answers, LOCKSTEP_E_DENIED by policy. */
+int client_connect(struct netd_client **out, const char *dir, const char *program, int fd_minimum,
+                   struct control_hello_reply *hello);
+/* Closes the connection; the service then removes the lane and all its flows. In a forked child it only drops the child's
+ * copies of descriptor and mapping (the parent's connection goes on). Does not take the lock: no call may be in progress
+ * in this process. */
+void client_close(struct netd_client *client);
+
+/* Readable or hung up when the service has gone (nothing else ever makes it readable between requests). */
+int client_fd(const struct netd_client *client);
+/* 0 while the connection works, else LOCKSTEP_E_NO_SERVICE. Checks the socket without blocking. */
+int client_check(struct netd_client *client);
+/* Mapped read-only; valid until client_close. */
+const struct state_page *client_state_page(const struct netd_client *client);
+
+/* One lane a connection. ring_bytes 0: the service's default. The caller owns the descriptors. */
+int client_lane_open(struct netd_client *client, uint32_t injector, uint32_t ring_bytes,
+                     struct control_lane_reply *reply, struct client_lane_fds *fds);
+/* After a restart of the service, on a new connection: hands the lane back. fds->event is replaced by a new one
+ * (the old one must have been closed); the others stay the caller's. Then register every flow again. */
+int client_lane_adopt(struct netd_client *client, const struct control_lane_adopt *adopt, struct client_lane_fds *fds);
+
+int client_route(struct netd_client *client, const struct control_route *request, struct control_route_reply *reply);
+
+/* socket_fd: the kernel socket bound to the local address; the service keeps a duplicate until the flow is removed. */
+int client_flow_add(struct netd_client *client, int socket_fd, const struct control_flow_add *request,
+                    uint32_t *flow_id);
+/* An accepted connection of a registered listener; request->client_id (high bit set) names it from now on. No reply
+ * is awaited. */
+int client_flow_accepted(struct netd_client *client, const struct control_flow_accepted *request);
+/* flow_id or client_id. No reply is awaited. */
+int client_flow_remove(struct netd_client *client, uint32_t flow_id);
+int client_not_accelerated(struct netd_client *client, const struct control_not_accelerated *request);
+
+/* Moves a TCP connection into socket_fd (a fresh or bound, never connected kernel socket of request->family). memfd: the
+ * receive queue's bytes, then the send queue's; -1 if both are empty. On success the kernel owns the connection and
+ * the flow is removed; on failure nothing has changed: the flow stays and the connection goes on in the lane. */
+int client_migrate(struct netd_client *client, int socket_fd, int memfd, const struct control_migrate *request);
+/* Asks for a connection that another process's lane holds; socket_fd: the inherited kernel socket (proof of
+ * possession). On success the kernel owns the connection. LOCKSTEP_E_GONE: nobody holds it. */
+int client_claim(struct netd_client *client, int socket_fd, const struct control_claim *request);
+
+/* Reads one request from an event socket: 0 and the flow (or client) id, -EAGAIN when there is none,
+ * LOCKSTEP_E_NO_SERVICE when the service has closed it. Needs no lock. */
+int client_event_read(int event_fd, uint32_t *flow_id);
+
+/* JSON document of a report in a memfd, read position 0. */
+int client_report(struct netd_client *client, uint32_t kind, int *memfd);
+
+#endif
