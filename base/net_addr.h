@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Internet addresses in one form: 16 bytes, IPv4 as the IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). */
+#ifndef LOCKSTEP_BASE_NET_ADDR_H
+#define LOCKSTEP_BASE_NET_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct net_addr {
+    uint8_t byte[16];
+};
+
+/* An address with a port; the port is in host byte order. */
+struct net_endpoint {
+    struct net_addr addr;
+    uint16_t port;
+};
+
+#define NET_ADDR_TEXT_MAX 48     /* "::ffff:255.255.255.255" never printed: IPv4 prints as IPv4 */
+#define NET_ENDPOINT_TEXT_MAX 56 /* "[v6]:port" */
+
+bool net_addr_is_v4(const struct net_addr *addr);
+bool net_addr_is_any(const struct net_addr *addr); /* 0.0.0.0 or :: */
+bool net_addr_is_loopback(const struct net_addr *addr);
+bool net_addr_is_multicast(const struct net_addr *addr);
+bool net_addr_is_link_local(const struct net_addr *addr); /* IPv6 fe80::/10 */
+bool net_addr_equal(const struct net_addr *a, const struct net_addr *b);
+
+struct net_addr net_addr_from_v4(uint32_t network_order);
+uint32_t net_addr_to_v4(const struct net_addr *addr); /* network byte order */
+struct net_addr net_addr_any(bool v4);
+
+/* Parses "192.0.2.1" or "2001:db8::1". 0 or LOCKSTEP_E_BAD_FORMAT. */
+int net_addr_parse(const char *text, struct net_addr *out);
+/* Writes the shortest text form into text (NET_ADDR_TEXT_MAX / NET_ENDPOINT_TEXT_MAX bytes); returns text. */
+const char *net_addr_format(const struct net_addr *addr, char *text);
+const char *net_endpoint_format(const struct net_endpoint *endpoint, char *text);
+
+/* AF_INET and AF_INET6 socket addresses to an endpoint. LOCKSTEP_E_BAD_FORMAT for a short or foreign one. */
+int net_endpoint_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct net_endpoint *out);
+/* The reverse, for a socket of the given family (AF_INET6 shows IPv4 as mapped). scope_id: IPv6 link-local
+ * interface index or 0. Returns the length used. */
+socklen_t net_endpoint_to_sockaddr(const struct net_endpoint *endpoint, int family, uint32_t scope_id,
+                                   struct sockaddr_storage *out);
+
+#endif
