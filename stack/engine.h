@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The TCP/IP core as the socket layer sees it: an opaque engine and a table of functions, so that engines can be
+ * exchanged and measured against each other.
+ *
+ * Threads: none of these functions locks; the caller holds the stack lock around every call, and the engine calls back
+ * only from within them. Nothing here makes a system call but through engine_environment.send. No allocation outside
+ * the engine's own pools (which grow in large steps).
+ * Errors: 0 or a negative code; data functions return byte counts. -EAGAIN: nothing now.
+ * Times: CLOCK_MONOTONIC nanoseconds unless a name says otherwise. */
+#ifndef LOCKSTEP_STACK_ENGINE_H
+#define LOCKSTEP_STACK_ENGINE_H
+
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/net_addr.h"
+#include "divert/inject.h"
+#include "divert/lane.h"
+#include "service/control.h"
+#include "service/lane_stats.h"
+
+struct engine;
+struct tcp_conn;     /* a connection */
+struct tcp_listener; /* accepts connections */
+struct udp_socket;
+
+/* A route as the service answered it (or its cache), valid until the state page's generation moves on. */
+struct engine_route {
+    struct net_addr source;
+    uint32_t ifindex;
+    uint16_t nexthop;
+    uint16_t mtu; /* capped at 65535 */
+    uint32_t flags; /* CONTROL_ROUTE_* */
+    uint64_t generation;
+};
+
+/* Readiness, a subset of <sys/epoll.h>'s bits with the kernel's meaning for TCP and UDP sockets:
+ * EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. */
+
+/* What the engine needs from outside. */
+struct engine_environment {
+    void *context;
+    /* Sends one L3 packet; see divert/inject.h. iov[0] is free. -EAGAIN/-ENOBUFS: the engine tries again later. */
+    int (*send)(void *context, const struct inject_packet *packet);
+    /* Route to a peer (for connections that arrive, and when the generation changed). Must not call the engine. */
+    int (*route)(void *context, const struct net_addr *destination, const struct net_addr *source, uint32_t ifindex,
+                 struct engine_route *out);
+    /* Current generation of addresses and routes. */
+    uint64_t (*generation)(void *context);
+    /* Something became ready (edges; several may come together) on a socket whose `user` this is. Events are the new
+     * readiness bits. Must not call the engine, only take note. */
+    void (*notify)(void *context, void *user, uint32_t events);
+    /* A listener completed a handshake and holds the connection in its queue. Called right when the SYN was accepted
+     * (with established=false) and when established. For registering the flow with the service: returns the statistics
+     * slot for it, or NULL. *user becomes the connection's id for `gone`. */
+    struct lane_stats_slot *(*opened)(void *context, void *listener_user, const struct net_endpoint *local,
+                                      const struct net_endpoint *remote, void **connection_id);
+    /* The connection has left the engine for good (after TIME_WAIT, reset or migration): the flow can be removed. */
+    void (*gone)(void *context, void *connection_id);
+    struct lane_stats *stats; /* counters; never NULL (a private page in tests) */
+};
+
+/* Tunables; engine_config_default fills them in. Taken from the profile and from the system's tcp_rmem/tcp_wmem. */
+struct engine_config {
+    uint32_t receive_default, receive_max; /* bytes: net.ipv4.tcp_rmem [1], [2] */
+    uint32_t send_default, send_max;       /* net.ipv4.tcp_wmem [1], [2] */
+    uint32_t udp_receive_default;          /* net.core.rmem_default */
+    uint32_t delayed_ack_us;               /* at most this late; 0: acknowledge every segment at once */
+    uint32_t rto_min_us;                   /* LAN: 20,000 by default */
+    uint32_t rto_initial_lan_us, rto_initial_us; /* on-link 25,000; through a gateway 1,000,000 */
+    uint32_t time_wait_ms;                 /* 60,000 as in Linux */
+    uint32_t syn_timeout_ms;               /* connect gives up: 127,000 */
+    uint32_t coalesce_us;                  /* profile frugal/balanced: hold small sends back; 0 none */
+    uint8_t hash_key[16];                  /* secret for ISNs (RFC 6528) and hash tables */
+};
+void engine_config_default(struct engine_config *config);
+
+enum engine_tcp_option {
+    ENGINE_TCP_NODELAY,
+    ENGINE_TCP_CORK,
+    ENGINE_TCP_QUICKACK,
+    ENGINE_TCP_KEEPALIVE,  /* on/off */
+    ENGINE_TCP_KEEPIDLE_S,
+    ENGINE_TCP_KEEPINTVL_S,
+    ENGINE_TCP_KEEPCNT,
+    ENGINE_TCP_USER_TIMEOUT_MS,
+    ENGINE_TCP_MAXSEG,
+    ENGINE_TCP_RCVBUF, /* bytes as getsockopt shows them (already doubled) */
+    ENGINE_TCP_SNDBUF,
+    ENGINE_TCP_TTL,
+    ENGINE_TCP_TOS,
+    ENGINE_TCP_LINGER2_S
+};
+
+/* One received datagram's description. */
+struct engine_datagram {
+    struct net_endpoint from, to;
+    uint64_t stamp_ns; /* kernel's receive stamp */
+    uint32_t ifindex;
+    uint8_t ttl, tos;
+    uint32_t length;  /* of the whole datagram, also when truncated */
+};
+
+struct engine_udp_send {
+    struct net_endpoint to;
+    struct net_addr source;          /* any: the route's */
+    const struct engine_route *route;
+    uint8_t ttl, tos;
+    bool dont_fragment; /* -EMSGSIZE if larger than the route's MTU */
+};
+
+/* State for migrating a connection to the kernel; queues are appended to a memfd-like sink. */
+typedef int (*engine_sink)(void *context, const void *data, size_t length);
+
+struct engine_ops {
+    const char *name; /* "lwip 2.1.3" */
+    int (*create)(struct engine **out, const struct engine_config *config, const struct engine_environment *environment);
+    void (*destroy)(struct engine *engine);
+    /* Forgets everything without sending anything (a forked child drops its parent's copy). */
+    void (*abandon)(struct engine *engine);
+
+    /* One packet from the lane. flags of the interface's checksum rule: full_checksum as in CONTROL_ROUTE_FULL_CHECKSUM.
+     * The record's memory may be changed in place and is not needed after the return. Malformed packets are counted. */
+    void (*input)(struct engine *engine, struct lane_record *record, bool full_checksum);
+    /* After a batch of input calls: sends acknowledgements and data that wait for the end of the batch. */
+    void (*flush)(struct engine *engine);
+    /* Runs due timers; returns the time of the next one (UINT64_MAX: none). */
+    uint64_t (*timers)(struct engine *engine, uint64_t now_ns);
+
+    /* TCP, active. The connection is in SYN_SENT on return; `user` is passed to notify. */
+    int (*tcp_connect)(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
+                       const struct engine_route *route, void *user, void *connection_id, struct lane_stats_slot *slot,
+                       struct tcp_conn **out);
+    /* TCP, passive. local may be a wildcard. */
+    int (*tcp_listen)(struct engine *engine, const struct net_endpoint *local, bool dual_stack, int backlog, void *user,
+                      struct tcp_listener **out);
+    void (*tcp_listener_backlog)(struct tcp_listener *listener, int backlog);
+    int (*tcp_listener_option)(struct tcp_listener *listener, enum engine_tcp_option option, int value); /* inherited */
+    uint32_t (*tcp_listener_ready)(const struct tcp_listener *listener); /* EPOLLIN or 0 */
+    /* Takes an established connection from the queue; -EAGAIN if there is none. */
+    int (*tcp_accept)(struct tcp_listener *listener, void *user, struct tcp_conn **out);
+    /* Resets what was not accepted. */
+    void (*tcp_listener_close)(struct tcp_listener *listener);
+
+    /* Stream data. send queues what fits; more: hold a partial segment back (MSG_MORE). recv with peek leaves the data;
+     * recv with iov NULL discards up to length bytes (MSG_TRUNC). 0: end of stream. Errors: the connection's (consumed). */
+    ssize_t (*tcp_send)(struct tcp_conn *conn, const struct iovec *iov, int iov_count, bool more);
+    ssize_t (*tcp_recv)(struct tcp_conn *conn, const struct iovec *iov, int iov_count, size_t length, bool peek,
+                        uint64_t *stamp_ns);
+    uint32_t (*tcp_ready)(const struct tcp_conn *conn);
+    size_t (*tcp_readable_bytes)(const struct tcp_conn *conn); /* FIONREAD */
+    size_t (*tcp_unsent_bytes)(const struct tcp_conn *conn);   /* SIOCOUTQ: not yet acknowledged */
+    int (*tcp_shutdown)(struct tcp_conn *conn, bool receive, bool send);
+    /* The handle is invalid on return; the connection finishes in the background (FIN, TIME_WAIT), or with abort is reset
+     * at once. Unread data: reset as RFC 2525, 2.17 asks. */
+    void (*tcp_close)(struct tcp_conn *conn, bool abort);
+    int (*tcp_option)(struct tcp_conn *conn, enum engine_tcp_option option, int value);
+    int (*tcp_error)(struct tcp_conn *conn); /* SO_ERROR: a positive errno, cleared; 0 none */
+    bool (*tcp_connected)(const struct tcp_conn *conn); /* handshake done (also when closed again since) */
+    void (*tcp_addresses)(const struct tcp_conn *conn, struct net_endpoint *local, struct net_endpoint *remote);
+    void (*tcp_info)(const struct tcp_conn *conn, struct tcp_info *info);
+    /* True when everything was sent and acknowledged, or the connection is gone (SO_LINGER). Needs the id since the handle
+     * may be closed: true for unknown ids. */
+    bool (*tcp_drained)(struct engine *engine, const void *connection_id);
+    /* Fills in all of state but flow_id and family and writes receive then send queue into sink. The connection is
+     * frozen after that (neither sends nor receives) until tcp_migrated. -ENOTCONN: nothing worth migrating. */
+    int (*tcp_export)(struct tcp_conn *conn, struct control_migrate *state, engine_sink sink, void *context);
+    /* ok: forget the connection without a word (gone is called). Else thaw it. */
+    void (*tcp_migrated)(struct tcp_conn *conn, bool ok);
+    /* For exit: calls visit for every connection that still has something to do (also closed handles). */
+    void (*tcp_each)(struct engine *engine, void (*visit)(void *context, struct tcp_conn *conn, void *connection_id),
+                     void *context);
+
+    /* UDP. local: bound address (may be a wildcard) and port; remote: any/0 when not connected. */
+    int (*udp_open)(struct engine *engine, const struct net_endpoint *local, bool dual_stack, void *user,
+                    struct lane_stats_slot *slot, struct udp_socket **out);
+    void (*udp_close)(struct udp_socket *socket);
+    /* Only datagrams from there are received, ICMP errors of it are reported. NULL: disconnect. */
+    int (*udp_connect)(struct udp_socket *socket, const struct net_endpoint *remote);
+    /* Multicast: a datagram for `group` is delivered only to sockets that joined it (source any: from every source). */
+    int (*udp_join)(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
+                    uint32_t ifindex);
+    int (*udp_leave)(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
+                     uint32_t ifindex);
+    ssize_t (*udp_send)(struct udp_socket *socket, const struct engine_udp_send *how, const struct iovec *iov,
+                        int iov_count);
+    /* Takes (or peeks at) the next datagram; returns the bytes copied, info->length tells if it was longer. */
+    ssize_t (*udp_recv)(struct udp_socket *socket, const struct iovec *iov, int iov_count, bool peek,
+                        struct engine_datagram *info);
+    uint32_t (*udp_ready)(const struct udp_socket *socket);
+    size_t (*udp_next_bytes)(const struct udp_socket *socket); /* FIONREAD: the next datagram's length */
+    int (*udp_error)(struct udp_socket *socket);               /* SO_ERROR */
+    void (*udp_receive_buffer)(struct udp_socket *socket, uint32_t bytes);
+    /* Multicast loop: hands a copy of a datagram that this process sends to its own members of the group. */
+};
+
+extern const struct engine_ops engine_lwip;
+
+#endif
