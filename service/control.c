@@ -45,12 +45,11 @@ int control_parse(const void *buffer, size_t length, int is_reply, const struct 
     size = is_reply ? control_reply_size(h->type) : control_request_size(h->type);
     if (size < 0)
         return LOCKSTEP_E_BAD_FORMAT;
-    /* A failed request is answered by the header alone. */
-    if (is_reply && h->status < 0 && length == sizeof(*h))
-        size = 0;
-    if (length != sizeof(*h) + (size_t)size)
-        return LOCKSTEP_E_BAD_FORMAT;
     *header = h;
     *body = h + 1;
-    return 0;
+    if (is_reply && h->status < 0 && length == sizeof(*h)) {
+        *body = NULL;
+        return 0;
+    }
+    return length == sizeof(*h) + (size_t)size ? 0 : LOCKSTEP_E_BAD_FORMAT;
 }

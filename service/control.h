@@ -93,6 +93,7 @@ struct control_route_reply {
     uint16_t vlan;
     uint32_t flags;
     uint64_t generation; /* of the state page when this was true */
+    char reason[48];     /* with LOCKSTEP_E_NO_ROUTE: why, for people; also filled in then */
 };
 enum {
     CONTROL_ROUTE_LOCAL_LINK = 1 << 0,    /* on-link: LAN timers apply */
@@ -178,7 +179,8 @@ int control_request_size(unsigned type);
 int control_reply_size(unsigned type);
 
 /* Checks one received datagram (pure): magic, version, type, exact length. 0, LOCKSTEP_E_BAD_FORMAT or
- * LOCKSTEP_E_BAD_VERSION; on success *body points into buffer. */
+ * LOCKSTEP_E_BAD_VERSION; on success *body points into buffer, or is NULL: a failure may be answered by the header
+ * alone. buffer must be aligned for 64-bit fields. */
 int control_parse(const void *buffer, size_t length, int is_reply, const struct control_header **header,
                   const void **body);
 

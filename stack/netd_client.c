@@ -180,6 +180,8 @@ static int receive_reply(struct netd_client *client, const struct exchange *x)
     }
     if (header->status < 0) {
         close_fds(fds, fd_count);
+        if (x->reply && body)
+            memcpy(x->reply, body, (size_t)control_reply_size(x->type));
         return header->status;
     }
     for (int i = 0; i < x->reply_fd_count; i++) {

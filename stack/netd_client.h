@@ -50,6 +50,7 @@ int client_lane_open(struct netd_client *client, uint32_t injector, uint32_t rin
  * (the old one must have been closed); the others stay the caller's. Then register every flow again. */
 int client_lane_adopt(struct netd_client *client, const struct control_lane_adopt *adopt, struct client_lane_fds *fds);
 
+/* LOCKSTEP_E_NO_ROUTE: the kernel's business; reply->reason says why. */
 int client_route(struct netd_client *client, const struct control_route *request, struct control_route_reply *reply);
 
 /* socket_fd: the kernel socket bound to the local address; the service keeps a duplicate until the flow is removed. */
@@ -74,7 +75,7 @@ int client_claim(struct netd_client *client, int socket_fd, const struct control
  * LOCKSTEP_E_NO_SERVICE when the service has closed it. Needs no lock. */
 int client_event_read(int event_fd, uint32_t *flow_id);
 
-/* JSON document of a report in a memfd, read position 0. */
+/* JSON document of a report in a memfd that may be shared: read it with pread or mmap. */
 int client_report(struct netd_client *client, uint32_t kind, int *memfd);
 
 #endif
