@@ -28,6 +28,10 @@ void sock_put(struct sock *sock);
 /* Whether fd is in the table, without taking a reference: the cheap first test of every interposed call. */
 bool sock_known(int fd);
 
+/* To be called before a descriptor is used in poll, select or epoll: a socket inherited over fork is claimed from the
+ * parent or registered again. 0: ours; SOCK_PASS: it is the kernel's from now on. Cheap when there is nothing to do. */
+int sock_touch(struct sock *sock, int fd);
+
 /* Descriptor life. */
 int sock_socket(int domain, int type, int protocol); /* makes the kernel socket; registers inet stream and datagram ones */
 int sock_close(int fd);                              /* SOCK_PASS if not ours */
@@ -58,15 +62,19 @@ int sock_set_nonblocking(struct sock *sock, int fd, bool on); /* after F_SETFL /
 /* Moves the socket to the kernel, connection and queued data included; the descriptor is then the kernel's. why: for the
  * record. 0, or a negative code when it could not be (the socket stays as it is). */
 int sock_to_kernel(struct sock *sock, int fd, const char *why);
+/* True once the socket has left the engine (a reference taken by sock_get may outlive that). */
+bool sock_is_kernel(const struct sock *sock);
 /* Before fork returns in the parent: open connections are shared with the child from now on. */
 void sock_fork_parent(void);
-/* In the child: inherited sockets become `inherited`: their first use claims them from the parent. */
+/* In the child: inherited sockets become `inherited`: their first use claims them from the parent. Order of calls:
+ * stack_fork_prepare; fork; parent: stack_fork_parent, then sock_fork_parent; child: stack_fork_child, then
+ * sock_fork_child. vfork is to be done as fork. */
 void sock_fork_child(void);
 /* Before execve: migrates connections whose descriptors survive it. Before exit: those with unfinished business. */
 void sock_prepare_exec(void);
 void sock_prepare_exit(void);
 
-/* Readiness. Lock held for these. */
+/* Readiness. Stack lock held for these (stack/stack.h). */
 uint32_t sock_ready(struct sock *sock); /* EPOLL* bits, from the engine alone */
 /* Events that must be asked of the kernel's descriptor in addition: POLLIN for listeners and wildcard-bound UDP sockets,
  * everything while undecided (then sock_ready is 0), 0 for connections. */
@@ -76,7 +84,7 @@ void sock_kernel_readable(struct sock *sock);
 
 /* Told of every readiness edge (lock held; must not block nor call sockets). One epoll membership = one watch. */
 struct sock_watch {
-    struct list_node node;
+    struct list link;
     void (*notify)(struct sock_watch *watch, uint32_t events);
     /* The sock left the engine (moved to the kernel, last descriptor closed): the watch has been taken off its list. */
     void (*gone)(struct sock_watch *watch, bool now_kernel);

@@ -16,7 +16,7 @@ struct netd_client;
 struct stack {
     const struct engine_ops *ops;
     struct engine *engine;
-    struct netd_client *client; /* control channel */
+    struct netd_client *client; /* control channel; may be replaced when the service restarts */
     struct lane_stats *stats;
     uint32_t lane;
 };
@@ -27,27 +27,40 @@ struct stack *stack_get(const char **why);
 /* The stack if it is open already, else NULL. No side effect. */
 struct stack *stack_current(void);
 
+/* Whether fd is one of the stack's own descriptors: the preload shields them from the program's close, close_range and
+ * dup2. No lock. */
+bool stack_owns_fd(int fd);
+
+/* The lock around the engine and all sockets' state. Unlocking wakes sleepers whose wait has come true meanwhile. */
 void stack_lock(void);
 void stack_unlock(void);
 
-/* Enter and leave a socket call: while some thread is inside, the helper leaves the stack alone. Leave runs what the call
- * left to do. */
-void stack_enter(void);
-void stack_leave(void);
-
 /* Drains the lane and runs due timers. Lock held. True if anything was done. */
 bool stack_poll(void);
+/* The same at the start of a call that is not going to wait: takes and releases the lock only if there is something to
+ * do. Lock not held. */
+void stack_progress(void);
 
-/* A blocking wait: drives the stack until ready(arg) (called with the lock held) says true; 1 then, 0 when deadline_ns
- * (CLOCK_MONOTONIC; UINT64_MAX: never) has passed, -EINTR when a signal handler ran. Spins for the profile's budget, then
- * sleeps in ppoll together with `kernel` descriptors (may be NULL); a kernel descriptor that becomes ready ends the wait
- * with 1 (their revents are filled in). mask: as ppoll's. Called without the lock. */
+/* A blocking wait: drives the stack until ready(arg) says true; 1 then, 0 when deadline_ns (CLOCK_MONOTONIC; UINT64_MAX:
+ * never) has passed, -EINTR when a signal handler ran. ready is called with the lock held, by any thread that drives the
+ * stack: it must not block, lock, or use thread-local state. Spins for the profile's budget, then sleeps in ppoll
+ * together with `kernel` descriptors (may be NULL); a kernel descriptor that becomes ready ends the wait with 1 (their
+ * revents are filled in; while spinning they are looked at every 25 us). mask: as ppoll's, or NULL. Called without the
+ * lock. Works without an open stack too: then only the kernel's descriptors, stack_wake and the deadline end it. */
 int stack_wait(bool (*ready)(void *arg), void *arg, struct pollfd *kernel, nfds_t kernel_count, uint64_t deadline_ns,
                const sigset_t *mask);
-/* Wakes sleeping waiters so that they evaluate ready() again. Lock held. */
+/* Makes waiters evaluate ready() again. Lock held. */
 void stack_wake(void);
 
-/* fork: prepare/parent/child handlers; the child starts without a stack. */
+/* Signals. Spinning must end when a handler has run, so the preload wraps handlers: its wrapper adds one to
+ * stack_signal_count before it calls the program's handler, and one to stack_signal_restart_count too if that was
+ * installed with SA_RESTART. stack_signals_handled is set for good when the first handler is installed. */
+extern __thread volatile unsigned stack_signal_count __attribute__((tls_model("initial-exec")));
+extern __thread volatile unsigned stack_signal_restart_count __attribute__((tls_model("initial-exec")));
+extern bool stack_signals_handled;
+
+/* fork: prepare before it, then parent or child; the child starts without a stack, and its sockets must be told next
+ * (sock_fork_parent, sock_fork_child). */
 void stack_fork_prepare(void);
 void stack_fork_parent(void);
 void stack_fork_child(void);
