@@ -161,6 +161,7 @@ struct engine_ops {
     int (*tcp_option)(struct tcp_conn *conn, enum engine_tcp_option option, int value);
     int (*tcp_error)(struct tcp_conn *conn); /* SO_ERROR: a positive errno, cleared; 0 none */
     bool (*tcp_connected)(const struct tcp_conn *conn); /* handshake done (also when closed again since) */
+    void *(*tcp_id)(const struct tcp_conn *conn); /* the connection_id: as passed to tcp_connect, or from opened */
     void (*tcp_addresses)(const struct tcp_conn *conn, struct net_endpoint *local, struct net_endpoint *remote);
     void (*tcp_info)(const struct tcp_conn *conn, struct tcp_info *info);
     /* True when everything was sent and acknowledged, or the connection is gone (SO_LINGER). Needs the id since the handle
