@@ -6,17 +6,17 @@
 #ifndef LOCKSTEP_BASE_ERROR_H
 #define LOCKSTEP_BASE_ERROR_H
 
-#define LOCKSTEP_ERRORS(X)                                                  \
-    X(BAD_FORMAT, "malformed data")                                         \
-    X(BAD_VERSION, "version not supported")                                 \
-    X(BAD_VALUE, "value out of range")                                      \
-    X(UNKNOWN_NAME, "unknown name")                                         \
-    X(NO_SERVICE, "service not reachable")                                  \
-    X(NO_ROUTE, "no route through an accelerated interface")                \
-    X(NOT_SUPPORTED, "not supported on the accelerated path")               \
-    X(DENIED, "denied by policy")                                           \
-    X(EXHAUSTED, "resource exhausted")                                      \
-    X(CONFLICT, "already in use")                                           \
+#define LOCKSTEP_ERRORS(X)                                                                                             \
+    X(BAD_FORMAT, "malformed data")                                                                                    \
+    X(BAD_VERSION, "version not supported")                                                                            \
+    X(BAD_VALUE, "value out of range")                                                                                 \
+    X(UNKNOWN_NAME, "unknown name")                                                                                    \
+    X(NO_SERVICE, "service not reachable")                                                                             \
+    X(NO_ROUTE, "no route through an accelerated interface")                                                           \
+    X(NOT_SUPPORTED, "not supported on the accelerated path")                                                          \
+    X(DENIED, "denied by policy")                                                                                      \
+    X(EXHAUSTED, "resource exhausted")                                                                                 \
+    X(CONFLICT, "already in use")                                                                                      \
     X(GONE, "object no longer exists")
 
 enum lockstep_error_index {

@@ -18,7 +18,7 @@ struct net_endpoint {
     uint16_t port;
 };
 
-#define NET_ADDR_TEXT_MAX 48     /* "::ffff:255.255.255.255" never printed: IPv4 prints as IPv4 */
+#define NET_ADDR_TEXT_MAX     48 /* "::ffff:255.255.255.255" never printed: IPv4 prints as IPv4 */
 #define NET_ENDPOINT_TEXT_MAX 56 /* "[v6]:port" */
 
 bool net_addr_is_v4(const struct net_addr *addr);

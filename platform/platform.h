@@ -47,12 +47,12 @@ void platform_lock_release(struct platform_lock *lock);
 /* True if somebody holds it; only a hint. */
 bool platform_lock_held(const struct platform_lock *lock);
 
-/* Zeroed shared memory of a fixed size: the size is sealed, so that mapping it can never fault. With read_only_for_others
- * this mapping stays the only one that can be written. Returns the descriptor (close-on-exec; the caller closes it) and
- * *mapping (the caller unmaps it), or a negative code. */
+/* Zeroed shared memory of a fixed size: the size is sealed, so that mapping it can never fault. With
+ * read_only_for_others this mapping stays the only one that can be written. Returns the descriptor (close-on-exec; the
+ * caller closes it) and *mapping (the caller unmaps it), or a negative code. */
 int platform_memfd_sealed(const char *name, size_t size, bool read_only_for_others, void **mapping);
-/* Maps `size` bytes of a descriptor that somebody else made. LOCKSTEP_E_BAD_FORMAT if it is not sealed against shrinking
- * or is smaller. The descriptor stays the caller's. */
+/* Maps `size` bytes of a descriptor that somebody else made. LOCKSTEP_E_BAD_FORMAT if it is not sealed against
+ * shrinking or is smaller. The descriptor stays the caller's. */
 int platform_memfd_map(int fd, size_t size, bool writable, void **mapping);
 
 #endif

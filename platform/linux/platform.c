@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -18,22 +18,22 @@
 
 #include "base/error.h"
 
-#define NS_PER_S 1000000000
+#define NS_PER_S       1000000000
 #define CALIBRATION_NS 2000000
-#define LOCK_SPINS 50 /* of a few tens of cycles each: about a microsecond */
-#define MAX_CORES 4096
+#define LOCK_SPINS     50 /* of a few tens of cycles each: about a microsecond */
+#define MAX_CORES      4096
 
 enum lock_state { LOCK_FREE, LOCK_TAKEN, LOCK_CONTENDED /* taken, and somebody may sleep */ };
 
 /* System calls by number, because the preload library puts itself in front of libc's fcntl, close and others. */
-#define SYSTEM_CALL(...)                                                                                              \
-    ({                                                                                                                \
-        int saved_errno_ = errno;                                                                                     \
-        long result_ = syscall(__VA_ARGS__);                                                                          \
-        if (result_ < 0)                                                                                              \
-            result_ = -errno;                                                                                         \
-        errno = saved_errno_;                                                                                         \
-        result_;                                                                                                      \
+#define SYSTEM_CALL(...)                                                                                               \
+    ({                                                                                                                 \
+        int saved_errno_ = errno;                                                                                      \
+        long result_ = syscall(__VA_ARGS__);                                                                           \
+        if (result_ < 0)                                                                                               \
+            result_ = -errno;                                                                                          \
+        errno = saved_errno_;                                                                                          \
+        result_;                                                                                                       \
     })
 
 static uint64_t clock_ns(clockid_t clock)
@@ -82,18 +82,39 @@ uint64_t platform_cycles(void)
 #endif
 }
 
+struct clock_pair {
+    uint64_t ns, cycles;
+};
+
+/* Both clocks at one moment: of a few readings the one that was interrupted least. */
+static struct clock_pair read_clock_pair(void)
+{
+    uint64_t best_width = UINT64_MAX;
+    struct clock_pair pair = {0, 0};
+
+    for (int i = 0; i < 5; i++) {
+        uint64_t before = platform_cycles();
+        uint64_t ns = platform_now_ns();
+        uint64_t width = platform_cycles() - before;
+
+        if (width < best_width) {
+            best_width = width;
+            pair = (struct clock_pair){ns, before + width / 2};
+        }
+    }
+    return pair;
+}
+
 static uint64_t measure_cycles_per_us(void)
 {
-    uint64_t start_cycles = platform_cycles();
-    uint64_t start_ns = platform_now_ns();
-    uint64_t elapsed_ns, elapsed_cycles;
+    struct clock_pair start = read_clock_pair(), end;
+    uint64_t elapsed_ns;
 
-    do {
+    while (platform_now_ns() - start.ns < CALIBRATION_NS)
         platform_relax();
-        elapsed_ns = platform_now_ns() - start_ns;
-        elapsed_cycles = platform_cycles() - start_cycles;
-    } while (elapsed_ns < CALIBRATION_NS);
-    return (elapsed_cycles * 1000 + elapsed_ns / 2) / elapsed_ns;
+    end = read_clock_pair();
+    elapsed_ns = end.ns - start.ns;
+    return ((end.cycles - start.cycles) * 1000 + elapsed_ns / 2) / elapsed_ns;
 }
 
 uint64_t platform_cycles_per_us(void)
@@ -211,13 +232,16 @@ bool platform_lock_held(const struct platform_lock *lock)
     return __atomic_load_n(&lock->state, __ATOMIC_RELAXED) != LOCK_FREE;
 }
 
-static void *map_shared(int fd, size_t size, int protection)
+static int map_shared(int fd, size_t size, int protection, void **mapping)
 {
     int saved_errno = errno;
-    void *mapping = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    int err = memory == MAP_FAILED ? -errno : 0;
 
     errno = saved_errno;
-    return mapping == MAP_FAILED ? NULL : mapping;
+    if (!err)
+        *mapping = memory;
+    return err;
 }
 
 int platform_memfd_sealed(const char *name, size_t size, bool read_only_for_others, void **mapping)
@@ -230,12 +254,12 @@ int platform_memfd_sealed(const char *name, size_t size, bool read_only_for_othe
     if (fd < 0)
         return fd;
     err = (int)SYSTEM_CALL(SYS_ftruncate, fd, size);
-    if (err == 0) {
-        memory = map_shared(fd, size, PROT_READ | PROT_WRITE);
-        /* FUTURE_WRITE leaves the mapping that exists already alone. */
-        err = memory ? (int)SYSTEM_CALL(SYS_fcntl, fd, F_ADD_SEALS, seals) : -ENOMEM;
-    }
-    if (err < 0) {
+    if (!err)
+        err = map_shared(fd, size, PROT_READ | PROT_WRITE, &memory);
+    /* FUTURE_WRITE leaves the mapping that exists already alone. */
+    if (!err)
+        err = (int)SYSTEM_CALL(SYS_fcntl, fd, F_ADD_SEALS, seals);
+    if (err) {
         if (memory)
             munmap(memory, size);
         SYSTEM_CALL(SYS_close, fd);
@@ -255,6 +279,5 @@ int platform_memfd_map(int fd, size_t size, bool writable, void **mapping)
     errno = saved_errno;
     if (failed || seals < 0 || !(seals & F_SEAL_SHRINK) || (uint64_t)status.st_size < size)
         return LOCKSTEP_E_BAD_FORMAT;
-    *mapping = map_shared(fd, size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
-    return *mapping ? 0 : -ENOMEM;
+    return map_shared(fd, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, mapping);
 }
