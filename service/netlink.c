@@ -267,12 +267,9 @@ int netlink_neighbour_use(struct netlink *netlink, unsigned ifindex, const struc
     return transact(netlink, netlink->query, request, ignore_message, NULL);
 }
 
-struct udp_search {
-    const struct net_addr *group;
-    uint16_t port;
-    bool (*known)(void *context, uint64_t inode);
+struct udp_walk {
+    netlink_socket_fn handle;
     void *context;
-    bool found;
 };
 
 static void diag_address(const struct inet_diag_msg *diag, const __be32 *words, struct net_addr *out)
@@ -283,23 +280,17 @@ static void diag_address(const struct inet_diag_msg *diag, const __be32 *words, 
         memcpy(out->byte, words, 16);
 }
 
-static void check_udp_socket(void *context, const struct nlmsghdr *message)
+static void take_udp_socket(void *context, const struct nlmsghdr *message)
 {
-    struct udp_search *search = context;
+    const struct udp_walk *walk = context;
     const struct inet_diag_msg *diag = mnl_nlmsg_get_payload(message);
-    struct net_addr local;
+    struct net_endpoint local;
 
-    if (message->nlmsg_len < mnl_nlmsg_size(sizeof(*diag)) || ntohs(diag->id.idiag_sport) != search->port)
+    if (message->nlmsg_len < mnl_nlmsg_size(sizeof(*diag)))
         return;
-    diag_address(diag, diag->id.idiag_src, &local);
-    if (!net_addr_is_any(&local) && !net_addr_equal(&local, search->group))
-        return;
-    /* A wildcard IPv6 socket takes IPv4 groups too, unless it is IPv6 only; sock_diag tells that in an attribute
-     * that is not worth parsing: one copy too many does no harm. An IPv4 socket never takes an IPv6 group. */
-    if (diag->idiag_family == AF_INET && !net_addr_is_v4(search->group))
-        return;
-    if (!search->known(search->context, diag->idiag_inode))
-        search->found = true;
+    diag_address(diag, diag->id.idiag_src, &local.addr);
+    local.port = ntohs(diag->id.idiag_sport);
+    walk->handle(walk->context, &local, diag->idiag_inode);
 }
 
 static struct inet_diag_req_v2 *put_diag(struct nlmsghdr *request, int family, int protocol)
@@ -316,10 +307,9 @@ static struct inet_diag_req_v2 *put_diag(struct nlmsghdr *request, int family, i
     return body;
 }
 
-int netlink_udp_listener(struct netlink *netlink, const struct net_addr *group, uint16_t port,
-                         bool (*known)(void *context, uint64_t inode), void *context, bool *found)
+int netlink_udp_sockets(struct netlink *netlink, netlink_socket_fn handle, void *context)
 {
-    struct udp_search search = {group, port, known, context, false};
+    struct udp_walk walk = {handle, context};
     const int families[] = {AF_INET, AF_INET6};
 
     for (int i = 0; i < 2; i++) {
@@ -327,13 +317,12 @@ int netlink_udp_listener(struct netlink *netlink, const struct net_addr *group, 
         struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
         int result;
 
-        put_diag(request, families[i], IPPROTO_UDP)->id.idiag_sport = htons(port);
+        put_diag(request, families[i], IPPROTO_UDP);
         request->nlmsg_flags |= NLM_F_DUMP;
-        result = transact(netlink, netlink->diag, request, check_udp_socket, &search);
+        result = transact(netlink, netlink->diag, request, take_udp_socket, &walk);
         if (result < 0)
             return result;
     }
-    *found = search.found;
     return 0;
 }
 

@@ -41,9 +41,9 @@ int netlink_neighbour_get(struct netlink *netlink, unsigned ifindex, const struc
 /* Makes the kernel resolve a neighbour, or probe one that it has not heard of lately. */
 int netlink_neighbour_use(struct netlink *netlink, unsigned ifindex, const struct net_addr *address);
 
-/* Does a kernel UDP socket, other than those that `known` names by inode, receive datagrams for this group and port? */
-int netlink_udp_listener(struct netlink *netlink, const struct net_addr *group, uint16_t port,
-                         bool (*known)(void *context, uint64_t inode), void *context, bool *found);
+/* All kernel UDP sockets of this namespace. An IPv6 wildcard socket may take IPv4 as well. */
+typedef void (*netlink_socket_fn)(void *context, const struct net_endpoint *local, uint64_t inode);
+int netlink_udp_sockets(struct netlink *netlink, netlink_socket_fn handle, void *context);
 /* Is there a connected kernel TCP socket with these ends and another inode? */
 int netlink_tcp_connected(struct netlink *netlink, const struct net_endpoint *local, const struct net_endpoint *remote,
                           uint64_t inode, bool *found);

@@ -16,7 +16,7 @@ int table_init(struct table *table)
     if (!table->buckets)
         return -ENOMEM;
     table->bucket_count = INITIAL_BUCKETS;
-    return platform_random(&table->seed, sizeof(table->seed));
+    return platform_random(&table->key, sizeof(table->key));
 }
 
 void table_fini(struct table *table)
@@ -25,29 +25,9 @@ void table_fini(struct table *table)
     memset(table, 0, sizeof(*table));
 }
 
-/* One round of multiply and fold, as the wyhash family does it. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 uint64_t table_hash(const struct table *table, const void *key, size_t length)
 {
-    const unsigned char *p = key;
-    uint64_t hash = table->seed ^ length;
-
-    while (length > 0) {
-        size_t n = length < 8 ? length : 8;
-        uint64_t word = 0;
-
-        memcpy(&word, p, n);
-        hash = mix(hash ^ word ^ 0x9e3779b97f4a7c15ull, table->seed | 1);
-        p += n;
-        length -= n;
-    }
-    return mix(hash, 0xd6e8feb86659fd93ull);
+    return hash_bytes(&table->key, key, length);
 }
 
 static struct table_node **bucket_of(const struct table *table, uint64_t hash)

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
+
 struct table_node {
     struct table_node *next;
     uint64_t hash;
@@ -16,7 +18,7 @@ struct table {
     struct table_node **buckets;
     size_t bucket_count; /* a power of two */
     size_t count;
-    uint64_t seed;
+    struct hash_key key;
 };
 
 /* The structure that holds a node. */

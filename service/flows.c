@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/flows.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+#define MAX_VLANS 64
+
+/* An entry of the divert's flow table and the flows that share it. */
+struct binding {
+    struct table_node node;
+    struct divert_flow_key key;
+    struct list members;
+    bool installed;
+    bool multicast;
+    bool also_kernel;
+    int group; /* -1: a single lane */
+    struct list of_multicast;
+};
+
+/* A flow's part in a binding. */
+struct member {
+    struct flow *flow;
+    struct binding *binding;
+    struct list of_flow, of_binding;
+};
+
+/* What lanes may send from, counted. */
+struct guard {
+    struct table_node node;
+    struct guard_key key;
+    unsigned references;
+};
+
+struct flows {
+    struct divert *divert;
+    struct netlink *netlink;
+    struct table bindings, guards, ids, inodes;
+    struct list multicast; /* bindings */
+    uint32_t next_id;
+    struct flow_vlan vlans[MAX_VLANS];
+    size_t vlan_count;
+    uint32_t next_group;
+    bool group_used[DIVERT_MAX_GROUPS];
+};
+
+void flow_owner_init(struct flow_owner *owner, uint32_t lane)
+{
+    owner->lane = lane;
+    owner->count = 0;
+    list_init(&owner->flows);
+}
+
+int flows_create(struct flows **out, struct divert *divert, struct netlink *netlink)
+{
+    struct flows *flows = calloc(1, sizeof(*flows));
+
+    if (!flows)
+        return -ENOMEM;
+    flows->divert = divert;
+    flows->netlink = netlink;
+    flows->vlan_count = 1; /* untagged */
+    list_init(&flows->multicast);
+    if (table_init(&flows->bindings) < 0 || table_init(&flows->guards) < 0 || table_init(&flows->ids) < 0 ||
+        table_init(&flows->inodes) < 0) {
+        flows_destroy(flows);
+        return -ENOMEM;
+    }
+    *out = flows;
+    return 0;
+}
+
+void flows_destroy(struct flows *flows)
+{
+    if (!flows)
+        return;
+    table_fini(&flows->bindings);
+    table_fini(&flows->guards);
+    table_fini(&flows->ids);
+    table_fini(&flows->inodes);
+    free(flows);
+}
+
+unsigned flows_count(const struct flows *flows)
+{
+    return (unsigned)flows->ids.count;
+}
+
+/* --- groups ------------------------------------------------------------------------------------------------- */
+
+/* Round robin, so that a packet under way never meets a group that was just given to others. */
+static int group_take(struct flows *flows)
+{
+    for (uint32_t i = 0; i < DIVERT_MAX_GROUPS; i++) {
+        uint32_t group = (flows->next_group + i) % DIVERT_MAX_GROUPS;
+
+        if (flows->group_used[group])
+            continue;
+        flows->group_used[group] = true;
+        flows->next_group = group + 1;
+        return (int)group;
+    }
+    return LOCKSTEP_E_EXHAUSTED;
+}
+
+/* --- bindings ----------------------------------------------------------------------------------------------- */
+
+static struct binding *binding_find(const struct flows *flows, const struct divert_flow_key *key)
+{
+    struct table_node *node = table_first(&flows->bindings, table_hash(&flows->bindings, key, sizeof(*key)));
+
+    for (; node; node = table_next(node)) {
+        struct binding *binding = table_entry(node, struct binding, node);
+
+        if (!memcmp(&binding->key, key, sizeof(*key)))
+            return binding;
+    }
+    return NULL;
+}
+
+/* The distinct lanes of a binding; their number, at most `max` stored. */
+static unsigned binding_lanes(const struct binding *binding, uint32_t *lanes, unsigned max)
+{
+    unsigned count = 0;
+
+    list_for_each(link, &binding->members)
+    {
+        uint32_t lane = list_entry(link, struct member, of_binding)->flow->owner->lane;
+        unsigned i = 0;
+
+        while (i < count && lanes[i] != lane)
+            i++;
+        if (i < count)
+            continue;
+        if (count == max)
+            return max + 1;
+        lanes[count++] = lane;
+    }
+    return count;
+}
+
+/* Brings the divert's entry in line with the binding's members. */
+static int binding_apply(struct flows *flows, struct binding *binding)
+{
+    uint32_t lanes[DIVERT_MAX_MEMBERS];
+    unsigned count = binding_lanes(binding, lanes, DIVERT_MAX_MEMBERS);
+    const struct flow *first = list_entry(binding->members.next, struct member, of_binding)->flow;
+    bool shared = binding->members.next != binding->members.prev;
+    struct divert_flow value = {.target = lanes[0], .flow_id = shared ? 0 : first->id};
+    int result, former_group = binding->group;
+
+    if (count > DIVERT_MAX_MEMBERS)
+        return LOCKSTEP_E_EXHAUSTED;
+    if (binding->also_kernel)
+        value.flags |= DIVERT_FLOW_ALSO_KERNEL;
+    if (first->bulk)
+        value.flags |= DIVERT_FLOW_BULK;
+    if (count > 1) {
+        if (binding->group < 0 && (binding->group = group_take(flows)) < 0)
+            return LOCKSTEP_E_EXHAUSTED;
+        result = divert_group_set(flows->divert, (uint32_t)binding->group,
+                                  binding->multicast ? DIVERT_GROUP_COPY : DIVERT_GROUP_HASH, lanes, count);
+        if (result < 0)
+            return result;
+        value.target = (uint32_t)binding->group;
+        value.flags |= DIVERT_FLOW_GROUP;
+    }
+    if (binding->installed)
+        result = divert_flow_update(flows->divert, &binding->key, value.target, value.flags, value.flow_id);
+    else
+        result = divert_flow_add(flows->divert, &binding->key, &value);
+    if (result < 0)
+        return result;
+    binding->installed = true;
+    if (count == 1 && former_group >= 0) {
+        flows->group_used[former_group] = false;
+        binding->group = -1;
+    }
+    return 0;
+}
+
+static void binding_destroy(struct flows *flows, struct binding *binding)
+{
+    if (binding->installed)
+        divert_flow_remove(flows->divert, &binding->key);
+    if (binding->group >= 0)
+        flows->group_used[binding->group] = false;
+    list_remove(&binding->of_multicast);
+    table_remove(&flows->bindings, &binding->node);
+    free(binding);
+}
+
+static struct binding *binding_create(struct flows *flows, const struct divert_flow_key *key, bool multicast)
+{
+    struct binding *binding;
+
+    if (flows->bindings.count >= DIVERT_MAX_FLOWS)
+        return NULL;
+    binding = calloc(1, sizeof(*binding));
+    if (!binding)
+        return NULL;
+    binding->key = *key;
+    binding->group = -1;
+    binding->multicast = multicast;
+    binding->also_kernel = multicast; /* until it has been looked for */
+    list_init(&binding->members);
+    list_init(&binding->of_multicast);
+    if (multicast)
+        list_push_back(&flows->multicast, &binding->of_multicast);
+    table_insert(&flows->bindings, &binding->node, table_hash(&flows->bindings, key, sizeof(*key)));
+    return binding;
+}
+
+static void member_remove(struct flows *flows, struct member *member)
+{
+    struct binding *binding = member->binding;
+
+    list_remove(&member->of_flow);
+    list_remove(&member->of_binding);
+    free(member);
+    if (list_empty(&binding->members))
+        binding_destroy(flows, binding);
+    else if (binding_apply(flows, binding) < 0)
+        log_warning("flows: cannot update an entry of the flow table");
+}
+
+static int member_add(struct flows *flows, struct flow *flow, const struct divert_flow_key *key)
+{
+    struct binding *binding = binding_find(flows, key);
+    struct member *member;
+    int result;
+
+    if (binding && flow->kind == CONTROL_FLOW_CONNECT)
+        return LOCKSTEP_E_CONFLICT;
+    if (!binding)
+        binding = binding_create(flows, key, flow->kind == CONTROL_FLOW_MULTICAST);
+    member = binding ? calloc(1, sizeof(*member)) : NULL;
+    if (!member) {
+        if (binding && list_empty(&binding->members))
+            binding_destroy(flows, binding);
+        return LOCKSTEP_E_EXHAUSTED;
+    }
+    member->flow = flow;
+    member->binding = binding;
+    list_push_back(&flow->members, &member->of_flow);
+    list_push_back(&binding->members, &member->of_binding);
+    result = binding_apply(flows, binding);
+    if (result < 0)
+        member_remove(flows, member);
+    return result;
+}
+
+/* --- guard entries ------------------------------------------------------------------------------------------ */
+
+static struct guard *guard_find(const struct flows *flows, const struct guard_key *key)
+{
+    struct table_node *node = table_first(&flows->guards, table_hash(&flows->guards, key, sizeof(*key)));
+
+    for (; node; node = table_next(node)) {
+        struct guard *guard = table_entry(node, struct guard, node);
+
+        if (!memcmp(&guard->key, key, sizeof(*key)))
+            return guard;
+    }
+    return NULL;
+}
+
+static int guard_take(struct flows *flows, const struct guard_key *key)
+{
+    struct guard *guard = guard_find(flows, key);
+    int result;
+
+    if (guard) {
+        guard->references++;
+        return 0;
+    }
+    guard = calloc(1, sizeof(*guard));
+    if (!guard)
+        return -ENOMEM;
+    result = divert_guard_allow(flows->divert, key);
+    if (result < 0) {
+        free(guard);
+        return result;
+    }
+    guard->key = *key;
+    guard->references = 1;
+    table_insert(&flows->guards, &guard->node, table_hash(&flows->guards, key, sizeof(*key)));
+    return 0;
+}
+
+static void guard_drop(struct flows *flows, const struct guard_key *key)
+{
+    struct guard *guard = guard_find(flows, key);
+
+    if (!guard || --guard->references > 0)
+        return;
+    divert_guard_revoke(flows->divert, key);
+    table_remove(&flows->guards, &guard->node);
+    free(guard);
+}
+
+/* The one or two guard entries of a flow; their number. */
+static int guard_keys(const struct flow *flow, struct guard_key keys[2])
+{
+    memset(keys, 0, 2 * sizeof(keys[0]));
+    for (int i = 0; i < 2; i++) {
+        memcpy(keys[i].local.byte, flow->guard.byte, 16);
+        keys[i].lane = flow->owner->lane;
+        keys[i].local_port = htons(flow->local.port);
+        keys[i].protocol = flow->protocol;
+    }
+    if (!flow->dual_stack)
+        return 1;
+    memcpy(keys[1].local.byte, net_addr_any(true).byte, 16);
+    return 2;
+}
+
+/* --- flows -------------------------------------------------------------------------------------------------- */
+
+static struct divert_flow_key flow_key(const struct flow *flow, bool v4_side, uint16_t vlan)
+{
+    struct divert_flow_key key;
+    struct net_addr local = v4_side ? net_addr_any(true) : flow->local.addr;
+
+    memset(&key, 0, sizeof(key));
+    memcpy(key.local.byte, local.byte, 16);
+    key.local_port = htons(flow->local.port);
+    if (flow->kind == CONTROL_FLOW_CONNECT) {
+        memcpy(key.remote.byte, flow->remote.addr.byte, 16);
+        key.remote_port = htons(flow->remote.port);
+    }
+    key.vlan = vlan;
+    key.protocol = flow->protocol;
+    return key;
+}
+
+/* A socket bound to a VLAN device gets that VLAN only, one bound to another device untagged packets only. */
+static bool on_device(const struct flows *flows, const struct flow *flow, const struct flow_vlan *vlan)
+{
+    if (flow->ifindex == 0)
+        return true;
+    for (size_t i = 0; i < flows->vlan_count; i++) {
+        if (flows->vlans[i].id != 0 && flows->vlans[i].ifindex == flow->ifindex)
+            return vlan->ifindex == flow->ifindex;
+    }
+    return vlan->id == 0;
+}
+
+static int flow_install(struct flows *flows, struct flow *flow)
+{
+    for (size_t i = 0; i < flows->vlan_count; i++) {
+        struct divert_flow_key key;
+        int result;
+
+        if (!on_device(flows, flow, &flows->vlans[i]))
+            continue;
+        key = flow_key(flow, false, flows->vlans[i].id);
+        result = member_add(flows, flow, &key);
+        if (result < 0)
+            return result;
+        if (!flow->dual_stack)
+            continue;
+        key = flow_key(flow, true, flows->vlans[i].id);
+        result = member_add(flows, flow, &key);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+static void flow_uninstall(struct flows *flows, struct flow *flow)
+{
+    list_for_each(link, &flow->members)
+        member_remove(flows, list_entry(link, struct member, of_flow));
+}
+
+static uint64_t id_hash(const struct flows *flows, uint32_t lane, uint32_t id)
+{
+    uint32_t key[2] = {id, id & FLOW_CLIENT_ID ? lane : 0};
+
+    return table_hash(&flows->ids, key, sizeof(key));
+}
+
+struct flow *flows_find(const struct flows *flows, const struct flow_owner *owner, uint32_t id)
+{
+    struct table_node *node = table_first(&flows->ids, id_hash(flows, owner->lane, id));
+
+    for (; node; node = table_next(node)) {
+        struct flow *flow = table_entry(node, struct flow, by_id);
+
+        if (flow->id == id && flow->owner == owner)
+            return flow;
+    }
+    return NULL;
+}
+
+static uint32_t choose_id(struct flows *flows)
+{
+    for (;;) {
+        uint32_t id = ++flows->next_id & ~FLOW_CLIENT_ID;
+        struct table_node *node;
+
+        if (id == 0)
+            continue;
+        node = table_first(&flows->ids, id_hash(flows, 0, id));
+        while (node && table_entry(node, struct flow, by_id)->id != id)
+            node = table_next(node);
+        if (!node)
+            return id;
+    }
+}
+
+static int guards_take(struct flows *flows, const struct flow *flow)
+{
+    struct guard_key keys[2];
+    int count = guard_keys(flow, keys);
+
+    for (int i = 0; i < count; i++) {
+        int result = guard_take(flows, &keys[i]);
+
+        if (result < 0) {
+            while (i-- > 0)
+                guard_drop(flows, &keys[i]);
+            return result;
+        }
+    }
+    return 0;
+}
+
+static void guards_drop(struct flows *flows, const struct flow *flow)
+{
+    struct guard_key keys[2];
+    int count = guard_keys(flow, keys);
+
+    for (int i = 0; i < count; i++)
+        guard_drop(flows, &keys[i]);
+}
+
+int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *wanted, int fd, struct flow **out)
+{
+    struct flow *flow = malloc(sizeof(*flow));
+    int result;
+
+    if (!flow)
+        return -ENOMEM;
+    *flow = *wanted;
+    flow->owner = owner;
+    flow->fd = -1;
+    list_init(&flow->members);
+    if (!(flow->id & FLOW_CLIENT_ID))
+        flow->id = choose_id(flows);
+    result = guards_take(flows, flow);
+    if (result < 0) {
+        free(flow);
+        return result;
+    }
+    result = flow_install(flows, flow);
+    if (result < 0) {
+        flow_uninstall(flows, flow);
+        guards_drop(flows, flow);
+        free(flow);
+        return result;
+    }
+    flow->fd = fd;
+    list_push_back(&owner->flows, &flow->of_owner);
+    owner->count++;
+    table_insert(&flows->ids, &flow->by_id, id_hash(flows, owner->lane, flow->id));
+    table_insert(&flows->inodes, &flow->by_inode, table_hash(&flows->inodes, &flow->inode, sizeof(flow->inode)));
+    *out = flow;
+    return 0;
+}
+
+void flows_remove(struct flows *flows, struct flow *flow)
+{
+    flow_uninstall(flows, flow);
+    guards_drop(flows, flow);
+    table_remove(&flows->ids, &flow->by_id);
+    table_remove(&flows->inodes, &flow->by_inode);
+    list_remove(&flow->of_owner);
+    flow->owner->count--;
+    if (flow->fd >= 0)
+        close(flow->fd);
+    free(flow);
+}
+
+/* A bound flow covers its own address, or every one of its family if that is the wildcard. */
+static bool covers(const struct flow *flow, uint8_t protocol, const struct net_endpoint *local)
+{
+    if (flow->kind != CONTROL_FLOW_BOUND || flow->protocol != protocol || flow->local.port != local->port)
+        return false;
+    if (!net_addr_is_any(&flow->local.addr))
+        return net_addr_equal(&flow->local.addr, &local->addr);
+    return flow->dual_stack || net_addr_is_v4(&flow->local.addr) == net_addr_is_v4(&local->addr);
+}
+
+/* The owner's member of the binding for this local address, if it has one. */
+static struct flow *find_covering(const struct flows *flows, const struct flow_owner *owner, uint8_t protocol,
+                                  const struct net_addr *key_address, const struct net_endpoint *local)
+{
+    struct divert_flow_key key;
+    const struct binding *binding;
+
+    memset(&key, 0, sizeof(key));
+    memcpy(key.local.byte, key_address->byte, 16);
+    key.local_port = htons(local->port);
+    key.protocol = protocol;
+    for (size_t i = 0; i < flows->vlan_count; i++) {
+        key.vlan = flows->vlans[i].id;
+        binding = binding_find(flows, &key);
+        if (!binding)
+            continue;
+        list_for_each(link, &binding->members)
+        {
+            struct flow *flow = list_entry(link, struct member, of_binding)->flow;
+
+            if (flow->owner == owner && covers(flow, protocol, local))
+                return flow;
+        }
+    }
+    return NULL;
+}
+
+struct flow *flows_covering(const struct flows *flows, const struct flow_owner *owner, uint8_t protocol,
+                            const struct net_endpoint *local)
+{
+    struct net_addr any = net_addr_any(net_addr_is_v4(&local->addr));
+    struct flow *flow = find_covering(flows, owner, protocol, &local->addr, local);
+
+    return flow ? flow : find_covering(flows, owner, protocol, &any, local);
+}
+
+struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, const struct net_endpoint *local,
+                                   const struct net_endpoint *remote)
+{
+    struct flow probe = {.kind = CONTROL_FLOW_CONNECT, .protocol = protocol, .local = *local, .remote = *remote};
+
+    for (size_t i = 0; i < flows->vlan_count; i++) {
+        struct divert_flow_key key = flow_key(&probe, false, flows->vlans[i].id);
+        struct binding *binding = binding_find(flows, &key);
+
+        if (binding)
+            return list_entry(binding->members.next, struct member, of_binding)->flow;
+    }
+    return NULL;
+}
+
+/* --- VLANs -------------------------------------------------------------------------------------------------- */
+
+static void reinstall(struct table_node *node, void *context)
+{
+    struct flows *flows = context;
+    struct flow *flow = table_entry(node, struct flow, by_id);
+    int result;
+
+    flow_uninstall(flows, flow);
+    result = flow_install(flows, flow);
+    if (result < 0)
+        log_warning("flows: flow %u cannot be extended to a new VLAN: %s", flow->id, error_text(result));
+}
+
+int flows_set_vlans(struct flows *flows, const struct flow_vlan *vlans, size_t count)
+{
+    struct flow_vlan wanted[MAX_VLANS] = {{0, 0}};
+
+    if (count > MAX_VLANS - 1)
+        return LOCKSTEP_E_EXHAUSTED;
+    memcpy(wanted + 1, vlans, count * sizeof(*vlans));
+    if (flows->vlan_count == count + 1 && !memcmp(wanted, flows->vlans, (count + 1) * sizeof(*vlans)))
+        return 0;
+    memcpy(flows->vlans, wanted, sizeof(wanted));
+    flows->vlan_count = count + 1;
+    table_each(&flows->ids, reinstall, flows);
+    return 0;
+}
+
+/* --- kernel listeners --------------------------------------------------------------------------------------- */
+
+struct listeners {
+    const struct flows *flows;
+    struct net_endpoint *item;
+    size_t count, room;
+    bool failed;
+};
+
+static bool inode_known(const struct flows *flows, uint64_t inode)
+{
+    struct table_node *node = table_first(&flows->inodes, table_hash(&flows->inodes, &inode, sizeof(inode)));
+
+    for (; node; node = table_next(node)) {
+        if (table_entry(node, struct flow, by_inode)->inode == inode)
+            return true;
+    }
+    return false;
+}
+
+static void note_listener(void *context, const struct net_endpoint *local, uint64_t inode)
+{
+    struct listeners *listeners = context;
+
+    if (!net_addr_is_any(&local->addr) && !net_addr_is_multicast(&local->addr))
+        return;
+    if (inode_known(listeners->flows, inode))
+        return;
+    if (listeners->count == listeners->room) {
+        size_t room = listeners->room ? listeners->room * 2 : 64;
+        struct net_endpoint *larger = realloc(listeners->item, room * sizeof(*larger));
+
+        if (!larger) {
+            listeners->failed = true;
+            return;
+        }
+        listeners->item = larger;
+        listeners->room = room;
+    }
+    listeners->item[listeners->count++] = *local;
+}
+
+static bool kernel_listens(const struct listeners *listeners, const struct divert_flow_key *key)
+{
+    struct net_addr group;
+    bool group_v4;
+
+    memcpy(group.byte, key->local.byte, 16);
+    group_v4 = net_addr_is_v4(&group);
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct net_endpoint *local = &listeners->item[i];
+
+        if (local->port != ntohs(key->local_port))
+            continue;
+        if (net_addr_equal(&local->addr, &group))
+            return true;
+        /* A wildcard IPv6 socket may take IPv4 groups too; a copy too many does no harm. */
+        if (net_addr_is_any(&local->addr) && (group_v4 || !net_addr_is_v4(&local->addr)))
+            return true;
+    }
+    return false;
+}
+
+void flows_check_kernel_listeners(struct flows *flows)
+{
+    struct listeners listeners = {.flows = flows};
+
+    if (list_empty(&flows->multicast))
+        return;
+    if (netlink_udp_sockets(flows->netlink, note_listener, &listeners) < 0)
+        listeners.failed = true;
+    list_for_each(link, &flows->multicast)
+    {
+        struct binding *binding = list_entry(link, struct binding, of_multicast);
+        bool also_kernel = listeners.failed || kernel_listens(&listeners, &binding->key);
+
+        if (also_kernel == binding->also_kernel)
+            continue;
+        binding->also_kernel = also_kernel;
+        if (binding_apply(flows, binding) < 0)
+            log_warning("flows: cannot update a multicast entry");
+    }
+    free(listeners.item);
+}
+
+/* --- counters ----------------------------------------------------------------------------------------------- */
+
+void flows_counters(const struct flows *flows, const struct flow *flow, struct divert_flow *out)
+{
+    memset(out, 0, sizeof(*out));
+    list_for_each(link, &flow->members)
+    {
+        const struct member *member = list_entry(link, struct member, of_flow);
+        struct divert_flow counters;
+
+        if (divert_flow_get(flows->divert, &member->binding->key, &counters) < 0)
+            continue;
+        out->packets += counters.packets;
+        out->bytes += counters.bytes;
+        out->drops += counters.drops;
+        if (counters.last_ns > out->last_ns)
+            out->last_ns = counters.last_ns;
+    }
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The flow database: which lane gets which packets and may send from which addresses, kept in step with the divert's flow
+ * table, groups and guard. It keeps the kernel sockets that reserve the ports. Authorisation is the caller's business.
+ * Single-threaded. */
+#ifndef LOCKSTEP_SERVICE_FLOWS_H
+#define LOCKSTEP_SERVICE_FLOWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/list.h"
+#include "base/net_addr.h"
+#include "divert/divert.h"
+#include "service/control.h"
+#include "service/netlink.h"
+#include "service/table.h"
+
+struct flows;
+
+/* Whose flows these are: part of a lane. */
+struct flow_owner {
+    uint32_t lane;
+    unsigned count;
+    struct list flows;
+};
+void flow_owner_init(struct flow_owner *owner, uint32_t lane);
+
+#define FLOW_CLIENT_ID (1u << 31) /* ids that the program chose, for accepted connections */
+
+struct flow {
+    uint32_t id; /* the service's, or the program's with FLOW_CLIENT_ID */
+    enum control_flow_kind kind;
+    uint8_t protocol;
+    bool accepted;
+    bool dual_stack;
+    bool bulk;
+    uint32_t slot;
+    uint32_t ifindex; /* bound to this device, 0: any */
+    struct net_endpoint local, remote; /* local.addr of a multicast flow: the group */
+    struct net_addr guard;             /* what it may send from: an address, or any */
+    uint64_t inode, cookie;            /* of the kernel socket, 0: unknown */
+    time_t since;                      /* CLOCK_REALTIME */
+    /* The database's own. */
+    int fd; /* kernel socket kept as reservation, -1: none */
+    struct flow_owner *owner;
+    struct list of_owner;
+    struct list members;
+    struct table_node by_id, by_inode;
+};
+
+int flows_create(struct flows **out, struct divert *divert, struct netlink *netlink);
+/* All owners must be empty. */
+void flows_destroy(struct flows *flows);
+
+/* Takes a copy of *wanted (its id is chosen here unless it has FLOW_CLIENT_ID) and, on success, takes fd over.
+ * LOCKSTEP_E_CONFLICT: another flow has this connection; LOCKSTEP_E_EXHAUSTED: too many flows or members of a group. */
+int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *wanted, int fd, struct flow **out);
+/* Removes it from the divert and closes the reservation. */
+void flows_remove(struct flows *flows, struct flow *flow);
+/* By id or client id, among the owner's. */
+struct flow *flows_find(const struct flows *flows, const struct flow_owner *owner, uint32_t id);
+/* Does a bound flow of the owner's cover this local address? */
+struct flow *flows_covering(const struct flows *flows, const struct flow_owner *owner, uint8_t protocol,
+                            const struct net_endpoint *local);
+/* The flow of this connection, whoever has it. */
+struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, const struct net_endpoint *local,
+                                   const struct net_endpoint *remote);
+
+/* VLANs of the interfaces in use: id and the VLAN device's index; untagged traffic is always included. Flows follow. */
+struct flow_vlan {
+    uint16_t id;
+    unsigned ifindex;
+};
+int flows_set_vlans(struct flows *flows, const struct flow_vlan *vlans, size_t count);
+
+/* Looks which multicast groups kernel sockets listen to as well. Call every second. */
+void flows_check_kernel_listeners(struct flows *flows);
+
+/* The divert's counters of a flow, summed over its keys. */
+void flows_counters(const struct flows *flows, const struct flow *flow, struct divert_flow *out);
+unsigned flows_count(const struct flows *flows);
+
+#endif
