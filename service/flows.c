@@ -149,7 +149,7 @@ static unsigned binding_lanes(const struct binding *binding, uint32_t *lanes, un
 /* Brings the divert's entry in line with the binding's members. */
 static int binding_apply(struct flows *flows, struct binding *binding)
 {
-    uint32_t lanes[DIVERT_MAX_MEMBERS];
+    uint32_t lanes[DIVERT_MAX_MEMBERS] = {0};
     unsigned count = binding_lanes(binding, lanes, DIVERT_MAX_MEMBERS);
     const struct flow *first = list_entry(binding->members.next, struct member, of_binding)->flow;
     bool shared = binding->members.next != binding->members.prev;
@@ -353,24 +353,31 @@ static bool on_device(const struct flows *flows, const struct flow *flow, const 
     return vlan->id == 0;
 }
 
+static bool has_vlan(const struct flow *flow, uint16_t vlan)
+{
+    list_for_each(link, &flow->members)
+    {
+        if (list_entry(link, struct member, of_flow)->binding->key.vlan == vlan)
+            return true;
+    }
+    return false;
+}
+
+/* Adds what is missing. */
 static int flow_install(struct flows *flows, struct flow *flow)
 {
     for (size_t i = 0; i < flows->vlan_count; i++) {
-        struct divert_flow_key key;
-        int result;
+        const struct flow_vlan *vlan = &flows->vlans[i];
 
-        if (!on_device(flows, flow, &flows->vlans[i]))
+        if (!on_device(flows, flow, vlan) || has_vlan(flow, vlan->id))
             continue;
-        key = flow_key(flow, false, flows->vlans[i].id);
-        result = member_add(flows, flow, &key);
-        if (result < 0)
-            return result;
-        if (!flow->dual_stack)
-            continue;
-        key = flow_key(flow, true, flows->vlans[i].id);
-        result = member_add(flows, flow, &key);
-        if (result < 0)
-            return result;
+        for (int v4_side = 0; v4_side <= flow->dual_stack; v4_side++) {
+            struct divert_flow_key key = flow_key(flow, v4_side, vlan->id);
+            int result = member_add(flows, flow, &key);
+
+            if (result < 0)
+                return result;
+        }
     }
     return 0;
 }
@@ -553,16 +560,31 @@ struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, 
 
 /* --- VLANs -------------------------------------------------------------------------------------------------- */
 
-static void reinstall(struct table_node *node, void *context)
+static bool is_current(const struct flows *flows, const struct flow *flow, uint16_t vlan)
+{
+    for (size_t i = 0; i < flows->vlan_count; i++) {
+        if (flows->vlans[i].id == vlan)
+            return on_device(flows, flow, &flows->vlans[i]);
+    }
+    return false;
+}
+
+/* Without a gap for the VLANs that stay: a packet that reached the kernel meanwhile would be answered by a reset. */
+static void follow_vlans(struct table_node *node, void *context)
 {
     struct flows *flows = context;
     struct flow *flow = table_entry(node, struct flow, by_id);
-    int result;
+    int result = flow_install(flows, flow);
 
-    flow_uninstall(flows, flow);
-    result = flow_install(flows, flow);
     if (result < 0)
         log_warning("flows: flow %u cannot be extended to a new VLAN: %s", flow->id, error_text(result));
+    list_for_each(link, &flow->members)
+    {
+        struct member *member = list_entry(link, struct member, of_flow);
+
+        if (!is_current(flows, flow, member->binding->key.vlan))
+            member_remove(flows, member);
+    }
 }
 
 int flows_set_vlans(struct flows *flows, const struct flow_vlan *vlans, size_t count)
@@ -576,7 +598,7 @@ int flows_set_vlans(struct flows *flows, const struct flow_vlan *vlans, size_t c
         return 0;
     memcpy(flows->vlans, wanted, sizeof(wanted));
     flows->vlan_count = count + 1;
-    table_each(&flows->ids, reinstall, flows);
+    table_each(&flows->ids, follow_vlans, flows);
     return 0;
 }
 
