@@ -7,6 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PROFILE_ENV     "LOCKSTEP_PROFILE" /* a built-in name, or a path (it has a '/') */
+#define PROFILE_DEFAULT "balanced"
+
+/* spin_backoff: the time that spinning threads lose to other threads is measured (gaps between two looks at the clock).
+ * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us. A
+ * budget that is used up in vain 16 times in a row is halved too, down to an eighth of spin_us, and restored at the
+ * first success. On a single core it never exceeds 20 us. */
 struct profile {
     uint32_t spin_us;        /* a waiting thread spins this long before it sleeps (UINT32_MAX: for ever) */
     bool spin_backoff;       /* shrink the budget when cores are short or spinning brings nothing */
@@ -19,7 +26,10 @@ struct profile {
 
 /* A built-in profile by name, or LOCKSTEP_E_UNKNOWN_NAME. */
 int profile_builtin(const char *name, struct profile *out);
-/* Parses a profile file's text over the balanced profile. error (size bytes) gets "file:line: key: problem". Pure. */
+/* Parses a profile file's text over the balanced profile: lines "key = value", '#' starts a comment line; keys as the
+ * fields above without the unit (spin, spin_backoff, core, delayed_ack, coalesce, rto_min, helper_tick), times as
+ * "50us", "2ms", spin also "forever"; "base = NAME" on the first line starts from another profile. error (size bytes)
+ * gets "file:line: key: problem". Pure. */
 int profile_parse(const char *file, const char *text, size_t length, struct profile *out, char *error, size_t size);
 
 #endif
