@@ -2,6 +2,7 @@
 #include "service/repair.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h> /* tcp_repair_opt, tcp_repair_window; excludes netinet/tcp.h */
 #include <netinet/in.h>
 #include <string.h>
