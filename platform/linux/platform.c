@@ -235,12 +235,11 @@ bool platform_lock_held(const struct platform_lock *lock)
 static int map_shared(int fd, size_t size, int protection, void **mapping)
 {
     int saved_errno = errno;
-    void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
-    int err = memory == MAP_FAILED ? -errno : 0;
+    int err;
 
+    *mapping = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    err = *mapping == MAP_FAILED ? -errno : 0;
     errno = saved_errno;
-    if (!err)
-        *mapping = memory;
     return err;
 }
 
@@ -248,25 +247,27 @@ int platform_memfd_sealed(const char *name, size_t size, bool read_only_for_othe
 {
     int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | (read_only_for_others ? F_SEAL_FUTURE_WRITE : 0);
     int fd = (int)SYSTEM_CALL(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    void *memory = NULL;
     int err;
 
     if (fd < 0)
         return fd;
     err = (int)SYSTEM_CALL(SYS_ftruncate, fd, size);
-    if (!err)
-        err = map_shared(fd, size, PROT_READ | PROT_WRITE, &memory);
+    if (err)
+        goto close_fd;
+    err = map_shared(fd, size, PROT_READ | PROT_WRITE, mapping);
+    if (err)
+        goto close_fd;
     /* FUTURE_WRITE leaves the mapping that exists already alone. */
-    if (!err)
-        err = (int)SYSTEM_CALL(SYS_fcntl, fd, F_ADD_SEALS, seals);
-    if (err) {
-        if (memory)
-            munmap(memory, size);
-        SYSTEM_CALL(SYS_close, fd);
-        return err;
-    }
-    *mapping = memory;
+    err = (int)SYSTEM_CALL(SYS_fcntl, fd, F_ADD_SEALS, seals);
+    if (err)
+        goto unmap;
     return fd;
+
+unmap:
+    munmap(*mapping, size);
+close_fd:
+    SYSTEM_CALL(SYS_close, fd);
+    return err;
 }
 
 int platform_memfd_map(int fd, size_t size, bool writable, void **mapping)
