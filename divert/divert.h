@@ -18,7 +18,7 @@ int divert_mode_parse(const char *text, enum divert_mode *out);
 
 /* Loads the programs and creates the maps. Nothing is attached yet. */
 int divert_open(struct divert **out);
-/* Frees everything; detach says whether attached programs are removed from the interfaces or left running (a restart:
+/* Frees everything; detach (which also deletes the lanes' TAP devices) says whether attached programs are removed from the interfaces or left running (a restart:
  * the kernel keeps them and their maps until the next instance replaces them). */
 void divert_close(struct divert *divert, bool detach);
 
@@ -29,8 +29,10 @@ int divert_attach(struct divert *divert, unsigned ifindex, enum divert_mode want
                   const char **why);
 int divert_detach(struct divert *divert, unsigned ifindex);
 
-/* Local unicast and broadcast addresses: wildcard flows and the guard match only these. */
+/* Local addresses: wildcard flows match only these. Broadcast addresses (the subnets' and 255.255.255.255) are named apart,
+ * because the guard lets nobody send from them. Adding one again is no error; remove is for both kinds. */
 int divert_local_add(struct divert *divert, const struct divert_addr *addr);
+int divert_local_add_broadcast(struct divert *divert, const struct divert_addr *addr);
 int divert_local_remove(struct divert *divert, const struct divert_addr *addr);
 
 /* Lanes. The descriptors are for handing out (SCM_RIGHTS); the caller closes them. */
@@ -64,6 +66,7 @@ int divert_flow_get(struct divert *divert, const struct divert_flow_key *key, st
 
 int divert_group_set(struct divert *divert, uint32_t group, uint32_t mode, const uint32_t *lanes, size_t lane_count);
 
+/* What a lane may send from. Counted: each allow needs its revoke; divert_lane_destroy revokes what is left. */
 int divert_guard_allow(struct divert *divert, const struct guard_key *key);
 int divert_guard_revoke(struct divert *divert, const struct guard_key *key);
 

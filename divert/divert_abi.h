@@ -16,6 +16,15 @@
 #define DIVERT_MAX_MEMBERS 64 /* lanes that share one port or multicast group */
 #define DIVERT_MAX_NEXTHOPS 4096
 #define DIVERT_PACKET_MAX 65536 /* largest L3 packet a lane carries */
+#define DIVERT_MAX_LOCALS 4096  /* local addresses */
+
+/* Index of a port's byte in the table of ports in use: UDP's ports, then TCP's. */
+#define DIVERT_PORT_INDEX(is_tcp, port) ((__u32)(!!(is_tcp)) << 16 | (port))
+#define DIVERT_PORT_WORDS (2 * 65536 / 8)
+
+/* Which kinds of entries a port has: spares the divert useless look-ups. */
+enum divert_port_kind { DIVERT_PORT_EXACT = 1 << 0, DIVERT_PORT_BOUND = 1 << 1, DIVERT_PORT_ANY = 1 << 2 };
+enum divert_local_kind { DIVERT_LOCAL_UNICAST = 1, DIVERT_LOCAL_BROADCAST = 2 };
 
 struct divert_addr {
     __u8 byte[16];

@@ -20,7 +20,8 @@ struct inject_packet {
     uint16_t nexthop;         /* index into the next hop table */
     uint16_t checksum_start;  /* from the IP header; 0: none to do */
     uint16_t checksum_offset; /* from checksum_start: 16 TCP, 6 UDP */
-    uint16_t segment_size;    /* TCP: cut into segments of this payload size; UDP: into IP fragments; 0: send as it is */
+    uint16_t segment_size;    /* 0: send as it is; TCP: cut into segments of this payload size; UDP: into IP fragments of
+                                 this payload size (a multiple of 8, the UDP header counts). Needs checksum_start. */
     uint16_t header_bytes;    /* IP plus transport header, needed with segment_size */
     uint8_t protocol;
     bool ipv6;

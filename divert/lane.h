@@ -23,13 +23,15 @@ void lane_close(struct lane *lane);
 const struct lane_record *lane_next(struct lane *lane);
 /* Gives everything that lane_next returned so far back to the divert. */
 void lane_release(struct lane *lane);
-/* True if lane_next would return a packet; cheap, callable without the caller's lock. */
+/* True if a packet waits or is just being written (then lane_next may still return NULL for a moment); cheap, callable
+ * without the caller's lock. */
 bool lane_ready(const struct lane *lane);
-/* Bytes waiting now, for the high-water mark. */
+/* Bytes of the ring in use for packets that lane_next has not returned yet, for the high-water mark. */
 size_t lane_backlog(const struct lane *lane);
 
-/* While sleeping is set each new packet makes lane_poll_fd readable (POLLIN). After setting it check lane_ready
- * once more before sleeping. */
+/* While sleeping is set a new packet wakes whoever waits for lane_poll_fd to be readable (POLLIN). Before sleeping: release
+ * what was taken, set it, then check lane_ready once more. A burst causes one wake-up: poll, or an epoll_wait on
+ * a level-triggered entry, finds what came meanwhile. */
 void lane_set_sleeping(struct lane *lane, bool sleeping);
 void lane_heartbeat(struct lane *lane, uint64_t now_ns);
 int lane_poll_fd(const struct lane *lane);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shared by the loader's files; not for others. */
+#ifndef LOCKSTEP_DIVERT_DIVERT_PRIVATE_H
+#define LOCKSTEP_DIVERT_DIVERT_PRIVATE_H
+
+#include <linux/if_ether.h>
+#include <net/if.h>
+
+#include "divert/divert.h"
+
+struct divert_bpf;
+struct guard_bpf;
+
+#define DIVERT_PORT_KINDS 3
+
+struct divert_lane {
+    bool used;
+    int control_fd;       /* own duplicate, to read the counters */
+    unsigned tap_ifindex; /* 0: none */
+    unsigned allowed;     /* guard entries */
+};
+
+struct divert_attachment {
+    struct divert_attachment *next;
+    unsigned ifindex;
+    enum divert_mode mode;
+};
+
+struct divert {
+    struct divert_bpf *bpf;
+    struct guard_bpf *guard;
+    uint64_t *heartbeat;                    /* mapped */
+    uint64_t *ports;                        /* mapped: a byte for each port */
+    uint32_t *port_users[DIVERT_PORT_KINDS]; /* entries of each kind, by port index */
+    struct divert_attachment *attachments;
+    struct divert_lane lanes[DIVERT_MAX_LANES];
+};
+
+/* Programs of an earlier or the present instance are known by their names. */
+#define DIVERT_PROGRAM_PREFIX "lockstep_"
+/* Name of a loaded program into name (16 bytes). 0 or negated errno. */
+int divert_program_name(unsigned program_id, char *name);
+bool divert_program_is_own(unsigned program_id);
+
+/* tc programs at an interface's clsact hook (point: BPF_TC_INGRESS, BPF_TC_EGRESS). Replaces Lockstep's own earlier
+ * program atomically and leaves foreign filters alone. */
+int divert_tc_attach(unsigned ifindex, int point, int program_fd);
+/* Removes Lockstep's own; 0 also if there is none. */
+int divert_tc_detach(unsigned ifindex, int point);
+
+/* Deletes a network interface. */
+int divert_link_delete(unsigned ifindex);
+
+/* Removes what is left of the lane's TAP device and guard entries. */
+void divert_tap_destroy(struct divert *divert, uint32_t lane);
+
+#endif

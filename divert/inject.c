@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "divert/inject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/virtio_net.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "divert/divert_abi.h"
+
+/* What goes before the packet. 10 bytes of virtio-net header, as TAP devices and packet sockets have it by default. */
+struct frame_header {
+    struct virtio_net_hdr offload;
+    struct ethhdr ethernet;
+};
+_Static_assert(sizeof(struct frame_header) == 24, "the headers must follow each other");
+
+struct injector {
+    struct frame_header header;
+    int fd;
+    injector_nexthop_fn lookup; /* direct only */
+    void *context;
+};
+
+/* The C library's calls may be interposed by the program that this is in. */
+static inline long raw_writev(int fd, const struct iovec *iov, int count)
+{
+#ifdef __x86_64__
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"((long)SYS_writev), "D"((long)fd), "S"(iov), "d"((long)count)
+                     : "rcx", "r11", "memory");
+    return result;
+#else
+    long result = syscall(SYS_writev, fd, iov, count);
+
+    return result < 0 ? -errno : result;
+#endif
+}
+
+static void raw_close(int fd)
+{
+    syscall(SYS_close, fd);
+}
+
+static int injector_open(struct injector **out, int fd, injector_nexthop_fn lookup, void *context)
+{
+    struct injector *injector = calloc(1, sizeof(*injector));
+    long flags;
+
+    if (!injector) {
+        raw_close(fd);
+        return -ENOMEM;
+    }
+    /* A TAP device takes its short way into the kernel only without blocking. */
+    flags = syscall(SYS_fcntl, fd, F_GETFL);
+    if (flags < 0 || syscall(SYS_fcntl, fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        int err = -errno;
+
+        raw_close(fd);
+        free(injector);
+        return err;
+    }
+    injector->fd = fd;
+    injector->lookup = lookup;
+    injector->context = context;
+    *out = injector;
+    return 0;
+}
+
+int injector_open_guarded(struct injector **out, int tap_fd)
+{
+    int err = injector_open(out, tap_fd, NULL, NULL);
+
+    if (err)
+        return err;
+    /* The guard names next hops by index; any source address will do. */
+    memcpy((*out)->header.ethernet.h_dest, NEXTHOP_MAC_PREFIX, 4);
+    memcpy((*out)->header.ethernet.h_source, NEXTHOP_MAC_PREFIX, 4);
+    return 0;
+}
+
+int injector_open_direct(struct injector **out, int packet_fd, injector_nexthop_fn lookup, void *context)
+{
+    if (!lookup) {
+        raw_close(packet_fd);
+        return -EINVAL;
+    }
+    return injector_open(out, packet_fd, lookup, context);
+}
+
+void injector_close(struct injector *injector)
+{
+    if (!injector)
+        return;
+    raw_close(injector->fd);
+    free(injector);
+}
+
+static size_t packet_length(const struct inject_packet *packet)
+{
+    size_t length = 0;
+
+    for (int i = 1; i < packet->iov_count; i++)
+        length += packet->iov[i].iov_len;
+    return length;
+}
+
+/* The kernel counts from the Ethernet header on. A UDP datagram is cut as IP payload, its header included. */
+static void fill_segmentation(struct virtio_net_hdr *offload, const struct inject_packet *packet)
+{
+    size_t ip_bytes = packet->checksum_start;
+    size_t fixed = packet->protocol == IPPROTO_UDP ? ip_bytes : packet->header_bytes;
+
+    if (packet_length(packet) <= fixed + packet->segment_size)
+        return;
+    offload->hdr_len = sizeof(struct ethhdr) + packet->header_bytes;
+    offload->gso_size = packet->segment_size;
+    if (packet->protocol == IPPROTO_UDP)
+        offload->gso_type = VIRTIO_NET_HDR_GSO_UDP;
+    else
+        offload->gso_type = packet->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+}
+
+static void fill_offload(struct virtio_net_hdr *offload, const struct inject_packet *packet)
+{
+    memset(offload, 0, sizeof(*offload));
+    if (packet->checksum_start) {
+        offload->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        offload->csum_start = sizeof(struct ethhdr) + packet->checksum_start;
+        offload->csum_offset = packet->checksum_offset;
+    }
+    if (packet->segment_size)
+        fill_segmentation(offload, packet);
+}
+
+static int fill_addresses(struct injector *injector, struct ethhdr *ethernet, uint16_t nexthop)
+{
+    struct injector_nexthop found;
+
+    if (!injector->lookup) {
+        ethernet->h_dest[4] = nexthop >> 8;
+        ethernet->h_dest[5] = nexthop & 0xff;
+        return 0;
+    }
+    if (!injector->lookup(injector->context, nexthop, &found) || !found.resolved)
+        return -EHOSTUNREACH;
+    memcpy(ethernet->h_dest, found.destination_mac, ETH_ALEN);
+    memcpy(ethernet->h_source, found.source_mac, ETH_ALEN);
+    return 0;
+}
+
+int injector_send(struct injector *injector, const struct inject_packet *packet)
+{
+    struct frame_header *header = &injector->header;
+    long result;
+    int err;
+
+    if (packet->segment_size && !packet->checksum_start)
+        return -EINVAL;
+    err = fill_addresses(injector, &header->ethernet, packet->nexthop);
+    if (err)
+        return err;
+    fill_offload(&header->offload, packet);
+    header->ethernet.h_proto = packet->ipv6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
+    packet->iov[0].iov_base = header;
+    packet->iov[0].iov_len = sizeof(*header);
+    result = raw_writev(injector->fd, packet->iov, packet->iov_count);
+    return result < 0 ? (int)result : 0;
+}
+
+int injector_fd(const struct injector *injector)
+{
+    return injector->fd;
+}
