@@ -27,7 +27,7 @@ install: build
 	meson install -C $(BUILD) --no-rebuild
 
 format:
-	git ls-files '*.c' '*.h' | xargs clang-format -i
+	scripts/sources.sh c h | xargs clang-format -i
 
 clean:
 	rm -rf build build-asan build-fuzz

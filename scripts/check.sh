@@ -131,7 +131,7 @@ run_cppcheck() {
     # shellcheck disable=SC2046
     check_command "cppcheck" cppcheck -q -j2 --std=c11 --enable=warning,performance,portability --inline-suppr \
         --suppressions-list=scripts/cppcheck-suppressions.txt --library=posix,gnu --error-exitcode=1 \
-        -D_GNU_SOURCE -D__x86_64__ -D__linux__ '-DLOCKSTEP_VERSION=""' -I. -Iinclude $(git ls-files '*.c')
+        -D_GNU_SOURCE -D__x86_64__ -D__linux__ '-DLOCKSTEP_VERSION=""' -I. -Iinclude $(scripts/sources.sh c)
 }
 
 # Names the files; "make format" mends them.
@@ -142,7 +142,7 @@ format_is_clean() {
             echo "not formatted: $file"
             wrong=1
         }
-    done < <(git ls-files '*.c' '*.h')
+    done < <(scripts/sources.sh c h)
     return $wrong
 }
 
