@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service/links.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -82,19 +84,26 @@ static bool has_fixed(const struct nlmsghdr *message, size_t fixed)
     return message->nlmsg_len >= sizeof(*message) + NLMSG_ALIGN(fixed);
 }
 
+/* Customer tags (802.1Q) only. */
 static void parse_vlan(const struct nlattr *data, struct link *link)
 {
     const struct nlattr *attr;
+    bool customer = true;
+    uint16_t id = 0;
 
     mnl_attr_for_each_nested(attr, data)
     {
-        uint16_t id;
+        uint16_t value;
 
-        if (mnl_attr_get_type(attr) != IFLA_VLAN_ID || mnl_attr_get_payload_len(attr) < sizeof(id))
+        if (mnl_attr_get_payload_len(attr) < sizeof(value))
             continue;
-        memcpy(&id, mnl_attr_get_payload(attr), sizeof(id));
-        link->vlan = id;
+        memcpy(&value, mnl_attr_get_payload(attr), sizeof(value));
+        if (mnl_attr_get_type(attr) == IFLA_VLAN_ID)
+            id = value;
+        else if (mnl_attr_get_type(attr) == IFLA_VLAN_PROTOCOL)
+            customer = value == htons(ETH_P_8021Q);
     }
+    link->vlan = customer ? id : 0;
 }
 
 static void parse_link_info(const struct nlattr *info, struct link *link)
@@ -341,7 +350,7 @@ int route_parse(const struct nlmsghdr *message, struct route_info *out)
     const struct nlattr *attr;
 
     memset(out, 0, sizeof(*out));
-    if (message->nlmsg_type != RTM_NEWROUTE || !has_fixed(message, sizeof(*info)))
+    if ((message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE) || !has_fixed(message, sizeof(*info)))
         return LOCKSTEP_E_BAD_FORMAT;
     out->type = info->rtm_type;
     mnl_attr_for_each(attr, message, sizeof(*info))

@@ -74,7 +74,7 @@ struct route_info {
     struct net_addr gateway;
     struct net_addr source;
 };
-/* RTM_NEWROUTE, as the answer to RTM_GETROUTE. 0 or LOCKSTEP_E_BAD_FORMAT. */
+/* RTM_NEWROUTE, as the answer to RTM_GETROUTE or as an event, and RTM_DELROUTE. 0 or LOCKSTEP_E_BAD_FORMAT. */
 int route_parse(const struct nlmsghdr *message, struct route_info *out);
 
 /* Ethernet addresses of multicast groups (RFC 1112 6.4, RFC 2464 7). */

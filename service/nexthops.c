@@ -206,10 +206,11 @@ static void fill(struct nexthops *nexthops, struct entry *entry, const struct li
 }
 
 int nexthops_get(struct nexthops *nexthops, enum nexthop_kind kind, const struct link *link,
-                 const struct net_addr *gateway, uint64_t now_ns, uint16_t *index)
+                 const struct net_addr *gateway, uint64_t now_ns, uint16_t *index, bool *made)
 {
     struct entry *entry = find(nexthops, kind, link->ifindex, gateway);
 
+    *made = !entry;
     if (!entry) {
         entry = find_free(nexthops, now_ns);
         if (!entry) {

@@ -27,10 +27,10 @@ void nexthops_heartbeat(struct nexthops *nexthops, uint64_t now_ns);
 
 enum nexthop_kind { NEXTHOP_UNICAST, NEXTHOP_MULTICAST, NEXTHOP_BROADCAST };
 
-/* The entry for this gateway (or on-link destination), made if there is none; starts to resolve it.
+/* The entry for this gateway (or on-link destination), made if there is none (*made); starts to resolve it.
  * LOCKSTEP_E_EXHAUSTED when the table is full (raises the generation, so that unused entries become free). */
 int nexthops_get(struct nexthops *nexthops, enum nexthop_kind kind, const struct link *link,
-                 const struct net_addr *gateway, uint64_t now_ns, uint16_t *index);
+                 const struct net_addr *gateway, uint64_t now_ns, uint16_t *index, bool *made);
 
 void nexthops_neighbour(struct nexthops *nexthops, const struct neighbour_info *info);
 /* An interface's own MAC may have changed. */
