@@ -54,13 +54,18 @@ struct engine_environment {
     /* Something became ready (edges; several may come together) on a socket whose `user` this is. Events are the new
      * readiness bits. Must not call the engine, only take note. */
     void (*notify)(void *context, void *user, uint32_t events);
-    /* A listener completed a handshake and holds the connection in its queue. Called right when the SYN was accepted
-     * (with established=false) and when established. For registering the flow with the service: returns the statistics
-     * slot for it, or NULL. *user becomes the connection's id for `gone`. */
+    /* A listener completed a handshake and holds the connection in its queue (not called for half-open ones, so that a
+     * flood of SYNs costs the service nothing). For registering the flow with the service: returns the statistics slot
+     * for it, or NULL. *connection_id becomes the connection's id for `gone`. Must not call the engine. */
     struct lane_stats_slot *(*opened)(void *context, void *listener_user, const struct net_endpoint *local,
                                       const struct net_endpoint *remote, void **connection_id);
-    /* The connection has left the engine for good (after TIME_WAIT, reset or migration): the flow can be removed. */
+    /* The connection has left the engine for good (after TIME_WAIT, reset, failed connect or migration): the flow can
+     * be removed. Called once for each connection_id, from within any engine function, possibly while the handle is
+     * still open (a reset connection's handle goes on giving the rest of the data and the error until tcp_close). Must
+     * not call the engine. */
     void (*gone)(void *context, void *connection_id);
+    /* Current time, CLOCK_MONOTONIC nanoseconds. NULL: the system's. (Tests bring a clock of their own.) */
+    uint64_t (*now)(void *context);
     struct lane_stats *stats; /* counters; never NULL (a private page in tests) */
 };
 
@@ -111,6 +116,8 @@ struct engine_udp_send {
     const struct engine_route *route;
     uint8_t ttl, tos;
     bool dont_fragment; /* -EMSGSIZE if larger than the route's MTU */
+    bool loop;          /* multicast: hand a copy to this process's own members of the group, the sender included */
+    bool no_send;       /* only the copies for members in this process (loop), nothing leaves */
 };
 
 /* State for migrating a connection to the kernel; queues are appended to a memfd-like sink. */
@@ -124,8 +131,8 @@ struct engine_ops {
     void (*abandon)(struct engine *engine);
 
     /* One packet from the lane. flags of the interface's checksum rule: full_checksum as in CONTROL_ROUTE_FULL_CHECKSUM.
-     * The record's memory may be changed in place and is not needed after the return. Malformed packets are counted. */
-    void (*input)(struct engine *engine, struct lane_record *record, bool full_checksum);
+     * The record is only read, and not needed after the return. Malformed packets are counted in stats->bad_packets. */
+    void (*input)(struct engine *engine, const struct lane_record *record, bool full_checksum);
     /* After a batch of input calls: sends acknowledgements and data that wait for the end of the batch. */
     void (*flush)(struct engine *engine);
     /* Runs due timers; returns the time of the next one (UINT64_MAX: none). */
@@ -196,7 +203,6 @@ struct engine_ops {
     size_t (*udp_next_bytes)(const struct udp_socket *socket); /* FIONREAD: the next datagram's length */
     int (*udp_error)(struct udp_socket *socket);               /* SO_ERROR */
     void (*udp_receive_buffer)(struct udp_socket *socket, uint32_t bytes);
-    /* Multicast loop: hands a copy of a datagram that this process sends to its own members of the group. */
 };
 
 extern const struct engine_ops engine_lwip;
