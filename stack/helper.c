@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The helper thread: looks after the stack while no thread of the program does, and talks to the service in the
+ * background (announcements, requests to migrate, the service's restart). */
+#include <pthread.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "stack/stack_private.h"
+#include "stack/sys.h"
+
+#define STACK_BYTES      (256 * 1024)
+#define REST_NS          (500 * NS_PER_MS) /* longest sleep: the lane's heartbeat must go on */
+#define QUIET_TICKS      10                /* without a poll by the program before the helper sleeps on the ring */
+#define RECONNECT_NS     (100 * NS_PER_MS)
+#define ROUNDS_A_TICK    64
+
+static uint32_t polls_seen;
+static unsigned quiet_ticks;
+static uint64_t reconnect_at_ns;
+
+void helper_kick(void)
+{
+    const uint64_t one = 1;
+
+    sys_write(stack_state.helper_event_fd, &one, sizeof one);
+}
+
+void helper_rouse(void)
+{
+    struct stack_state *s = &stack_state;
+
+    if (s->driver == &s->helper_mode) {
+        s->driver = NULL;
+        lane_set_sleeping(s->lane, false);
+    }
+    s->helper_mode = HELPER_TICK;
+    helper_kick();
+}
+
+/* ---- The ring ---- */
+
+/* Looks at the lane unless the program did since the last tick. Lock held. */
+static void tick(struct stack_state *s)
+{
+    bool active = s->polls != polls_seen;
+
+    polls_seen = s->polls;
+    if (active) {
+        quiet_ticks = 0;
+        return;
+    }
+    for (int i = 0; i < ROUNDS_A_TICK && stack_drive(); i++)
+        ;
+    quiet_ticks++;
+}
+
+/* What to do until the next wake-up: the mode, and for how long at most. Lock held. */
+static uint64_t choose_rest(struct stack_state *s)
+{
+    uint64_t next;
+
+    if (s->driver && s->driver != &s->helper_mode && quiet_ticks > 0) {
+        s->helper_mode = HELPER_PARKED;
+        return REST_NS;
+    }
+    if (s->driver != &s->helper_mode && (quiet_ticks < QUIET_TICKS || s->spinners > 0 || s->driver)) {
+        s->helper_mode = HELPER_TICK;
+        return s->profile.helper_tick_us * NS_PER_US;
+    }
+    s->helper_mode = HELPER_RING;
+    s->driver = &s->helper_mode;
+    lane_set_sleeping(s->lane, true);
+    if (lane_ready(s->lane))
+        return 0;
+    next = stack_run_timers(platform_now_ns());
+    if (lane_ready(s->lane))
+        return 0;
+    next = next > platform_now_ns() ? next - platform_now_ns() : 0;
+    return next < REST_NS ? next : REST_NS;
+}
+
+/* ---- The service ---- */
+
+static int adopt(struct stack_state *s, struct netd_client *client)
+{
+    const struct control_lane_adopt request = {.lane = s->lane_reply.lane,
+                                               .injector = s->lane_reply.injector,
+                                               .ring_bytes = s->lane_reply.ring_bytes};
+    struct client_lane_fds fds = s->fds;
+    struct netd_client *old = s->pub.client;
+    int err;
+
+    stack_close_own_fd(s->fds.event);
+    s->fds.event = -1;
+    fds.stats = s->fds.stats;
+    err = client_lane_adopt(client, &request, &fds);
+    if (err < 0)
+        return err;
+    s->fds.event = stack_own_fd(fds.event);
+    stack_own_fd(client_fd(client));
+    stack_lock_quiet();
+    s->generation_base += (1ull << 40);
+    s->pub.client = client;
+    s->service_lost = false;
+    stack_unlock_quiet();
+    (void)old; /* its state page may be in use by a thread right now: kept, a restart is rare */
+    stack_disown_fd(client_fd(old));
+    sys_close(client_fd(old));
+    return 0;
+}
+
+/* Tries once; the program goes on with its connections meanwhile. */
+static void reconnect(struct stack_state *s)
+{
+    struct netd_client *client;
+    int err = client_connect(&client, NULL, program_invocation_short_name, stack_fd_minimum(), NULL);
+
+    reconnect_at_ns = platform_now_ns() + RECONNECT_NS;
+    if (err < 0)
+        return;
+    err = adopt(s, client);
+    if (err == 0) {
+        flows_register_again();
+        return;
+    }
+    client_close(client);
+    if (err != LOCKSTEP_E_NO_SERVICE) {
+        log_warning("stack: the restarted service refuses this program's lane: %s", error_text(err));
+        reconnect_at_ns = UINT64_MAX;
+    }
+}
+
+static void look_after_service(struct stack_state *s)
+{
+    uint32_t flow_id;
+
+    if (!s->service_lost && client_check(s->pub.client) < 0) {
+        stack_lock_quiet();
+        s->service_lost = true;
+        stack_unlock_quiet();
+        reconnect_at_ns = 0;
+    }
+    if (s->service_lost) {
+        if (platform_now_ns() >= reconnect_at_ns)
+            reconnect(s);
+        return;
+    }
+    flows_announce();
+    while (s->fds.event >= 0 && client_event_read(s->fds.event, &flow_id) == 0)
+        sock_migrate_request(flow_id);
+}
+
+/* ---- The thread ---- */
+
+static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
+{
+    struct pollfd fds[4] = {{s->helper_event_fd, POLLIN, 0},
+                            {s->service_lost ? -1 : client_fd(s->pub.client), POLLIN, 0},
+                            {s->service_lost ? -1 : s->fds.event, POLLIN, 0},
+                            {on_ring ? lane_poll_fd(s->lane) : -1, POLLIN, 0}};
+    struct timespec timeout;
+    uint64_t count;
+
+    if (s->service_lost && rest_ns > RECONNECT_NS)
+        rest_ns = RECONNECT_NS;
+    timeout = (struct timespec){(time_t)(rest_ns / NS_PER_S), (long)(rest_ns % NS_PER_S)};
+    sys_ppoll(fds, 4, &timeout, NULL);
+    if (fds[0].revents)
+        sys_read(s->helper_event_fd, &count, sizeof count);
+}
+
+static void *helper_main(void *argument)
+{
+    struct stack_state *s = argument;
+
+    for (;;) {
+        uint64_t rest_ns;
+        bool on_ring;
+
+        stack_lock_quiet();
+        tick(s);
+        rest_ns = choose_rest(s);
+        on_ring = s->helper_mode == HELPER_RING;
+        lane_heartbeat(s->lane, platform_now_ns());
+        stack_unlock_quiet();
+        rest(s, rest_ns, on_ring);
+        look_after_service(s);
+    }
+    return NULL;
+}
+
+int helper_start(void)
+{
+    struct stack_state *s = &stack_state;
+    sigset_t all, old;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int err;
+
+    s->helper_event_fd = stack_own_fd(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (s->helper_event_fd < 0)
+        return s->helper_event_fd;
+    quiet_ticks = 0;
+    s->helper_mode = HELPER_TICK;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    err = -pthread_create(&thread, &attributes, helper_main, s);
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (err == 0)
+        pthread_setname_np(thread, "lockstep");
+    else
+        stack_close_own_fd(s->helper_event_fd);
+    return err;
+}

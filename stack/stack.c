@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "stack/stack.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/histogram.h"
+#include "base/log.h"
+#include "stack/stack_private.h"
+#include "stack/sys.h"
+
+#define RETRY_NS         NS_PER_S /* a service that is away is looked for at most this often */
+#define BATCH            64       /* packets a poll */
+#define TIMER_LOOK_US    500      /* the engine's timers are run at least this often by who drives */
+#define FD_LIMIT_MAX     (1u << 22)
+#define OWN_FD_MINIMUM   15000
+#define REALTIME_LOOK_US 10000
+
+struct stack_state stack_state;
+
+__thread volatile unsigned stack_signal_count __attribute__((tls_model("initial-exec")));
+__thread volatile unsigned stack_signal_restart_count __attribute__((tls_model("initial-exec")));
+__thread volatile unsigned stack_busy __attribute__((tls_model("initial-exec")));
+__thread volatile bool stack_signal_deferred __attribute__((tls_model("initial-exec")));
+bool stack_signals_handled;
+void (*stack_run_deferred)(void);
+
+static struct platform_lock open_lock;
+static uint64_t retry_at_ns;
+static const char *unavailable = "not tried yet";
+static uint8_t *own_fds; /* by descriptor: 1 = the stack's own */
+static size_t own_fds_size;
+
+void stack_busy_begin(void)
+{
+    stack_busy = stack_busy + 1;
+}
+
+void stack_busy_end(void)
+{
+    stack_busy = stack_busy - 1;
+    if (__builtin_expect(stack_signal_deferred, 0) && stack_busy == 0 && stack_run_deferred) {
+        stack_signal_deferred = false;
+        stack_run_deferred();
+    }
+}
+
+/* ---- Own descriptors ---- */
+
+size_t stack_fd_limit(void)
+{
+    static size_t limit;
+    struct rlimit now;
+
+    if (limit == 0) {
+        if (sys_get_rlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_max > FD_LIMIT_MAX)
+            now.rlim_max = FD_LIMIT_MAX;
+        limit = now.rlim_max < 1024 ? 1024 : now.rlim_max;
+    }
+    return limit;
+}
+
+int stack_fd_minimum(void)
+{
+    struct rlimit now;
+
+    if (sys_get_rlimit(RLIMIT_NOFILE, &now) < 0)
+        return 0;
+    if (now.rlim_cur > OWN_FD_MINIMUM + 1000)
+        return OWN_FD_MINIMUM;
+    return (int)(now.rlim_cur - now.rlim_cur / 8);
+}
+
+static void mark_own(int fd, uint8_t own)
+{
+    if (!own_fds) {
+        void *mapping = mmap(NULL, stack_fd_limit(), PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (mapping == MAP_FAILED)
+            return;
+        own_fds = mapping;
+        __atomic_store_n(&own_fds_size, stack_fd_limit(), __ATOMIC_RELEASE);
+    }
+    if (fd >= 0 && (size_t)fd < own_fds_size)
+        __atomic_store_n(&own_fds[fd], own, __ATOMIC_RELAXED);
+}
+
+bool stack_owns_fd(int fd)
+{
+    return fd >= 0 && (size_t)fd < __atomic_load_n(&own_fds_size, __ATOMIC_ACQUIRE) &&
+           __atomic_load_n(&own_fds[fd], __ATOMIC_RELAXED);
+}
+
+int stack_own_fd(int fd)
+{
+    int minimum = stack_fd_minimum();
+
+    if (fd < 0)
+        return fd;
+    if (fd < minimum) {
+        int moved = sys_fcntl(fd, F_DUPFD_CLOEXEC, minimum);
+
+        if (moved >= 0) {
+            sys_close(fd);
+            fd = moved;
+        }
+    }
+    mark_own(fd, 1);
+    return fd;
+}
+
+void stack_disown_fd(int fd)
+{
+    mark_own(fd, 0);
+}
+
+void stack_close_own_fd(int fd)
+{
+    if (fd < 0)
+        return;
+    mark_own(fd, 0);
+    sys_close(fd);
+}
+
+/* ---- Lock ---- */
+
+void stack_lock_quiet(void)
+{
+    stack_busy_begin();
+    platform_lock_acquire(&stack_state.lock);
+}
+
+bool stack_try_lock_quiet(void)
+{
+    stack_busy_begin();
+    if (platform_lock_try(&stack_state.lock))
+        return true;
+    stack_busy_end();
+    return false;
+}
+
+void stack_unlock_quiet(void)
+{
+    if (stack_state.evaluated != stack_state.progress)
+        waiters_evaluate();
+    platform_lock_release(&stack_state.lock);
+    stack_busy_end();
+}
+
+void stack_lock(void)
+{
+    stack_lock_quiet();
+}
+
+void stack_unlock(void)
+{
+    if (stack_state.helper_mode > HELPER_TICK)
+        helper_rouse();
+    stack_unlock_quiet();
+}
+
+void stack_wake(void)
+{
+    __atomic_store_n(&stack_state.progress, stack_state.progress + 1, __ATOMIC_RELAXED);
+}
+
+/* ---- Polling ---- */
+
+static void count_packet(const struct lane_record *record, uint64_t now_ns)
+{
+    struct lane_stats *stats = stack_state.pub.stats;
+
+    histogram_record(stats->latency_ns, now_ns > record->stamp_ns ? now_ns - record->stamp_ns : 0);
+    __atomic_store_n(&stats->rx_packets, stats->rx_packets + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&stats->rx_bytes, stats->rx_bytes + record->length, __ATOMIC_RELAXED);
+}
+
+static bool drain(struct stack_state *s)
+{
+    const struct lane_record *record = lane_next(s->lane);
+    struct lane_stats *stats = s->pub.stats;
+    uint64_t now_ns, backlog;
+
+    if (!record)
+        return false;
+    now_ns = platform_now_ns();
+    backlog = lane_backlog(s->lane) + record->length;
+    if (backlog > stats->ring_high_water)
+        __atomic_store_n(&stats->ring_high_water, backlog, __ATOMIC_RELAXED);
+    for (int count = 1; record; count++) {
+        count_packet(record, now_ns);
+        s->pub.ops->input(s->pub.engine, (struct lane_record *)(uintptr_t)record,
+                          routes_full_checksum(record->ifindex, record->data, record->length));
+        record = count < BATCH ? lane_next(s->lane) : NULL;
+    }
+    lane_release(s->lane);
+    s->pub.ops->flush(s->pub.engine);
+    return true;
+}
+
+uint64_t stack_run_timers(uint64_t now_ns)
+{
+    struct stack_state *s = &stack_state;
+    uint64_t next = s->pub.ops->timers(s->pub.engine, now_ns);
+    uint64_t wait_us = next > now_ns ? (next - now_ns) / NS_PER_US : 0;
+
+    if (wait_us > TIMER_LOOK_US)
+        wait_us = TIMER_LOOK_US;
+    s->timer_cycles = platform_cycles() + (wait_us + 1) * s->cycles_per_us;
+    lane_heartbeat(s->lane, now_ns);
+    return next;
+}
+
+bool stack_drive(void)
+{
+    struct stack_state *s = &stack_state;
+    bool work = drain(s);
+
+    if (platform_cycles() >= s->timer_cycles)
+        stack_run_timers(platform_now_ns());
+    return work;
+}
+
+bool stack_poll(void)
+{
+    struct stack_state *s = &stack_state;
+
+    if (!s->open)
+        return false;
+    s->polls++;
+    if (s->helper_mode > HELPER_TICK)
+        helper_rouse();
+    return stack_drive();
+}
+
+void stack_progress(void)
+{
+    struct stack_state *s = &stack_state;
+
+    if (!__atomic_load_n(&s->open, __ATOMIC_ACQUIRE))
+        return;
+    if (!lane_ready(s->lane) && platform_cycles() < __atomic_load_n(&s->timer_cycles, __ATOMIC_RELAXED))
+        return;
+    stack_lock();
+    stack_poll();
+    stack_unlock();
+}
+
+int64_t stack_realtime_offset(void)
+{
+    struct stack_state *s = &stack_state;
+    uint64_t now = platform_cycles();
+
+    if (s->realtime_offset_cycles == 0 || now - s->realtime_offset_cycles > REALTIME_LOOK_US * s->cycles_per_us) {
+        s->realtime_offset = platform_realtime_offset_ns();
+        s->realtime_offset_cycles = now;
+    }
+    return s->realtime_offset;
+}
+
+/* ---- What the engine needs ---- */
+
+static int environment_send(void *context, const struct inject_packet *packet)
+{
+    struct lane_stats *stats = stack_state.pub.stats;
+    int result = injector_send(stack_state.injector, packet);
+
+    (void)context;
+    if (result < 0)
+        __atomic_store_n(&stats->send_failures, stats->send_failures + 1, __ATOMIC_RELAXED);
+    return result;
+}
+
+static int environment_route(void *context, const struct net_addr *destination, const struct net_addr *source,
+                             uint32_t ifindex, struct engine_route *out)
+{
+    struct route_query query = {.destination = *destination, .ifindex = ifindex};
+
+    (void)context;
+    query.source = source ? *source : net_addr_any(net_addr_is_v4(destination));
+    return routes_find(&query, out, NULL);
+}
+
+static uint64_t environment_generation(void *context)
+{
+    (void)context;
+    return routes_generation();
+}
+
+/* Next hop addresses for direct injection; the service writes them under a sequence lock. */
+static bool find_nexthop(void *context, uint16_t nexthop, struct injector_nexthop *out)
+{
+    const struct state_page *page = client_state_page(stack_state.pub.client);
+    const struct state_nexthop *entry;
+    uint32_t before;
+
+    (void)context;
+    if (nexthop >= STATE_PAGE_NEXTHOPS)
+        return false;
+    entry = &page->nexthops[nexthop];
+    for (int tries = 0; tries < 1000; tries++) {
+        before = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+        if (before & 1)
+            continue;
+        out->ifindex = entry->ifindex;
+        memcpy(out->destination_mac, entry->destination_mac, sizeof out->destination_mac);
+        memcpy(out->source_mac, entry->source_mac, sizeof out->source_mac);
+        out->resolved = entry->resolved;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&entry->sequence, __ATOMIC_RELAXED) == before)
+            return out->ifindex != 0;
+    }
+    return false;
+}
+
+/* ---- Opening ---- */
+
+static size_t read_text(const char *path, char *text, size_t size)
+{
+    int fd = sys_open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? sys_read(fd, text, size - 1) : -1;
+
+    if (fd >= 0)
+        sys_close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    return length > 0 ? (size_t)length : 0;
+}
+
+static void load_profile(struct profile *profile)
+{
+    const char *name = getenv(PROFILE_ENV);
+    char text[4096], problem[512];
+
+    name = name && *name ? name : PROFILE_DEFAULT;
+    if (profile_builtin(name, profile) == 0)
+        return;
+    profile_builtin(PROFILE_DEFAULT, profile);
+    if (!strchr(name, '/'))
+        log_warning("profile %s: unknown, using %s", name, PROFILE_DEFAULT);
+    else if (read_text(name, text, sizeof text) == 0)
+        log_warning("profile %s: cannot be read, using %s", name, PROFILE_DEFAULT);
+    else if (profile_parse(name, text, strlen(text), profile, problem, sizeof problem) < 0)
+        log_warning("profile %s, using %s", problem, PROFILE_DEFAULT);
+}
+
+static void read_sysctls(struct engine_config *config)
+{
+    char text[128];
+    unsigned low, normal, high;
+
+    read_text("/proc/sys/net/ipv4/tcp_rmem", text, sizeof text);
+    if (sscanf(text, "%u %u %u", &low, &normal, &high) == 3) {
+        config->receive_default = normal;
+        config->receive_max = high;
+    }
+    read_text("/proc/sys/net/ipv4/tcp_wmem", text, sizeof text);
+    if (sscanf(text, "%u %u %u", &low, &normal, &high) == 3) {
+        config->send_default = normal;
+        config->send_max = high;
+    }
+    read_text("/proc/sys/net/core/rmem_default", text, sizeof text);
+    if (sscanf(text, "%u", &normal) == 1)
+        config->udp_receive_default = normal;
+}
+
+static int create_engine(struct stack_state *s)
+{
+    const struct engine_environment environment = {
+        .send = environment_send,
+        .route = environment_route,
+        .generation = environment_generation,
+        .notify = sock_engine_notify,
+        .opened = sock_engine_opened,
+        .gone = sock_engine_gone,
+        .stats = s->pub.stats,
+    };
+    struct engine_config config;
+    int err;
+
+    engine_config_default(&config);
+    read_sysctls(&config);
+    config.delayed_ack_us = s->profile.delayed_ack_us;
+    config.coalesce_us = s->profile.coalesce_us;
+    config.rto_min_us = s->profile.rto_min_us;
+    err = platform_random(config.hash_key, sizeof config.hash_key);
+    s->pub.ops = &engine_lwip;
+    return err < 0 ? err : s->pub.ops->create(&s->pub.engine, &config, &environment);
+}
+
+static int open_injector(struct stack_state *s)
+{
+    int fd = s->fds.injector;
+    int err;
+
+    if (s->lane_reply.injector == CONTROL_INJECTOR_DIRECT)
+        err = injector_open_direct(&s->injector, fd, find_nexthop, NULL);
+    else
+        err = injector_open_guarded(&s->injector, fd);
+    s->fds.injector = err == 0 ? injector_fd(s->injector) : -1;
+    mark_own(fd, err == 0);
+    return err;
+}
+
+/* Maps ring, control page and statistics; duplicates of the first two are kept for a restarted service. */
+static int open_lane(struct stack_state *s)
+{
+    int ring = stack_own_fd(sys_fcntl(s->fds.ring, F_DUPFD_CLOEXEC, 0));
+    int control = stack_own_fd(sys_fcntl(s->fds.control, F_DUPFD_CLOEXEC, 0));
+    void *stats = NULL;
+    int err;
+
+    err = lane_open(&s->lane, s->fds.ring, s->lane_reply.ring_bytes, s->fds.control);
+    if (err < 0) {
+        s->lane = NULL;
+    } else {
+        mark_own(s->fds.ring, 1);
+        mark_own(s->fds.control, 1);
+    }
+    s->fds.ring = ring;
+    s->fds.control = control;
+    if (err == 0)
+        err = platform_memfd_map(s->fds.stats, sizeof(struct lane_stats), true, &stats);
+    if (err == 0)
+        madvise(stats, sizeof(struct lane_stats), MADV_DONTFORK);
+    s->pub.stats = stats;
+    mark_own(s->fds.stats, 1);
+    mark_own(s->fds.event, 1);
+    return err;
+}
+
+static uint32_t wanted_injector(void)
+{
+    const char *name = getenv("LOCKSTEP_INJECTOR");
+
+    return name && strcmp(name, "direct") == 0 ? CONTROL_INJECTOR_DIRECT : CONTROL_INJECTOR_GUARDED;
+}
+
+/* Gives back what is there, in this process only: nothing is said to the service but by closing the connection. */
+static void release_parts(struct stack_state *s)
+{
+    if (s->lane) {
+        mark_own(lane_poll_fd(s->lane), 0);
+        lane_close(s->lane);
+    }
+    if (s->injector) {
+        mark_own(s->fds.injector, 0);
+        injector_close(s->injector);
+    } else {
+        stack_close_own_fd(s->fds.injector);
+    }
+    stack_close_own_fd(s->fds.ring);
+    stack_close_own_fd(s->fds.control);
+    stack_close_own_fd(s->fds.stats);
+    stack_close_own_fd(s->fds.event);
+    if (s->pub.client) {
+        mark_own(client_fd(s->pub.client), 0);
+        client_close(s->pub.client);
+    }
+    s->lane = NULL;
+    s->injector = NULL;
+    s->pub.client = NULL;
+    s->fds = (struct client_lane_fds){-1, -1, -1, -1, -1};
+}
+
+static int open_parts(struct stack_state *s, const char **why)
+{
+    int err;
+
+    *why = "the service is not reachable";
+    err = client_connect(&s->pub.client, NULL, program_invocation_short_name, stack_fd_minimum(), NULL);
+    if (err < 0) {
+        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
+        return err;
+    }
+    mark_own(client_fd(s->pub.client), 1);
+    *why = "the service gave no lane";
+    err = client_lane_open(s->pub.client, wanted_injector(), 0, &s->lane_reply, &s->fds);
+    if (err < 0)
+        return err;
+    s->pub.lane = s->lane_reply.lane;
+    *why = "the lane cannot be opened";
+    err = open_lane(s);
+    if (err == 0)
+        err = open_injector(s);
+    if (err == 0) {
+        *why = "the engine cannot be created";
+        err = create_engine(s);
+    }
+    return err;
+}
+
+static void prepare_spinning(struct stack_state *s)
+{
+    s->cycles_per_us = platform_cycles_per_us();
+    s->spin_full_cycles = s->profile.spin_us == UINT32_MAX ? UINT64_MAX / 2 : s->profile.spin_us * s->cycles_per_us;
+    if (s->profile.spin_backoff && platform_core_count() == 1 && s->spin_full_cycles > 20 * s->cycles_per_us)
+        s->spin_full_cycles = 20 * s->cycles_per_us;
+    s->spin_limit_cycles = s->spin_full_cycles;
+}
+
+static int open_stack(struct stack_state *s)
+{
+    int err;
+
+    load_profile(&s->profile);
+    prepare_spinning(s);
+    s->fds = (struct client_lane_fds){-1, -1, -1, -1, -1};
+    err = open_parts(s, &unavailable);
+    if (err < 0) {
+        log_debug("stack: %s: %s", unavailable, error_text(err));
+        release_parts(s);
+        return err;
+    }
+    stack_lock_quiet();
+    stack_run_timers(platform_now_ns());
+    stack_unlock_quiet();
+    err = helper_start();
+    if (err < 0) {
+        unavailable = "the helper thread cannot be started";
+        s->pub.ops->destroy(s->pub.engine);
+        release_parts(s);
+        return err;
+    }
+    if (s->profile.core >= 0 && sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0) == sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0))
+        platform_pin_thread(s->profile.core);
+    __atomic_store_n(&s->open, true, __ATOMIC_RELEASE);
+    return 0;
+}
+
+struct stack *stack_get(const char **why)
+{
+    struct stack_state *s = &stack_state;
+
+    if (__atomic_load_n(&s->open, __ATOMIC_ACQUIRE))
+        return &s->pub;
+    stack_busy_begin();
+    platform_lock_acquire(&open_lock);
+    if (!s->open && platform_now_ns() >= retry_at_ns) {
+        waiters_init();
+        if (open_stack(s) < 0)
+            retry_at_ns = platform_now_ns() + RETRY_NS;
+    }
+    if (!s->open && why)
+        *why = unavailable;
+    platform_lock_release(&open_lock);
+    stack_busy_end();
+    return s->open ? &s->pub : NULL;
+}
+
+struct stack *stack_current(void)
+{
+    return __atomic_load_n(&stack_state.open, __ATOMIC_ACQUIRE) ? &stack_state.pub : NULL;
+}
+
+/* ---- fork ---- */
+
+void stack_fork_prepare(void)
+{
+    stack_busy_begin();
+    platform_lock_acquire(&open_lock);
+    stack_lock_quiet();
+}
+
+void stack_fork_parent(void)
+{
+    stack_unlock_quiet();
+    platform_lock_release(&open_lock);
+    stack_busy_end();
+}
+
+void stack_fork_child(void)
+{
+    struct stack_state *s = &stack_state;
+    bool open = s->open;
+
+    s->open = false;
+    waiters_forget();
+    if (open) {
+        s->pub.ops->abandon(s->pub.engine);
+        stack_close_own_fd(s->helper_event_fd);
+        release_parts(s);
+        routes_forget();
+    }
+    memset(s, 0, sizeof *s);
+    retry_at_ns = 0;
+    platform_lock_init(&s->lock);
+    platform_lock_init(&open_lock);
+    stack_busy = 0;
+    stack_signal_deferred = false;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shared by the files of the stack's core: stack.c (life, lock, polling), wait.c (waiting), helper.c (the helper
+ * thread), routes.c (route cache) and the socket layer's registration with the service. */
+#ifndef LOCKSTEP_STACK_STACK_PRIVATE_H
+#define LOCKSTEP_STACK_STACK_PRIVATE_H
+
+#include "base/list.h"
+#include "divert/inject.h"
+#include "divert/lane.h"
+#include "platform/platform.h"
+#include "stack/netd_client.h"
+#include "stack/profile.h"
+#include "stack/stack.h"
+
+#define NS_PER_US 1000ull
+#define NS_PER_MS 1000000ull
+#define NS_PER_S  1000000000ull
+
+/* One sleeping thread. */
+struct waiter {
+    struct list link;
+    bool (*ready)(void *arg);
+    void *arg;
+    int event_fd;
+    bool woken; /* event_fd has been written */
+};
+
+enum helper_mode {
+    HELPER_NONE,   /* no thread */
+    HELPER_TICK,   /* the program is active: a look every few milliseconds */
+    HELPER_PARKED, /* a thread of the program sleeps as driver */
+    HELPER_RING,   /* the program is quiet: the helper sleeps on the ring as driver */
+};
+
+struct stack_state {
+    struct stack pub;
+    bool open;                /* set last, read without lock */
+    struct platform_lock lock;
+    struct lane *lane;
+    struct injector *injector;
+    struct client_lane_fds fds; /* duplicates of ring and control for handing back; injector is the injector's */
+    struct control_lane_reply lane_reply;
+    struct profile profile;
+    uint64_t cycles_per_us;
+    bool service_lost;
+    uint64_t generation_base; /* raised with each new connection to the service */
+
+    /* Under the lock. */
+    uint64_t timer_cycles; /* when the engine's timers are due or looked at next */
+    uint32_t progress;     /* counts what may make a wait come true; read without lock */
+    uint32_t evaluated;    /* progress when the waiters were last asked */
+    uint32_t polls;        /* counts the program's own polls */
+    struct list waiters;
+    const void *driver;    /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
+    uint32_t spinners;
+    enum helper_mode helper_mode;
+    int helper_event_fd;
+    uint64_t realtime_offset_cycles; /* when realtime_offset was taken */
+    int64_t realtime_offset;
+
+    /* Spin budget, see profile.h. Written without lock: only hints. */
+    uint64_t spin_limit_cycles, spin_full_cycles;
+    uint64_t window_spun, window_lost;
+    uint32_t misses;
+};
+
+extern struct stack_state stack_state;
+
+/* The lock as the stack's own threads of control take it: without rousing the helper. */
+void stack_lock_quiet(void);
+bool stack_try_lock_quiet(void);
+void stack_unlock_quiet(void);
+/* Drain and timers, by whoever drives. Lock held. */
+bool stack_drive(void);
+/* Runs the engine's timers now; the time of the next one. Lock held. */
+uint64_t stack_run_timers(uint64_t now_ns);
+
+/* Marks a busy stretch outside the lock (requests to the service): signal handlers are deferred. */
+void stack_busy_begin(void);
+void stack_busy_end(void);
+
+/* The process's limit for descriptor numbers (the hard one, capped): size of tables indexed by descriptor. */
+size_t stack_fd_limit(void);
+/* Lowest number for the stack's own descriptors. */
+int stack_fd_minimum(void);
+/* Moves fd up, registers it as the stack's own; returns the new number. Negative codes pass through. */
+int stack_own_fd(int fd);
+void stack_disown_fd(int fd); /* registration only */
+void stack_close_own_fd(int fd);
+
+/* CLOCK_REALTIME minus CLOCK_MONOTONIC, refreshed every 10 ms. Lock held. */
+int64_t stack_realtime_offset(void);
+
+/* wait.c */
+void waiters_init(void);
+void waiters_evaluate(void); /* lock held */
+void waiters_forget(void);   /* in a forked child */
+
+/* helper.c */
+int helper_start(void);
+void helper_rouse(void); /* lock held: back to HELPER_TICK */
+void helper_kick(void);  /* makes it look at its work soon */
+
+/* routes.c: the route cache. Lock held for all. */
+struct route_query {
+    struct net_addr destination;
+    struct net_addr source; /* any: choose */
+    uint32_t ifindex;
+    uint32_t mark;
+};
+/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays valid
+ * until the next call. O(1); asks the service only for what it does not know. */
+int routes_find(const struct route_query *query, struct engine_route *out, const char **why);
+uint64_t routes_generation(void);
+/* Whether checksums of packets that arrive on an interface must be right in full; asks about an unknown interface with
+ * the packet's source address. */
+bool routes_full_checksum(uint32_t ifindex, const void *packet, size_t length);
+void routes_forget(void);
+
+/* What the socket layer provides. Lock held, from within the engine or the helper. */
+void sock_engine_notify(void *context, void *user, uint32_t events);
+struct lane_stats_slot *sock_engine_opened(void *context, void *listener_user, const struct net_endpoint *local,
+                                           const struct net_endpoint *remote, void **connection_id);
+void sock_engine_gone(void *context, void *connection_id);
+
+/* Called by the helper without the lock. */
+void flows_announce(void);                 /* sends what was queued for the service */
+bool flows_announce_pending(void);
+void flows_register_again(void);           /* after a restart of the service */
+void sock_migrate_request(uint32_t flow_id); /* somebody else may have this connection */
+
+#endif

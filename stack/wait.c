@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Waiting: spin on the ring, then sleep, one thread as driver on the ring, the others each on an eventfd. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "stack/stack_private.h"
+#include "stack/sys.h"
+
+#define KERNEL_LOOK_US  25   /* kernel descriptors are asked this often while spinning */
+#define LOST_GAP_US     50   /* a longer gap between two looks at the clock: another thread had the core */
+#define WINDOW_US       10000
+#define SHORT_BUDGET_US 200  /* after the first sign of short cores */
+#define MIN_BUDGET_US   2
+#define MISSES_MAX      16
+#define RELAX_ROUNDS    4
+#define KERNEL_FDS_LOCAL 64
+#define EVENT_POOL      256
+
+/* One wait, on the waiting thread's stack. */
+struct wait {
+    bool (*ready)(void *arg);
+    void *arg;
+    struct pollfd *kernel;
+    nfds_t kernel_count;
+    uint64_t deadline_ns;
+    const sigset_t *mask;
+    unsigned signals; /* stack_signal_count at the start */
+};
+
+static int event_pool[EVENT_POOL]; /* eventfds at rest, under the lock */
+static unsigned event_pool_count;
+
+void waiters_init(void)
+{
+    struct stack_state *s = &stack_state;
+
+    if (!s->waiters.next)
+        list_init(&s->waiters);
+}
+
+void waiters_forget(void)
+{
+    while (event_pool_count > 0)
+        stack_close_own_fd(event_pool[--event_pool_count]);
+}
+
+static void rouse(struct waiter *waiter)
+{
+    const uint64_t one = 1;
+
+    waiter->woken = true;
+    sys_write(waiter->event_fd, &one, sizeof one);
+}
+
+void waiters_evaluate(void)
+{
+    struct stack_state *s = &stack_state;
+
+    s->evaluated = s->progress;
+    if (!s->waiters.next)
+        return;
+    list_for_each(link, &s->waiters)
+    {
+        struct waiter *waiter = list_entry(link, struct waiter, link);
+
+        if (!waiter->woken && waiter->ready(waiter->arg))
+            rouse(waiter);
+    }
+}
+
+static int take_event_fd(void)
+{
+    if (event_pool_count > 0)
+        return event_pool[--event_pool_count];
+    return stack_own_fd(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static void return_event_fd(const struct waiter *waiter)
+{
+    uint64_t count;
+
+    if (waiter->woken)
+        sys_read(waiter->event_fd, &count, sizeof count);
+    if (event_pool_count < EVENT_POOL)
+        event_pool[event_pool_count++] = waiter->event_fd;
+    else
+        stack_close_own_fd(waiter->event_fd);
+}
+
+static bool signalled(const struct wait *wait)
+{
+    return stack_signals_handled && stack_signal_count != wait->signals;
+}
+
+/* Asks the kernel's descriptors without waiting: how many are ready, or -EINTR. */
+static int look_at_kernel(const struct wait *wait)
+{
+    struct timespec now = {0, 0};
+
+    if (wait->kernel_count == 0 && !wait->mask)
+        return 0;
+    return sys_ppoll(wait->kernel, wait->kernel_count, &now, wait->mask);
+}
+
+/* ---- Spinning ---- */
+
+/* A window of spinning is over: adapts the budget to how much of it was lost to other threads. */
+static void judge_window(struct stack_state *s)
+{
+    uint64_t limit = s->spin_limit_cycles;
+
+    if (s->window_lost * 5 > s->window_spun) {
+        limit /= 4;
+        if (limit > SHORT_BUDGET_US * s->cycles_per_us)
+            limit = SHORT_BUDGET_US * s->cycles_per_us;
+        if (limit < MIN_BUDGET_US * s->cycles_per_us)
+            limit = MIN_BUDGET_US * s->cycles_per_us;
+    } else if (s->window_lost * 20 < s->window_spun) {
+        limit *= 2;
+    }
+    s->spin_limit_cycles = limit < s->spin_full_cycles ? limit : s->spin_full_cycles;
+    s->window_spun = 0;
+    s->window_lost = 0;
+}
+
+static void account_gap(struct stack_state *s, uint64_t gap)
+{
+    s->window_spun += gap;
+    if (gap > LOST_GAP_US * s->cycles_per_us)
+        s->window_lost += gap;
+    if (s->profile.spin_backoff && s->window_spun > WINDOW_US * s->cycles_per_us)
+        judge_window(s);
+}
+
+static void count_miss(struct stack_state *s)
+{
+    __atomic_store_n(&s->pub.stats->spins_empty, s->pub.stats->spins_empty + 1, __ATOMIC_RELAXED);
+    if (!s->profile.spin_backoff || ++s->misses < MISSES_MAX)
+        return;
+    s->misses = 0;
+    if (s->spin_limit_cycles / 2 >= s->spin_full_cycles / 8)
+        s->spin_limit_cycles /= 2;
+}
+
+static void count_hit(struct stack_state *s)
+{
+    s->misses = 0;
+    if (s->window_lost == 0 && s->spin_limit_cycles < s->spin_full_cycles)
+        s->spin_limit_cycles = s->spin_limit_cycles * 2 < s->spin_full_cycles ? s->spin_limit_cycles * 2
+                                                                              : s->spin_full_cycles;
+}
+
+/* Drives the stack and asks ready, if the lock is free. */
+static bool try_progress(const struct wait *wait, uint32_t *seen)
+{
+    struct stack_state *s = &stack_state;
+    bool ready;
+
+    if (!stack_try_lock_quiet())
+        return false;
+    s->polls++;
+    stack_drive();
+    *seen = s->progress;
+    ready = wait->ready(wait->arg);
+    stack_unlock_quiet();
+    return ready;
+}
+
+/* 1: ready (or a kernel descriptor is), 0: budget used up, -EINTR, -ETIMEDOUT: deadline. */
+static int spin(const struct wait *wait)
+{
+    struct stack_state *s = &stack_state;
+    uint64_t start = platform_cycles(), last = start, kernel_at = start;
+    uint64_t end = start + s->spin_limit_cycles, deadline = UINT64_MAX;
+    uint32_t seen = __atomic_load_n(&s->progress, __ATOMIC_RELAXED) - 1;
+
+    if (wait->deadline_ns != UINT64_MAX) {
+        uint64_t now_ns = platform_now_ns(), left = wait->deadline_ns > now_ns ? wait->deadline_ns - now_ns : 0;
+
+        deadline = start + (left < 3600 * NS_PER_S ? left : 3600 * NS_PER_S) * s->cycles_per_us / NS_PER_US;
+    }
+    for (;;) {
+        uint64_t now;
+
+        if (lane_ready(s->lane) || __atomic_load_n(&s->progress, __ATOMIC_RELAXED) != seen ||
+            last >= __atomic_load_n(&s->timer_cycles, __ATOMIC_RELAXED)) {
+            if (try_progress(wait, &seen))
+                return 1;
+            last = platform_cycles();
+        }
+        for (int i = 0; i < RELAX_ROUNDS && !lane_ready(s->lane); i++)
+            platform_relax();
+        if (signalled(wait))
+            return -EINTR;
+        now = platform_cycles();
+        account_gap(s, now - last);
+        last = now;
+        if (now - kernel_at > KERNEL_LOOK_US * s->cycles_per_us) {
+            int count = look_at_kernel(wait);
+
+            if (count != 0)
+                return count > 0 ? 1 : count;
+            kernel_at = now;
+        }
+        if (now >= deadline)
+            return -ETIMEDOUT;
+        if (now >= end)
+            return 0;
+    }
+}
+
+/* While a thread spins nobody needs a wake-up. */
+static void spin_begin(struct stack_state *s)
+{
+    if (s->spinners++ == 0 && s->driver)
+        lane_set_sleeping(s->lane, false);
+}
+
+static void spin_end(struct stack_state *s)
+{
+    if (--s->spinners == 0 && s->driver) {
+        lane_set_sleeping(s->lane, true);
+        if (lane_ready(s->lane))
+            stack_drive();
+    }
+}
+
+/* ---- Sleeping ---- */
+
+/* Waits in the kernel: own eventfd, the ring for the driver, the caller's descriptors. Without the lock. */
+static int sleep_in_kernel(const struct wait *wait, int event_fd, int lane_fd, uint64_t until_ns, bool *kernel_ready)
+{
+    struct pollfd local[KERNEL_FDS_LOCAL + 2], *fds = local;
+    nfds_t own = lane_fd >= 0 ? 2 : 1;
+    struct timespec timeout;
+    int count;
+
+    if (wait->kernel_count > KERNEL_FDS_LOCAL)
+        fds = malloc((wait->kernel_count + 2) * sizeof *fds);
+    if (!fds)
+        return -ENOMEM;
+    fds[0] = (struct pollfd){event_fd, POLLIN, 0};
+    fds[1] = (struct pollfd){lane_fd, POLLIN, 0};
+    if (wait->kernel_count > 0)
+        memcpy(fds + own, wait->kernel, wait->kernel_count * sizeof *fds);
+    if (until_ns != UINT64_MAX) {
+        uint64_t now_ns = platform_now_ns(), left = until_ns > now_ns ? until_ns - now_ns : 0;
+
+        timeout = (struct timespec){(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
+    }
+    count = sys_ppoll(fds, own + wait->kernel_count, until_ns != UINT64_MAX ? &timeout : NULL, wait->mask);
+    *kernel_ready = false;
+    for (nfds_t i = 0; i < wait->kernel_count; i++) {
+        wait->kernel[i].revents = count > 0 ? fds[own + i].revents : 0;
+        *kernel_ready |= wait->kernel[i].revents != 0;
+    }
+    if (fds != local)
+        free(fds);
+    return count < 0 ? count : 0;
+}
+
+/* The same, safe against a handler that runs between the last look at its counter and the system call. */
+static int sleep_with_signals(struct wait *wait, int event_fd, int lane_fd, uint64_t until_ns, bool *kernel_ready)
+{
+    uint64_t all = ~0ull;
+    sigset_t old;
+    int result = -EINTR;
+
+    if (!__atomic_load_n(&stack_signals_handled, __ATOMIC_RELAXED))
+        return sleep_in_kernel(wait, event_fd, lane_fd, until_ns, kernel_ready);
+    sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, &old);
+    if (!signalled(wait)) {
+        const sigset_t *mask = wait->mask;
+
+        wait->mask = mask ? mask : &old;
+        result = sleep_in_kernel(wait, event_fd, lane_fd, until_ns, kernel_ready);
+        wait->mask = mask;
+    }
+    sys_sigprocmask(SIG_SETMASK, &old, NULL);
+    return result;
+}
+
+/* The driver's bedtime: wake-ups on, timers run. Returns when to get up for the engine, or 0: do not sleep at all. */
+static uint64_t take_driver_role(const struct waiter *waiter)
+{
+    struct stack_state *s = &stack_state;
+    uint64_t next;
+
+    s->driver = waiter;
+    lane_set_sleeping(s->lane, true);
+    if (lane_ready(s->lane))
+        return 0;
+    next = stack_run_timers(platform_now_ns());
+    return lane_ready(s->lane) ? 0 : next;
+}
+
+static void drop_driver_role(const struct waiter *waiter)
+{
+    struct stack_state *s = &stack_state;
+
+    if (s->driver != waiter)
+        return;
+    s->driver = NULL;
+    lane_set_sleeping(s->lane, false);
+    __atomic_store_n(&s->pub.stats->wakeups, s->pub.stats->wakeups + 1, __ATOMIC_RELAXED);
+}
+
+/* Sleeps once. Lock held on entry and return. 0, -EINTR or another failure; *kernel_ready. */
+static int sleep_once(struct wait *wait, bool *kernel_ready)
+{
+    struct stack_state *s = &stack_state;
+    struct waiter waiter = {.ready = wait->ready, .arg = wait->arg, .event_fd = take_event_fd()};
+    bool drives = s->open && (!s->driver || s->helper_mode == HELPER_RING);
+    uint64_t until_ns = wait->deadline_ns;
+    int result = 0;
+
+    if (waiter.event_fd < 0)
+        return waiter.event_fd;
+    waiters_init();
+    list_push_back(&s->waiters, &waiter.link);
+    *kernel_ready = false;
+    if (drives) {
+        uint64_t next;
+
+        if (s->helper_mode == HELPER_RING)
+            helper_rouse();
+        next = take_driver_role(&waiter);
+        until_ns = next < until_ns ? next : until_ns;
+        __atomic_store_n(&s->pub.stats->sleeps, s->pub.stats->sleeps + 1, __ATOMIC_RELAXED);
+    }
+    if (until_ns > 0 && !wait->ready(wait->arg)) {
+        stack_unlock_quiet();
+        result = sleep_with_signals(wait, waiter.event_fd, drives ? lane_poll_fd(s->lane) : -1, until_ns, kernel_ready);
+        stack_lock_quiet();
+    }
+    drop_driver_role(&waiter);
+    list_remove(&waiter.link);
+    return_event_fd(&waiter);
+    return result;
+}
+
+/* Who leaves while others sleep gives the ring to one of them. */
+static void hand_over(struct stack_state *s)
+{
+    struct waiter *heir;
+
+    if (!s->open || s->driver || s->spinners > 0)
+        return;
+    if (s->helper_mode == HELPER_PARKED)
+        helper_rouse();
+    if (!s->waiters.next || list_empty(&s->waiters))
+        return;
+    heir = list_entry(s->waiters.next, struct waiter, link);
+    if (!heir->woken)
+        rouse(heir);
+}
+
+/* One look: 1 ready, 0 not. Lock held. */
+static bool look(const struct wait *wait)
+{
+    struct stack_state *s = &stack_state;
+
+    if (s->open) {
+        s->polls++;
+        if (s->helper_mode == HELPER_RING)
+            helper_rouse();
+        stack_drive();
+    }
+    return wait->ready(wait->arg);
+}
+
+static bool expired(const struct wait *wait)
+{
+    return wait->deadline_ns != UINT64_MAX && (wait->deadline_ns == 0 || platform_now_ns() >= wait->deadline_ns);
+}
+
+/* Spins if that is wanted. Lock held on entry and return; results as spin(). */
+static int spin_locked(const struct wait *wait)
+{
+    struct stack_state *s = &stack_state;
+    int result;
+
+    if (!s->open || s->spin_limit_cycles == 0)
+        return 0;
+    spin_begin(s);
+    stack_unlock_quiet();
+    result = spin(wait);
+    stack_lock_quiet();
+    spin_end(s);
+    if (result == 1)
+        count_hit(s);
+    else if (result == 0)
+        count_miss(s);
+    return result;
+}
+
+static int wait_locked(struct wait *wait)
+{
+    int result;
+
+    if (look(wait))
+        return 1;
+    if (expired(wait)) {
+        result = look_at_kernel(wait);
+        return result > 0 ? 1 : result;
+    }
+    result = spin_locked(wait);
+    while (result == 0) {
+        bool kernel_ready;
+
+        result = sleep_once(wait, &kernel_ready);
+        if (look(wait) || kernel_ready)
+            return 1;
+        if (result == 0 && expired(wait))
+            return 0;
+    }
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+int stack_wait(bool (*ready)(void *arg), void *arg, struct pollfd *kernel, nfds_t kernel_count, uint64_t deadline_ns,
+               const sigset_t *mask)
+{
+    struct wait wait = {ready, arg, kernel, kernel_count, deadline_ns, mask, stack_signal_count};
+    int result;
+
+    for (nfds_t i = 0; i < kernel_count; i++)
+        kernel[i].revents = 0;
+    stack_lock_quiet();
+    result = wait_locked(&wait);
+    hand_over(&stack_state);
+    stack_unlock_quiet();
+    return result;
+}
