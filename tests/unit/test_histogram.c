@@ -22,6 +22,9 @@ static void every_value_has_its_bucket(void **state)
         assert_int_equal(histogram_index(histogram_bucket_high(i)), i);
         assert_true(i == 0 || histogram_bucket_low(i) == histogram_bucket_high(i - 1) + 1);
     }
+    for (unsigned exponent = 0; exponent < 64; exponent++)
+        assert_true(histogram_index((1ull << exponent) - 1) <= histogram_index(1ull << exponent));
+    assert_int_equal(histogram_index(1ull << 35), HISTOGRAM_BUCKETS - 1);
     assert_int_equal(histogram_index(UINT64_MAX), HISTOGRAM_BUCKETS - 1);
 }
 

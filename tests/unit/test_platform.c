@@ -171,6 +171,32 @@ static void lock_excludes_other_threads(void **state)
     assert_false(platform_lock_held(&counter.lock));
 }
 
+static void *acquire_once(void *lock)
+{
+    platform_lock_acquire(lock);
+    platform_lock_release(lock);
+    return NULL;
+}
+
+static void every_sleeper_gets_the_lock_in_turn(void **state)
+{
+    struct platform_lock lock = {0};
+    struct timespec while_they_fall_asleep = {.tv_nsec = 20 * MS};
+    pthread_t threads[3];
+
+    (void)state;
+    platform_lock_acquire(&lock);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, acquire_once, &lock), 0);
+    while (platform_futex_wake(&lock.state, 3) < 3)
+        sched_yield();
+    nanosleep(&while_they_fall_asleep, NULL);
+    platform_lock_release(&lock); /* wakes one; the others depend on its release and on the next one's */
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    assert_false(platform_lock_held(&lock));
+}
+
 static void lock_can_be_tried(void **state)
 {
     struct platform_lock lock = {0};
@@ -193,6 +219,7 @@ static void sealed_memory_keeps_its_size(void **state)
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     assert_int_equal(ftruncate(fd, 4096), -1);
     assert_int_equal(ftruncate(fd, 16384), -1);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
     assert_int_equal(platform_memfd_map(fd, 8192, true, &theirs), 0);
     strcpy(theirs, "hello");
     assert_string_equal(mine, "hello");
@@ -242,6 +269,7 @@ int main(void)
         cmocka_unit_test(futex_waits_only_for_the_expected_value),
         cmocka_unit_test(futex_wake_wakes),
         cmocka_unit_test(lock_excludes_other_threads),
+        cmocka_unit_test(every_sleeper_gets_the_lock_in_turn),
         cmocka_unit_test(lock_can_be_tried),
         cmocka_unit_test(sealed_memory_keeps_its_size),
         cmocka_unit_test(read_only_memory_cannot_be_written_by_others),
