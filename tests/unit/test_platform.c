@@ -219,7 +219,7 @@ static void sealed_memory_keeps_its_size(void **state)
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     assert_int_equal(ftruncate(fd, 4096), -1);
     assert_int_equal(ftruncate(fd, 16384), -1);
-    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
     assert_int_equal(platform_memfd_map(fd, 8192, true, &theirs), 0);
     strcpy(theirs, "hello");
     assert_string_equal(mine, "hello");
