@@ -130,7 +130,7 @@ run_cppcheck() {
     step "cppcheck"
     # shellcheck disable=SC2046
     check_command "cppcheck" cppcheck -q -j2 --std=c11 --enable=warning,performance,portability --inline-suppr \
-        --suppressions-list=scripts/cppcheck-suppressions.txt --library=posix,gnu --error-exitcode=1 \
+        --suppressions-list=scripts/cppcheck-suppressions.txt --library=posix,gnu,scripts/cppcheck.cfg --error-exitcode=1 \
         -D_GNU_SOURCE -D__x86_64__ -D__linux__ '-DLOCKSTEP_VERSION=""' -I. -Iinclude $(scripts/sources.sh c)
 }
 
