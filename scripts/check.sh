@@ -5,6 +5,7 @@
 # line is "N passed, N failed[, N skipped]"; fails if anything failed. FUZZ_SECONDS (5): per fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+exec 2>&1
 
 passed=0 failed=0 skipped=0
 failures=()
