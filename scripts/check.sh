@@ -4,7 +4,7 @@
 # All checks, or some of: unit fuzz net cppcheck format. Builds what it needs in build, build-asan and build-fuzz. The last
 # line is "N passed, N failed[, N skipped]"; fails if anything failed. FUZZ_SECONDS (5): per fuzz target.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 exec 2>&1
 
 passed=0 failed=0 skipped=0
@@ -95,6 +95,7 @@ run_fuzz() {
         count "build of fuzz targets" 0 1 0
         return
     }
+    check_command "build with clang" meson compile -C build-fuzz
     for target in build-fuzz/tests/fuzz/fuzz-*; do
         [ -f "$target" ] && [ -x "$target" ] || continue
         name=${target##*/fuzz-}
@@ -144,7 +145,7 @@ format_is_clean() {
             wrong=1
         }
     done < <(scripts/sources.sh c h)
-    return $wrong
+    return "$wrong"
 }
 
 run_format() {
