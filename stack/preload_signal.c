@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interposed: installing signal handlers. Each runs inside run_handler, which counts it, so that a thread that spins for a
+ * socket knows of it, and puts it off while its thread holds the stack's lock: handlers may use sockets, or never return.
+ *
+ * The table is written only when a handler is installed, never for SIG_DFL and SIG_IGN: a child of vfork, which shares this
+ * memory, resets signals before it executes a program. */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "stack/preload.h"
+#include "stack/stack.h"
+#include "stack/sys.h"
+
+sighandler_t bsd_signal(int number, sighandler_t handler);
+sighandler_t ssignal(int number, sighandler_t handler);
+sighandler_t sysv_signal(int number, sighandler_t handler);
+sighandler_t __sysv_signal(int number, sighandler_t handler);
+int __sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict old);
+
+typedef void (*handler_function)(int number, siginfo_t *info, void *context);
+
+/* The program's handlers; each field is read by itself in signal context. */
+static struct {
+    handler_function function;
+    int flags;
+} handlers[_NSIG];
+
+static sigset_t interrupting; /* siginterrupt's choice for signal() */
+
+/* Signals that came while the thread was busy. */
+#define DEFERRED_MAX 16
+static __thread struct {
+    siginfo_t info[DEFERRED_MAX];
+    unsigned count;
+} deferred __attribute__((tls_model("initial-exec")));
+
+/* Faults of the thread's own instructions cannot wait; those that somebody sent can. */
+static bool is_fault(int number, const siginfo_t *info)
+{
+    return (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGTRAP ||
+            number == SIGSYS || number == SIGABRT) &&
+           (info->si_code > 0 || number == SIGABRT);
+}
+
+static bool defer(const siginfo_t *info)
+{
+    if (stack_busy == 0 || deferred.count == DEFERRED_MAX)
+        return false;
+    deferred.info[deferred.count++] = *info;
+    stack_signal_deferred = true;
+    return true;
+}
+
+static void run_handler(int number, siginfo_t *info, void *context)
+{
+    handler_function function = __atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE);
+    int flags = __atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED);
+
+    if (!is_fault(number, info) && !(flags & (int)SA_RESETHAND) && defer(info))
+        return;
+    stack_signal_count++;
+    if (flags & SA_RESTART)
+        stack_signal_restart_count++;
+    function(number, info, context);
+}
+
+/* Sends the noted signals to the thread again: they are delivered with the masks and stacks that belong to them. */
+static void run_deferred(void)
+{
+    long pid = sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    long tid = sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    uint64_t all = ~0ull;
+    sigset_t old;
+
+    sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, &old);
+    for (unsigned i = 0; i < deferred.count; i++) {
+        siginfo_t *info = &deferred.info[i];
+
+        sys_call6(SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, (long)info, 0, 0);
+    }
+    deferred.count = 0;
+    sys_sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    stack_run_deferred = run_deferred;
+}
+
+/* ---- Installing ---- */
+
+static bool is_wrapper(const struct sigaction *action)
+{
+    return action->sa_sigaction == run_handler;
+}
+
+/* Restores what the program installed in place of the wrapper. */
+static void tell_truth(struct sigaction *action, handler_function function, int flags)
+{
+    if (!is_wrapper(action))
+        return;
+    action->sa_sigaction = function;
+    if (!(flags & SA_SIGINFO))
+        action->sa_flags &= ~SA_SIGINFO;
+}
+
+static int install(int number, const struct sigaction *action, struct sigaction *before)
+{
+    handler_function function = handlers[number].function;
+    int flags = handlers[number].flags;
+    struct sigaction wrapper = *action;
+    int result;
+
+    wrapper.sa_sigaction = run_handler;
+    wrapper.sa_flags |= SA_SIGINFO;
+    __atomic_store_n(&handlers[number].flags, action->sa_flags, __ATOMIC_RELAXED);
+    __atomic_store_n(&handlers[number].function, action->sa_sigaction, __ATOMIC_RELEASE);
+    stack_signals_handled = true;
+    result = libc_real()->sigaction(number, &wrapper, before);
+    if (result < 0) {
+        __atomic_store_n(&handlers[number].flags, flags, __ATOMIC_RELAXED);
+        __atomic_store_n(&handlers[number].function, function, __ATOMIC_RELEASE);
+        return result;
+    }
+    tell_truth(before, function, flags);
+    return result;
+}
+
+int sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict old)
+{
+    struct sigaction before;
+    int result;
+
+    if (number <= 0 || number >= _NSIG)
+        return libc_real()->sigaction(number, action, old);
+    if (action && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN) {
+        result = install(number, action, &before);
+    } else {
+        result = libc_real()->sigaction(number, action, &before);
+        if (result == 0)
+            tell_truth(&before, handlers[number].function, handlers[number].flags);
+    }
+    if (result == 0 && old)
+        *old = before;
+    return result;
+}
+
+int __sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict old) __THROW
+    __attribute__((alias("sigaction")));
+
+/* ---- The older forms ---- */
+
+static sighandler_t install_simple(int number, sighandler_t handler, int flags, bool block_itself)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, old;
+
+    if (handler == SIG_ERR || number < 1 || number >= _NSIG) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    if (block_itself)
+        sigaddset(&action.sa_mask, number);
+    return sigaction(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+sighandler_t signal(int number, sighandler_t handler)
+{
+    bool interrupts = number > 0 && number < _NSIG && sigismember(&interrupting, number) == 1;
+
+    return install_simple(number, handler, interrupts ? 0 : SA_RESTART, true);
+}
+
+sighandler_t bsd_signal(int number, sighandler_t handler) __THROW __attribute__((alias("signal")));
+sighandler_t ssignal(int number, sighandler_t handler) __THROW __attribute__((alias("signal")));
+
+sighandler_t sysv_signal(int number, sighandler_t handler)
+{
+    return install_simple(number, handler, (int)SA_RESETHAND | SA_NODEFER, false);
+}
+
+sighandler_t __sysv_signal(int number, sighandler_t handler) __THROW __attribute__((alias("sysv_signal")));
+
+int siginterrupt(int number, int interrupts)
+{
+    struct sigaction action;
+
+    if (sigaction(number, NULL, &action) < 0)
+        return -1;
+    if (interrupts) {
+        sigaddset(&interrupting, number);
+        action.sa_flags &= ~SA_RESTART;
+    } else {
+        sigdelset(&interrupting, number);
+        action.sa_flags |= SA_RESTART;
+    }
+    return sigaction(number, &action, NULL);
+}
+
+/* System V: the handler, or SIG_HOLD to block; returns SIG_HOLD if the signal was blocked. */
+sighandler_t sigset(int number, sighandler_t disposition)
+{
+    struct sigaction action = {.sa_handler = disposition}, old;
+    sigset_t one, before;
+
+    if (disposition == SIG_ERR || number < 1 || number >= _NSIG) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    if (pthread_sigmask(disposition == SIG_HOLD ? SIG_BLOCK : SIG_SETMASK, disposition == SIG_HOLD ? &one : NULL,
+                        &before) != 0)
+        return SIG_ERR;
+    if (sigaction(number, disposition == SIG_HOLD ? NULL : &action, &old) < 0)
+        return SIG_ERR;
+    if (disposition != SIG_HOLD)
+        pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    return sigismember(&before, number) == 1 ? SIG_HOLD : old.sa_handler;
+}
