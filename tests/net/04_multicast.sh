@@ -29,9 +29,8 @@ alive "$none" || fail "a datagram of a source that was not asked for: $(tail -n 
 # Beside a receiver on the kernel.
 receiver any $group 7001 eth0 $count
 any=$STARTED
-at server "$LT_PYTHON" "$LT_HERE/multicast.py" receive $group 7001 eth0 $count >"$LT_WORK/kernel.out" 2>&1 &
-kernel=$!
-LT_PIDS+=("$kernel")
+start_kernel kernel server "$LT_PYTHON" "$LT_HERE/multicast.py" receive $group 7001 eth0 $count
+kernel=$STARTED
 ready any
 ready kernel
 sleep 0.5

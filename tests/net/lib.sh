@@ -103,7 +103,7 @@ port_open() { # NODE tcp|udp PORT
     at "$1" ss $flag "sport = :$3" | grep -q .
 }
 wait_port() { wait_for "${4:-10}" "port $3/$2 at $1" port_open "$1" "$2" "$3"; }
-alive() { [ -d "/proc/$1" ] && ! grep -q '^State:.*Z' "/proc/$1/status"; }
+alive() { grep -q '^State:.*[RSDTtI] ' "/proc/$1/status" 2>/dev/null; }
 gone() { ! alive "$1"; }
 has_line() { grep -qE -- "$2" "$1"; }
 
@@ -116,7 +116,7 @@ service_start() {
     mkdir -p "$dir"
     chmod 755 "$dir"
     # shellcheck disable=SC2086
-    at "$1" "$LT_BUILD/service/lockstep-netd" --interface eth0 --runtime-dir "$dir" $LT_NETD_OPTIONS \
+    ip netns exec "$(ns "$1")" "$LT_BUILD/service/lockstep-netd" --interface eth0 --runtime-dir "$dir" $LT_NETD_OPTIONS \
         >>"$LT_WORK/$1.netd.log" 2>&1 &
     LT_PIDS+=($!)
     printf -v "LT_NETD_$1" %s $!
@@ -160,7 +160,14 @@ start() {
         # shellcheck disable=SC2086
         set -- "$LT_LOCKSTEP" run --runtime-dir "$(service_dir "$node")" $LT_RUN_OPTIONS -- "$@"
     fi
-    ip netns exec "$(ns "$node")" "$@" >"$LT_WORK/$name.out" 2>&1 </dev/null &
+    start_kernel "$name" "$node" "$@"
+}
+# The same, always on the kernel's stack.
+start_kernel() {
+    local name=$1 node=$2
+    shift 2
+    : >"$LT_WORK/$name.out" # now, not when the new process gets to it: an older program's words must not be read
+    ip netns exec "$(ns "$node")" "$@" >>"$LT_WORK/$name.out" 2>&1 </dev/null &
     STARTED=$!
     LT_PIDS+=("$STARTED")
 }
@@ -227,6 +234,7 @@ scenario_end() {
             timeout 5 "$LT_LOCKSTEP" connections --runtime-dir "$(service_dir "$node")" >"$LT_WORK/$node.connections" 2>&1
         done
     fi
+    exec 2>/dev/null # bash's own words about killed jobs
     for pid in "${LT_PIDS[@]}"; do kill -KILL "$pid" 2>/dev/null; done
     for node in "${LT_NODES[@]}" middle; do
         [ -e "/run/netns/$(ns "$node")" ] || continue
@@ -240,7 +248,7 @@ scenario_end() {
 }
 trap scenario_end EXIT
 trap 'exit 143' INT TERM
-trap 'say "FAIL: line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
+trap '[ $BASH_SUBSHELL != 0 ] || say "FAIL: line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
 
 # setup [without-service]: call it first.
 setup() {
@@ -251,3 +259,21 @@ setup() {
         ! accelerated "$node" || service_start "$node"
     done
 }
+
+# ---- steady traffic (steady.py) ----
+
+steady() { # NAME NODE ROLE ARGUMENTS...
+    start "$1" "$2" "$LT_PYTHON" "$LT_HERE/steady.py" "${@:3}"
+}
+steady_server() { # [PORT] at the server; its pid in $STARTED
+    steady server server server $SERVER "${1:-7001}"
+    wait_for 10 "the echo server" has_line "$LT_WORK/server.out" ready
+}
+started() { wait_for 10 "the start of $1" has_line "$LT_WORK/$1.out" '^started|^ready'; }
+# The client NAME (process PID) ends within SECONDS, without an error.
+steady_done() { # NAME PID SECONDS
+    finish "$2" "$3" || fail "$1: $(tail -n 1 "$LT_WORK/$1.out")"
+    assert_line "$LT_WORK/$1.out" '^done'
+    say "$1: $(tail -n 1 "$LT_WORK/$1.out")"
+}
+monotonic() { "$LT_PYTHON" -c 'import time; print(time.clock_gettime(time.CLOCK_MONOTONIC))'; }
