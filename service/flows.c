@@ -6,10 +6,11 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
 
 #include "base/error.h"
 #include "base/log.h"
+#include "service/closer.h"
 
 #define MAX_VLANS 64
 
@@ -42,7 +43,7 @@ struct guard {
 struct flows {
     struct divert *divert;
     struct netlink *netlink;
-    struct table bindings, guards, ids, inodes;
+    struct table bindings, guards, ids, inodes, cookies;
     struct list multicast; /* bindings */
     uint32_t next_id;
     struct flow_vlan vlans[MAX_VLANS];
@@ -69,7 +70,7 @@ int flows_create(struct flows **out, struct divert *divert, struct netlink *netl
     flows->vlan_count = 1; /* untagged */
     list_init(&flows->multicast);
     if (table_init(&flows->bindings) < 0 || table_init(&flows->guards) < 0 || table_init(&flows->ids) < 0 ||
-        table_init(&flows->inodes) < 0) {
+        table_init(&flows->inodes) < 0 || table_init(&flows->cookies) < 0) {
         flows_destroy(flows);
         return -ENOMEM;
     }
@@ -85,6 +86,7 @@ void flows_destroy(struct flows *flows)
     table_fini(&flows->guards);
     table_fini(&flows->ids);
     table_fini(&flows->inodes);
+    table_fini(&flows->cookies);
     free(flows);
 }
 
@@ -408,6 +410,19 @@ struct flow *flows_find(const struct flows *flows, const struct flow_owner *owne
     return NULL;
 }
 
+struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie)
+{
+    struct table_node *node = table_first(&flows->cookies, hash_u64(&flows->cookies.key, cookie));
+
+    for (; node; node = table_next(node)) {
+        struct flow *flow = table_entry(node, struct flow, by_cookie);
+
+        if (flow->cookie == cookie)
+            return flow;
+    }
+    return NULL;
+}
+
 static uint32_t choose_id(struct flows *flows)
 {
     for (;;) {
@@ -479,7 +494,10 @@ int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *
     list_push_back(&owner->flows, &flow->of_owner);
     owner->count++;
     table_insert(&flows->ids, &flow->by_id, id_hash(flows, owner->lane, flow->id));
-    table_insert(&flows->inodes, &flow->by_inode, table_hash(&flows->inodes, &flow->inode, sizeof(flow->inode)));
+    if (flow->inode)
+        table_insert(&flows->inodes, &flow->by_inode, hash_u64(&flows->inodes.key, flow->inode));
+    if (flow->cookie)
+        table_insert(&flows->cookies, &flow->by_cookie, hash_u64(&flows->cookies.key, flow->cookie));
     *out = flow;
     return 0;
 }
@@ -489,11 +507,14 @@ void flows_remove(struct flows *flows, struct flow *flow)
     flow_uninstall(flows, flow);
     guards_drop(flows, flow);
     table_remove(&flows->ids, &flow->by_id);
-    table_remove(&flows->inodes, &flow->by_inode);
+    if (flow->inode)
+        table_remove(&flows->inodes, &flow->by_inode);
+    if (flow->cookie)
+        table_remove(&flows->cookies, &flow->by_cookie);
     list_remove(&flow->of_owner);
     flow->owner->count--;
     if (flow->fd >= 0)
-        close(flow->fd);
+        closer_close(flow->fd);
     free(flow);
 }
 
@@ -613,7 +634,7 @@ struct listeners {
 
 static bool inode_known(const struct flows *flows, uint64_t inode)
 {
-    struct table_node *node = table_first(&flows->inodes, table_hash(&flows->inodes, &inode, sizeof(inode)));
+    struct table_node *node = table_first(&flows->inodes, hash_u64(&flows->inodes.key, inode));
 
     for (; node; node = table_next(node)) {
         if (table_entry(node, struct flow, by_inode)->inode == inode)

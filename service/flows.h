@@ -46,7 +46,7 @@ struct flow {
     struct flow_owner *owner;
     struct list of_owner;
     struct list members;
-    struct table_node by_id, by_inode;
+    struct table_node by_id, by_inode, by_cookie;
 };
 
 int flows_create(struct flows **out, struct divert *divert, struct netlink *netlink);
@@ -66,6 +66,9 @@ struct flow *flows_covering(const struct flows *flows, const struct flow_owner *
 /* The flow of this connection, whoever has it. */
 struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, const struct net_endpoint *local,
                                    const struct net_endpoint *remote);
+
+/* The flow behind which this kernel socket (SO_COOKIE) stands. */
+struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie);
 
 /* VLANs of the interfaces in use: id and the VLAN device's index; untagged traffic is always included. Flows follow. */
 struct flow_vlan {

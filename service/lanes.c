@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/lanes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "platform/platform.h"
+
+#define RING_MIN 65536u
+#define RING_MAX (1u << 28)
+#define RING_USER_MAX (16u << 20) /* for others than root, unless the policy's default is larger */
+
+static void close_all(int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+        fds[i] = -1;
+    }
+}
+
+static void store_survivors(const struct netd *netd)
+{
+    pid_t owner[DIVERT_MAX_LANES];
+
+    for (unsigned i = 0; i < DIVERT_MAX_LANES; i++)
+        owner[i] = netd->lanes[i] ? netd->lanes[i]->client->pid : netd->survivors.owner[i];
+    survivors_store(netd->policy.runtime_dir, owner);
+}
+
+/* Round robin: a number is not given out again soon. Numbers that a survivor may claim are kept. */
+static int choose_lane(struct netd *netd)
+{
+    for (uint32_t i = 0; i < DIVERT_MAX_LANES; i++) {
+        uint32_t lane = (netd->next_lane + i) % DIVERT_MAX_LANES;
+
+        if (netd->lanes[lane] || (netd->adopting && netd->survivors.owner[lane]))
+            continue;
+        netd->next_lane = lane + 1;
+        return (int)lane;
+    }
+    return LOCKSTEP_E_EXHAUSTED;
+}
+
+static uint32_t ring_size(const struct netd *netd, const struct client *client, uint32_t wanted)
+{
+    uint64_t limit = RING_MAX, size = RING_MIN;
+
+    if (client->uid != 0)
+        limit = netd->policy.ring_bytes > RING_USER_MAX ? netd->policy.ring_bytes : RING_USER_MAX;
+    if (wanted == 0)
+        wanted = (uint32_t)netd->policy.ring_bytes;
+    while (size < wanted && size * 2 <= limit)
+        size *= 2;
+    return (uint32_t)size;
+}
+
+static int check_limits(const struct netd *netd, const struct client *client)
+{
+    if (client->lane)
+        return LOCKSTEP_E_CONFLICT;
+    if (policy_denies(&netd->policy, client->uid))
+        return LOCKSTEP_E_DENIED;
+    if (client->uid != 0 && client->user->lanes >= (uint64_t)netd->policy.lanes_per_user)
+        return LOCKSTEP_E_EXHAUSTED;
+    return 0;
+}
+
+static struct lane *lane_create(struct netd *netd, struct client *client, uint32_t number)
+{
+    struct lane *lane = calloc(1, sizeof(*lane));
+
+    if (!lane)
+        return NULL;
+    flow_owner_init(&lane->owner, number);
+    lane->client = client;
+    lane->event_fd = -1;
+    lane->since = time(NULL);
+    netd->lanes[number] = lane;
+    netd->lane_count++;
+    client->lane = lane;
+    client->user->lanes++;
+    return lane;
+}
+
+static void lane_free(struct netd *netd, struct lane *lane)
+{
+    if (lane->stats)
+        munmap(lane->stats, sizeof(*lane->stats));
+    if (lane->event_fd >= 0)
+        close(lane->event_fd);
+    lane->client->lane = NULL;
+    lane->client->user->lanes--;
+    netd->lanes[lane->owner.lane] = NULL;
+    netd->lane_count--;
+    free(lane);
+}
+
+static int make_event_sockets(struct lane *lane, int *event_fd)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return -errno;
+    lane->event_fd = pair[0];
+    *event_fd = pair[1];
+    return 0;
+}
+
+static int make_stats(struct lane *lane)
+{
+    int fd = platform_memfd_sealed("lockstep-stats", sizeof(*lane->stats), false, (void **)&lane->stats);
+
+    if (fd < 0)
+        return fd;
+    lane->stats->magic = LANE_STATS_MAGIC;
+    lane->stats->size = sizeof(*lane->stats);
+    return fd;
+}
+
+/* A packet socket wants some interface; the program names the one it needs with each packet. */
+static int make_direct(const struct netd *netd, int *fd)
+{
+    size_t count;
+    const struct network_interface *interfaces = network_interfaces(netd->network, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (interfaces[i].ifindex)
+            return divert_packet_socket_create(interfaces[i].ifindex, fd);
+    }
+    return LOCKSTEP_E_GONE;
+}
+
+static int make_injector(struct netd *netd, struct lane *lane, uint32_t wanted, int *fd)
+{
+    if (wanted == CONTROL_INJECTOR_DIRECT &&
+        policy_grants_direct(&netd->policy, lane->client->uid, lane->client->pid)) {
+        lane->injector = CONTROL_INJECTOR_DIRECT;
+        return make_direct(netd, fd);
+    }
+    lane->injector = CONTROL_INJECTOR_GUARDED;
+    return divert_tap_create(netd->divert, lane->owner.lane, lane->device, fd);
+}
+
+int lanes_open(struct netd *netd, struct client *client, const struct control_lane_open *request,
+               struct control_lane_reply *reply, int fds[LANE_FDS])
+{
+    struct divert_lane_fds lane_fds = {-1, -1};
+    struct lane *lane;
+    int result = check_limits(netd, client), number;
+
+    for (int i = 0; i < LANE_FDS; i++)
+        fds[i] = -1;
+    if (result < 0)
+        return result;
+    number = choose_lane(netd);
+    if (number < 0)
+        return number;
+    lane = lane_create(netd, client, (uint32_t)number);
+    if (!lane)
+        return -ENOMEM;
+    lane->ring_bytes = ring_size(netd, client, request->ring_bytes);
+    result = divert_lane_create(netd->divert, lane->owner.lane, lane->ring_bytes, &lane_fds);
+    if (result < 0) {
+        lane_free(netd, lane);
+        return result;
+    }
+    fds[0] = lane_fds.ring;
+    fds[1] = lane_fds.control;
+    result = make_injector(netd, lane, request->injector, &fds[2]);
+    if (result == 0)
+        result = fds[3] = make_stats(lane);
+    if (result >= 0)
+        result = make_event_sockets(lane, &fds[4]);
+    if (result < 0) {
+        log_warning("lanes: no lane for %s (process %d): %s", client->program, (int)client->pid, error_text(result));
+        close_all(fds, LANE_FDS);
+        lanes_close(netd, lane, false);
+        return result;
+    }
+    *reply = (struct control_lane_reply){lane->owner.lane, lane->injector, lane->ring_bytes, 0};
+    netd->counters.lanes_opened++;
+    store_survivors(netd);
+    return 0;
+}
+
+/* Is this a statistics page that an earlier instance made? Nothing else may be mapped: it could fault. */
+static int map_stats(struct lane *lane, int fd)
+{
+    struct statfs status;
+
+    /* Memory files only: fstatfs of another one could block, and a page of a huge page file could fault. */
+    if (fcntl(fd, F_GET_SEALS) < 0 || fstatfs(fd, &status) < 0 || status.f_type != TMPFS_MAGIC)
+        return LOCKSTEP_E_BAD_FORMAT;
+    return platform_memfd_map(fd, sizeof(*lane->stats), false, (void **)&lane->stats);
+}
+
+static int adopt_parts(struct netd *netd, struct lane *lane, const struct control_lane_adopt *request,
+                       const int fds[4], int *event_fd)
+{
+    const struct divert_lane_fds lane_fds = {fds[0], fds[1]};
+    int result = divert_lane_adopt(netd->divert, lane->owner.lane, &lane_fds);
+
+    if (result < 0)
+        return result;
+    lane->injector = request->injector;
+    if (request->injector == CONTROL_INJECTOR_GUARDED)
+        result = divert_tap_adopt(netd->divert, lane->owner.lane, fds[2]);
+    if (result == 0)
+        result = map_stats(lane, fds[3]);
+    if (result == 0)
+        result = make_event_sockets(lane, event_fd);
+    return result;
+}
+
+int lanes_adopt(struct netd *netd, struct client *client, const struct control_lane_adopt *request, const int fds[4],
+                int *event_fd)
+{
+    struct lane *lane;
+    int result = check_limits(netd, client);
+
+    *event_fd = -1;
+    if (result < 0)
+        return result;
+    if (request->lane >= DIVERT_MAX_LANES || request->injector > CONTROL_INJECTOR_DIRECT)
+        return LOCKSTEP_E_BAD_VALUE;
+    if (netd->lanes[request->lane])
+        return LOCKSTEP_E_CONFLICT;
+    lane = lane_create(netd, client, request->lane);
+    if (!lane)
+        return -ENOMEM;
+    lane->ring_bytes = request->ring_bytes;
+    result = adopt_parts(netd, lane, request, fds, event_fd);
+    if (result < 0) {
+        log_warning("lanes: lane %u of %s (process %d) cannot be taken over: %s", request->lane, client->program,
+                    (int)client->pid, error_text(result));
+        close_all(event_fd, 1);
+        lanes_close(netd, lane, false);
+        return result;
+    }
+    survivors_remove(&netd->survivors, request->lane);
+    netd->counters.lanes_adopted++;
+    store_survivors(netd);
+    return 0;
+}
+
+bool lanes_read_slot(const struct lane *lane, uint32_t slot, struct lane_stats_slot *out)
+{
+    if (slot >= LANE_STATS_SLOTS || !lane->stats)
+        return false;
+    memcpy(out, &lane->stats->slots[slot], sizeof(*out));
+    return out->in_use != 0;
+}
+
+static bool peer_may_live(uint8_t state)
+{
+    return state == TCP_ESTABLISHED || state == TCP_SYN_RECV || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 ||
+           state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
+}
+
+/* Addresses and ports come from the database, never from the page: a program cannot reset what is not its own. If the
+ * number is off, the peer's answer (a challenge acknowledgement) reaches the kernel, which resets it for good. */
+static void reset_peer(struct netd *netd, const struct flow *flow, const struct lane_stats_slot *slot)
+{
+    struct segment reset = {
+        .from = flow->local,
+        .to = flow->remote,
+        .sequence = slot->snd_nxt,
+        .acknowledgement = slot->rcv_nxt,
+        .flags = SEGMENT_RST | SEGMENT_ACK,
+    };
+    int result = segment_send(&netd->sender, &reset, flow->ifindex);
+
+    if (result < 0)
+        log_debug("lanes: cannot reset a peer: %s", error_text(result));
+    else
+        netd->counters.resets_sent++;
+}
+
+void lanes_close(struct netd *netd, struct lane *lane, bool reset)
+{
+    uint32_t number = lane->owner.lane;
+
+    list_for_each(link, &lane->owner.flows)
+    {
+        struct flow *flow = list_entry(link, struct flow, of_owner);
+        struct flow copy = *flow;
+        struct lane_stats_slot slot;
+        bool live = reset && flow->protocol == IPPROTO_TCP && flow->kind == CONTROL_FLOW_CONNECT &&
+                    lanes_read_slot(lane, flow->slot, &slot) && peer_may_live(slot.tcp_state);
+
+        flows_remove(netd->flows, flow);
+        lane->client->user->flows--;
+        if (live)
+            reset_peer(netd, &copy, &slot);
+    }
+    divert_lane_destroy(netd->divert, number);
+    lane_free(netd, lane);
+    store_survivors(netd);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* lockstep-netd: the privileged part of the accelerated path. */
+#include "service/netd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "platform/platform.h"
+#include "service/server.h"
+#include "service/socket_info.h"
+
+#define ADOPT_LIMIT_NS 3000000000ull
+#define FILES_WANTED (1u << 20) /* a reservation for every flow */
+
+static struct netd netd;
+
+static void raise_limits(void)
+{
+    struct rlimit limit = {FILES_WANTED, FILES_WANTED};
+
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    limit = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_MEMLOCK, &limit); /* kernels before 5.11 account maps to it; harmless elsewhere */
+}
+
+/* One instance an interface, whatever its directory. The lock is held until the process ends. */
+static int lock_interface(const char *name)
+{
+    char path[96];
+    unsigned ifindex = if_nametoindex(name);
+    int fd;
+
+    if (ifindex == 0) {
+        log_error("netd: no interface %s here", name);
+        return LOCKSTEP_E_UNKNOWN_NAME;
+    }
+    snprintf(path, sizeof(path), "/run/lockstep-netd-%llu-%u.lock", (unsigned long long)netd.namespace_cookie, ifindex);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        log_error("netd: cannot open %s: %s", path, error_text(-errno));
+        return -errno;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        log_error("netd: another instance accelerates %s", name);
+        return LOCKSTEP_E_CONFLICT;
+    }
+    return 0;
+}
+
+static int lock_interfaces(void)
+{
+    for (int i = 0; i < POLICY_MAX_INTERFACES && netd.policy.interfaces[i][0]; i++) {
+        int result = lock_interface(netd.policy.interfaces[i]);
+
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+static int open_parts(void)
+{
+    int result = segment_sender_open(&netd.sender);
+
+    if (result == 0)
+        result = netlink_open(&netd.netlink);
+    if (result == 0)
+        result = divert_open(&netd.divert);
+    if (result == 0)
+        result = flows_create(&netd.flows, netd.divert, netd.netlink);
+    if (result == 0)
+        result = network_create(&netd.network, &netd.policy, netd.divert, netd.netlink, netd.flows);
+    return result;
+}
+
+static void close_parts(bool detach)
+{
+    network_destroy(netd.network);
+    flows_destroy(netd.flows);
+    if (netd.divert)
+        divert_close(netd.divert, detach);
+    netlink_close(netd.netlink);
+    segment_sender_close(&netd.sender);
+}
+
+/* Attaches now, or after the programs of an earlier instance have handed their lanes back. */
+static int attach_or_adopt(void)
+{
+    survivors_load(&netd.survivors, netd.policy.runtime_dir);
+    if (netd.survivors.count == 0)
+        return network_attach(netd.network);
+    log_info("netd: waiting for %u lanes of an earlier instance", netd.survivors.count);
+    netd.adopting = true;
+    netd.adopt_until_ns = platform_now_ns() + ADOPT_LIMIT_NS;
+    return 0;
+}
+
+static int serve(struct server *server)
+{
+    int result = attach_or_adopt();
+    bool keep;
+
+    if (result == 0)
+        result = server_listen(server);
+    if (result == 0)
+        result = server_run(server);
+    /* With lanes in use the attached programs stay: connections go on until the next instance takes them over. */
+    keep = netd.lane_count > 0 || netd.adopting;
+    if (keep)
+        log_info("netd: %u lanes go on without the service", netd.lane_count);
+    server_drop_clients(server, keep);
+    close_parts(!keep);
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    struct server server;
+    int exit_status, result;
+
+    if (policy_load(argc, argv, &netd.policy, &exit_status) < 0)
+        return exit_status;
+    log_init("lockstep-netd", (enum log_level)netd.policy.log_level);
+    raise_limits();
+    list_init(&netd.clients);
+    list_init(&netd.dropped);
+    list_init(&netd.users);
+    list_init(&netd.claims);
+    netd.started_ns = platform_now_ns();
+    netd.sender = (struct segment_sender){-1, -1};
+    result = socket_namespace(&netd.namespace_cookie);
+    if (result < 0) {
+        log_error("netd: cannot identify the network namespace: %s", error_text(result));
+        return 1;
+    }
+    result = server_open(&server, &netd);
+    if (result == 0)
+        result = lock_interfaces();
+    if (result == 0) {
+        result = open_parts();
+        if (result == 0)
+            result = serve(&server);
+        else
+            close_parts(false);
+    }
+    server_close(&server);
+    if (result < 0)
+        log_error("netd: ended: %s", error_text(result));
+    return result < 0 ? 1 : 0;
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/requests.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "platform/platform.h"
+#include "service/lanes.h"
+#include "service/repair.h"
+#include "service/report.h"
+#include "service/server.h"
+#include "service/socket_info.h"
+
+#define CLAIM_TIMEOUT_NS 500000000ull
+#define MAX_CLAIMS 1024
+/* New next hops that one user other than root may cause in a window: each makes the kernel ask the network. */
+#define NEXTHOP_WINDOW_NS 10000000000ull
+#define NEXTHOPS_PER_WINDOW 512
+
+static int handle_hello(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_hello *body = request->body;
+    struct control_hello_reply *answer = (void *)reply->body;
+    const struct network_interface *interfaces;
+    struct client *client = request->client;
+    size_t count, used = 0;
+
+    if (policy_denies(&netd->policy, client->uid))
+        return LOCKSTEP_E_DENIED;
+    memcpy(client->program, body->program, sizeof(client->program) - 1);
+    for (char *p = client->program; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?'; /* it will be shown on terminals */
+    }
+    client->greeted = true;
+    interfaces = network_interfaces(netd->network, &count);
+    answer->interface_count = (uint32_t)count;
+    for (size_t i = 0; i < count && used < sizeof(answer->summary); i++) {
+        int length = snprintf(answer->summary + used, sizeof(answer->summary) - used, "%s%s: %s (%s)", i ? ", " : "",
+                              interfaces[i].name, divert_mode_name(interfaces[i].mode), interfaces[i].why);
+
+        used += (size_t)length;
+    }
+    reply->fds[0] = nexthops_state_fd(network_nexthops(netd->network));
+    reply->fd_count = reply->kept = 1;
+    return 0;
+}
+
+static int handle_lane_open(struct netd *netd, struct request *request, struct reply *reply)
+{
+    int result = lanes_open(netd, request->client, request->body, (void *)reply->body, reply->fds);
+
+    if (result == 0)
+        reply->fd_count = LANE_FDS;
+    return result;
+}
+
+static int handle_lane_adopt(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_lane_adopt *body = request->body;
+    int result = lanes_adopt(netd, request->client, body, request->fds, &reply->fds[0]);
+
+    netd->last_adopt_ns = platform_now_ns();
+    if (result < 0)
+        return result;
+    reply->fd_count = 1;
+    *(struct control_lane_reply *)reply->body =
+        (struct control_lane_reply){body->lane, body->injector, body->ring_bytes, 0};
+    return 0;
+}
+
+static bool nexthop_budget(struct user *user, uint64_t now_ns)
+{
+    if (now_ns - user->window_ns > NEXTHOP_WINDOW_NS) {
+        user->window_ns = now_ns;
+        user->nexthops_made = 0;
+    }
+    return user->uid == 0 || user->nexthops_made < NEXTHOPS_PER_WINDOW;
+}
+
+static int handle_route(struct netd *netd, struct request *request, struct reply *reply)
+{
+    struct user *user = request->client->user;
+    uint64_t now_ns = platform_now_ns();
+    bool made;
+    int result;
+
+    reply->with_body = true;
+    if (!nexthop_budget(user, now_ns))
+        return LOCKSTEP_E_EXHAUSTED;
+    result = network_route(netd->network, request->body, user->uid, now_ns, (void *)reply->body, &made);
+    user->nexthops_made += made;
+    return result;
+}
+
+/* --- flows -------------------------------------------------------------------------------------------------- */
+
+static int check_flow_limit(const struct netd *netd, const struct client *client)
+{
+    if (!client->lane)
+        return LOCKSTEP_E_BAD_VALUE;
+    if (client->uid != 0 && client->user->flows >= (uint64_t)netd->policy.flows_per_user)
+        return LOCKSTEP_E_EXHAUSTED;
+    return 0;
+}
+
+static bool valid_remote(const struct net_endpoint *local, const struct net_endpoint *remote)
+{
+    return remote->port != 0 && !net_addr_is_any(&remote->addr) && !net_addr_is_multicast(&remote->addr) &&
+           !net_addr_is_loopback(&remote->addr) && net_addr_is_v4(&remote->addr) == net_addr_is_v4(&local->addr);
+}
+
+/* Who shares the port with others (SO_REUSEADDR) must not take over a connection that the kernel has given to one of
+ * them; without sharing there are no others. */
+static int check_kernel_connection(struct netd *netd, const struct socket_info *info, const struct flow *flow)
+{
+    bool found = false;
+    int result;
+
+    if (!info->shared_port || info->protocol != IPPROTO_TCP)
+        return 0;
+    result = netlink_tcp_connected(netd->netlink, &flow->local, &flow->remote, info->inode, &found);
+    if (result < 0)
+        return result;
+    return found ? LOCKSTEP_E_CONFLICT : 0;
+}
+
+static int describe_connect(struct netd *netd, const struct control_flow_add *body, const struct socket_info *info,
+                            struct flow *flow)
+{
+    if (net_addr_is_any(&flow->local.addr)) {
+        if (!network_is_local(netd->network, &body->local))
+            return LOCKSTEP_E_DENIED;
+        if (net_addr_is_v4(&body->local) != net_addr_is_v4(&flow->local.addr) && !info->dual_stack)
+            return LOCKSTEP_E_DENIED;
+        flow->local.addr = body->local;
+    }
+    flow->remote = body->remote;
+    flow->dual_stack = false;
+    flow->guard = flow->local.addr;
+    if (!valid_remote(&flow->local, &flow->remote) || !network_is_local(netd->network, &flow->local.addr))
+        return LOCKSTEP_E_BAD_VALUE;
+    if (info->protocol == IPPROTO_TCP && info->tcp_state != TCP_CLOSE)
+        return LOCKSTEP_E_BAD_VALUE;
+    return check_kernel_connection(netd, info, flow);
+}
+
+static int describe_bound(const struct socket_info *info, struct flow *flow)
+{
+    /* A bound socket that does not listen may share its port with one that does, and has no claim to connections. */
+    if (info->protocol == IPPROTO_TCP && !info->listening)
+        return LOCKSTEP_E_DENIED;
+    if (net_addr_is_loopback(&flow->local.addr))
+        return LOCKSTEP_E_NO_ROUTE;
+    flow->guard = flow->local.addr;
+    if (net_addr_is_multicast(&flow->local.addr)) {
+        flow->kind = CONTROL_FLOW_MULTICAST;
+        flow->guard = net_addr_any(net_addr_is_v4(&flow->local.addr));
+    }
+    return 0;
+}
+
+static int describe_multicast(const struct control_flow_add *body, const struct socket_info *info, struct flow *flow)
+{
+    bool group_v4 = net_addr_is_v4(&body->group);
+
+    if (info->protocol != IPPROTO_UDP || !net_addr_is_multicast(&body->group))
+        return LOCKSTEP_E_BAD_VALUE;
+    /* Bound to another group or to one address, the kernel's socket would not receive this group either. */
+    if (!net_addr_is_any(&flow->local.addr) && !net_addr_equal(&flow->local.addr, &body->group))
+        return LOCKSTEP_E_DENIED;
+    if (group_v4 != net_addr_is_v4(&flow->local.addr) && !info->dual_stack)
+        return LOCKSTEP_E_DENIED;
+    flow->local.addr = body->group;
+    flow->guard = net_addr_any(group_v4);
+    flow->dual_stack = false;
+    return 0;
+}
+
+static int describe_flow(struct netd *netd, const struct control_flow_add *body, const struct socket_info *info,
+                         struct flow *flow)
+{
+    *flow = (struct flow){
+        .kind = (enum control_flow_kind)body->kind,
+        .protocol = (uint8_t)info->protocol,
+        .dual_stack = info->dual_stack,
+        .bulk = body->bulk,
+        .slot = body->slot,
+        .ifindex = info->ifindex,
+        .local = info->local,
+        .inode = info->inode,
+        .cookie = info->cookie,
+        .since = time(NULL),
+    };
+    if (info->local.port == 0 || body->slot >= LANE_STATS_SLOTS)
+        return LOCKSTEP_E_BAD_VALUE;
+    if (info->ifindex && !network_is_accelerated(netd->network, info->ifindex))
+        return LOCKSTEP_E_NO_ROUTE;
+    switch (body->kind) {
+    case CONTROL_FLOW_CONNECT:
+        return describe_connect(netd, body, info, flow);
+    case CONTROL_FLOW_BOUND:
+        return describe_bound(info, flow);
+    case CONTROL_FLOW_MULTICAST:
+        return describe_multicast(body, info, flow);
+    }
+    return LOCKSTEP_E_BAD_VALUE;
+}
+
+static int handle_flow_add(struct netd *netd, struct request *request, struct reply *reply)
+{
+    struct client *client = request->client;
+    struct socket_info info;
+    struct flow wanted, *flow;
+    int result = check_flow_limit(netd, client);
+
+    if (result == 0)
+        result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
+    if (result == 0)
+        result = describe_flow(netd, request->body, &info, &wanted);
+    if (result == 0)
+        result = flows_add(netd->flows, &client->lane->owner, &wanted, request->fds[0], &flow);
+    if (result < 0)
+        return result;
+    request->fds[0] = -1; /* the reservation */
+    client->user->flows++;
+    netd->counters.flows_added++;
+    *(struct control_flow_reply *)reply->body = (struct control_flow_reply){flow->id, 0};
+    return 0;
+}
+
+static int add_accepted(struct netd *netd, struct client *client, const struct control_flow_accepted *body)
+{
+    struct flow wanted = {
+        .id = body->client_id,
+        .kind = CONTROL_FLOW_CONNECT,
+        .protocol = IPPROTO_TCP,
+        .accepted = true,
+        .slot = body->slot,
+        .local = body->local,
+        .remote = body->remote,
+        .guard = body->local.addr,
+        .cookie = body->socket_cookie,
+        .since = time(NULL),
+    };
+    const struct flow *listener;
+    struct flow *flow;
+    int result = check_flow_limit(netd, client);
+
+    if (result < 0)
+        return result;
+    if (!(body->client_id & FLOW_CLIENT_ID) || body->slot >= LANE_STATS_SLOTS ||
+        !valid_remote(&body->local, &body->remote) || flows_find(netd->flows, &client->lane->owner, body->client_id))
+        return LOCKSTEP_E_BAD_VALUE;
+    listener = flows_covering(netd->flows, &client->lane->owner, IPPROTO_TCP, &body->local);
+    if (!listener || !network_is_local(netd->network, &body->local.addr))
+        return LOCKSTEP_E_DENIED;
+    wanted.ifindex = listener->ifindex;
+    wanted.bulk = listener->bulk;
+    result = flows_add(netd->flows, &client->lane->owner, &wanted, -1, &flow);
+    if (result == 0) {
+        client->user->flows++;
+        netd->counters.flows_added++;
+    }
+    return result;
+}
+
+static int handle_flow_accepted(struct netd *netd, struct request *request, struct reply *reply)
+{
+    int result = add_accepted(netd, request->client, request->body);
+
+    (void)reply;
+    if (result < 0) {
+        netd->counters.accepted_failed++;
+        log_debug("requests: an accepted connection of %s has no flow of its own: %s", request->client->program,
+                  error_text(result));
+    }
+    return result;
+}
+
+/* The flow goes, and claims on it are answered. */
+static void remove_flow(struct netd *netd, struct lane *lane, struct flow *flow, int status)
+{
+    uint32_t id = flow->id;
+
+    flows_remove(netd->flows, flow);
+    lane->client->user->flows--;
+    list_for_each(link, &netd->claims)
+    {
+        struct claim *claim = list_entry(link, struct claim, link);
+
+        if (claim->lane != lane->owner.lane || claim->flow_id != id)
+            continue;
+        server_reply(claim->client, CONTROL_CLAIM, claim->sequence, status);
+        list_remove(&claim->link);
+        free(claim);
+    }
+}
+
+static int handle_flow_remove(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_flow_remove *body = request->body;
+    struct lane *lane = request->client->lane;
+    struct flow *flow = lane ? flows_find(netd->flows, &lane->owner, body->flow_id) : NULL;
+
+    (void)reply;
+    if (!flow)
+        return LOCKSTEP_E_GONE;
+    /* A datagram socket has no state: without its flow it is the kernel's. */
+    remove_flow(netd, lane, flow, flow->protocol == IPPROTO_UDP ? 0 : LOCKSTEP_E_GONE);
+    return 0;
+}
+
+static int handle_not_accelerated(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_not_accelerated *body = request->body;
+    const struct client *client = request->client;
+    struct kernel_socket item = {
+        .pid = client->pid,
+        .uid = client->uid,
+        .protocol = (uint8_t)body->protocol,
+        .local = body->local,
+        .remote = body->remote,
+        .since = time(NULL),
+    };
+
+    (void)reply;
+    memcpy(item.program, client->program, sizeof(item.program));
+    memcpy(item.reason, body->reason, sizeof(item.reason) - 1);
+    for (char *p = item.reason; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    }
+    kernel_sockets_add(&netd->kernel_sockets, &item);
+    return 0;
+}
+
+/* --- migration ---------------------------------------------------------------------------------------------- */
+
+static int migrate(struct netd *netd, struct request *request, struct lane *lane, struct flow *flow)
+{
+    struct control_migrate state = *(const struct control_migrate *)request->body;
+    struct socket_info info;
+    struct repair repair;
+    int result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
+
+    if (result < 0)
+        return result;
+    if (flow->kind != CONTROL_FLOW_CONNECT || flow->protocol != IPPROTO_TCP || info.protocol != IPPROTO_TCP)
+        return LOCKSTEP_E_BAD_VALUE;
+    /* Whose connection it is was settled when the flow was registered. */
+    state.local = flow->local;
+    state.remote = flow->remote;
+    state.family = (uint32_t)info.family;
+    result = repair_prepare(&repair, request->fds[0], request->fd_count > 1 ? request->fds[1] : -1, &state);
+    if (result < 0)
+        return result;
+    remove_flow(netd, lane, flow, 0);
+    return repair_finish(&repair, &netd->sender);
+}
+
+static int handle_migrate(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_migrate *body = request->body;
+    struct lane *lane = request->client->lane;
+    struct flow *flow = lane ? flows_find(netd->flows, &lane->owner, body->flow_id) : NULL;
+    int result = flow ? migrate(netd, request, lane, flow) : LOCKSTEP_E_GONE;
+
+    (void)reply;
+    if (result == 0)
+        netd->counters.migrations++;
+    else
+        netd->counters.migrations_failed++;
+    return result;
+}
+
+/* Holding the kernel socket behind a flow is the right to it; where the service does not know that socket, being the same
+ * user is. */
+static bool may_claim(const struct netd *netd, const struct flow *flow, const struct socket_info *info, uid_t uid)
+{
+    const struct lane *lane = netd->lanes[flow->owner->lane];
+
+    if (flow->cookie)
+        return flow->cookie == info->cookie;
+    return lane->client->uid == uid;
+}
+
+static int request_migration(struct netd *netd, struct request *request, const struct flow *flow)
+{
+    const struct lane *lane = netd->lanes[flow->owner->lane];
+    struct {
+        struct control_header header;
+        struct control_migrate_request body;
+    } message = {
+        .header = {.magic = CONTROL_MAGIC, .version = CONTROL_VERSION, .type = CONTROL_MIGRATE_REQUEST},
+        .body = {.flow_id = flow->id},
+    };
+    struct claim *claim = calloc(1, sizeof(*claim));
+
+    if (!claim)
+        return -ENOMEM;
+    if (send(lane->event_fd, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        int result = -errno;
+
+        free(claim);
+        return result;
+    }
+    claim->client = request->client;
+    claim->sequence = request->sequence;
+    claim->lane = lane->owner.lane;
+    claim->flow_id = flow->id;
+    claim->deadline_ns = platform_now_ns() + CLAIM_TIMEOUT_NS;
+    list_push_back(&netd->claims, &claim->link);
+    netd->counters.claims++;
+    return 0;
+}
+
+static unsigned claims_count(const struct netd *netd)
+{
+    unsigned count = 0;
+
+    list_for_each(link, &netd->claims)
+        count++;
+    return count;
+}
+
+static int handle_claim(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_claim *body = request->body;
+    struct socket_info info;
+    const struct flow *flow;
+    int result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
+
+    if (result < 0)
+        return result;
+    flow = flows_find_socket(netd->flows, info.cookie);
+    if (!flow && body->protocol <= UINT8_MAX)
+        flow = flows_find_connection(netd->flows, (uint8_t)body->protocol, &body->local, &body->remote);
+    if (!flow)
+        return LOCKSTEP_E_GONE;
+    if (!may_claim(netd, flow, &info, request->client->uid))
+        return LOCKSTEP_E_DENIED;
+    if (request->client->lane && flow->owner == &request->client->lane->owner)
+        return LOCKSTEP_E_BAD_VALUE;
+    if (claims_count(netd) >= MAX_CLAIMS)
+        return LOCKSTEP_E_EXHAUSTED;
+    result = request_migration(netd, request, flow);
+    reply->deferred = result == 0;
+    return result;
+}
+
+void requests_forget_client(struct netd *netd, const struct client *client)
+{
+    list_for_each(link, &netd->claims)
+    {
+        struct claim *claim = list_entry(link, struct claim, link);
+
+        if (claim->client != client)
+            continue;
+        list_remove(&claim->link);
+        free(claim);
+    }
+}
+
+void requests_tick(struct netd *netd, uint64_t now_ns)
+{
+    list_for_each(link, &netd->claims)
+    {
+        struct claim *claim = list_entry(link, struct claim, link);
+        const struct lane *lane = netd->lanes[claim->lane];
+        bool gone = !lane || !flows_find(netd->flows, &lane->owner, claim->flow_id);
+
+        if (!gone && now_ns < claim->deadline_ns)
+            continue;
+        server_reply(claim->client, CONTROL_CLAIM, claim->sequence, gone ? LOCKSTEP_E_GONE : -ETIMEDOUT);
+        list_remove(&claim->link);
+        free(claim);
+    }
+}
+
+static int handle_report(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_report *body = request->body;
+    int fd = report_make(netd, body->kind);
+
+    if (fd < 0)
+        return fd;
+    reply->fds[0] = fd;
+    reply->fd_count = 1;
+    return 0;
+}
+
+static const struct {
+    int (*handle)(struct netd *netd, struct request *request, struct reply *reply);
+    int min_fds, max_fds;
+} handlers[CONTROL_TYPE_COUNT] = {
+    [CONTROL_HELLO] = {handle_hello, 0, 0},
+    [CONTROL_LANE_OPEN] = {handle_lane_open, 0, 0},
+    [CONTROL_LANE_ADOPT] = {handle_lane_adopt, 4, 4},
+    [CONTROL_ROUTE] = {handle_route, 0, 0},
+    [CONTROL_FLOW_ADD] = {handle_flow_add, 1, 1},
+    [CONTROL_FLOW_ACCEPTED] = {handle_flow_accepted, 0, 0},
+    [CONTROL_FLOW_REMOVE] = {handle_flow_remove, 0, 0},
+    [CONTROL_NOT_ACCELERATED] = {handle_not_accelerated, 0, 0},
+    [CONTROL_MIGRATE] = {handle_migrate, 1, 2},
+    [CONTROL_CLAIM] = {handle_claim, 1, 1},
+    [CONTROL_REPORT] = {handle_report, 0, 0},
+};
+
+int requests_handle(struct netd *netd, struct request *request, struct reply *reply)
+{
+    memset(reply, 0, sizeof(*reply));
+    if (!handlers[request->type].handle || request->fd_count < handlers[request->type].min_fds ||
+        request->fd_count > handlers[request->type].max_fds ||
+        (!request->client->greeted && request->type != CONTROL_HELLO)) {
+        reply->violation = true;
+        return LOCKSTEP_E_BAD_FORMAT;
+    }
+    return handlers[request->type].handle(netd, request, reply);
+}

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "platform/platform.h"
+#include "service/closer.h"
+#include "service/lanes.h"
+#include "service/requests.h"
+
+#define TICK_NS 500000000ull
+#define BACKLOG 128
+#define MESSAGES_PER_TURN 32 /* then the others have their turn */
+#define CLIENTS_PER_USER 512 /* other than root */
+#define CLIENTS_MAX 8192
+#define ADOPT_QUIET_NS 100000000ull
+
+/* --- clients ------------------------------------------------------------------------------------------------ */
+
+static struct user *find_user(struct netd *netd, uid_t uid)
+{
+    struct user *user;
+
+    list_for_each(link, &netd->users)
+    {
+        user = list_entry(link, struct user, link);
+        if (user->uid == uid)
+            return user;
+    }
+    user = calloc(1, sizeof(*user));
+    if (user) {
+        user->uid = uid;
+        list_push_back(&netd->users, &user->link);
+    }
+    return user;
+}
+
+/* Users without clients are kept for as long as their next hop window counts. */
+static void forget_idle_users(struct netd *netd, uint64_t now_ns)
+{
+    list_for_each(link, &netd->users)
+    {
+        struct user *user = list_entry(link, struct user, link);
+
+        if (user->clients > 0 || now_ns - user->window_ns < 60000000000ull)
+            continue;
+        list_remove(&user->link);
+        free(user);
+    }
+}
+
+/* The client's structure lives on until the events at hand are done. */
+static void drop_client(struct netd *netd, struct client *client, bool keep_lane)
+{
+    if (client->fd < 0)
+        return;
+    requests_forget_client(netd, client);
+    if (client->lane && !keep_lane)
+        lanes_close(netd, client->lane, true);
+    close(client->fd);
+    client->fd = -1;
+    if (client->pid_fd >= 0)
+        close(client->pid_fd);
+    client->pid_fd = -1;
+    client->user->clients--;
+    list_remove(&client->link);
+    list_push_back(&netd->dropped, &client->link);
+}
+
+static void free_dropped(struct netd *netd)
+{
+    struct list *link;
+
+    while ((link = list_pop_front(&netd->dropped)))
+        free(list_entry(link, struct client, link));
+}
+
+static void send_message(struct client *client, const struct control_header *header, const void *body, size_t size,
+                         const int *fds, int fd_count)
+{
+    union {
+        char bytes[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov[2] = {{(void *)header, sizeof(*header)}, {(void *)body, size}};
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+
+    if (fd_count > 0) {
+        struct cmsghdr *cmsg;
+
+        memset(&control, 0, sizeof(control));
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE((size_t)fd_count * sizeof(int));
+        cmsg = CMSG_FIRSTHDR(&message);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN((size_t)fd_count * sizeof(int));
+        memcpy(CMSG_DATA(cmsg), fds, (size_t)fd_count * sizeof(int));
+    }
+    /* Who does not fetch its replies has lost its connection: the loop sees the hang-up. */
+    if (sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        shutdown(client->fd, SHUT_RDWR);
+}
+
+void server_reply(struct client *client, unsigned type, uint32_t sequence, int status)
+{
+    struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, sequence, status};
+
+    if (client->fd >= 0)
+        send_message(client, &header, NULL, 0, NULL, 0);
+}
+
+static void answer(struct netd *netd, struct request *request)
+{
+    struct reply reply;
+    int status = requests_handle(netd, request, &reply);
+    int size = control_reply_size(request->type);
+    struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)request->type, request->sequence, status};
+
+    if (status == LOCKSTEP_E_DENIED || status == LOCKSTEP_E_EXHAUSTED)
+        netd->counters.denied_requests++;
+    if (reply.violation) {
+        netd->counters.rejected_messages++;
+        shutdown(request->client->fd, SHUT_RDWR);
+    }
+    if (size >= 0 && !reply.deferred)
+        send_message(request->client, &header, reply.body, status == 0 || reply.with_body ? (size_t)size : 0, reply.fds,
+                     status == 0 ? reply.fd_count : 0);
+    for (int i = reply.kept; i < reply.fd_count; i++)
+        close(reply.fds[i]);
+}
+
+static void take_fds(struct msghdr *message, struct request *request)
+{
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
+        size_t count;
+
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+            continue;
+        count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count && request->fd_count < CONTROL_MAX_FDS; i++)
+            memcpy(&request->fds[request->fd_count++], CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+    }
+}
+
+static void reject(struct netd *netd, struct client *client, const void *buffer, size_t length, int status)
+{
+    const struct control_header *header = buffer;
+
+    netd->counters.rejected_messages++;
+    if (length >= sizeof(*header))
+        server_reply(client, header->type, header->sequence, status); /* an older or newer program learns why */
+    drop_client(netd, client, false);
+}
+
+/* Receives and handles one message; false when there is nothing more to do for this client now. */
+static bool serve_message(struct netd *netd, struct client *client)
+{
+    _Alignas(8) char buffer[1024];
+    union {
+        char bytes[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {buffer, sizeof(buffer)};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct request request = {.client = client};
+    const struct control_header *header;
+    ssize_t length = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    int result;
+
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (length <= 0) {
+        drop_client(netd, client, false);
+        return false;
+    }
+    take_fds(&message, &request);
+    result = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
+                 ? LOCKSTEP_E_BAD_FORMAT
+                 : control_parse(buffer, (size_t)length, 0, &header, &request.body);
+    if (result < 0) {
+        reject(netd, client, buffer, (size_t)length, result);
+    } else {
+        request.type = header->type;
+        request.sequence = header->sequence;
+        answer(netd, &request);
+    }
+    for (int i = 0; i < request.fd_count; i++)
+        closer_close(request.fds[i]);
+    return client->fd >= 0;
+}
+
+static void handle_client(struct netd *netd, void *object, uint32_t events)
+{
+    struct client *client = object;
+
+    for (int i = 0; i < MESSAGES_PER_TURN && client->fd >= 0; i++) {
+        if (!serve_message(netd, client))
+            break;
+    }
+    if ((events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
+        drop_client(netd, client, false);
+}
+
+static void handle_exit(struct netd *netd, void *object, uint32_t events)
+{
+    (void)events;
+    /* A forked child may still hold the connection's descriptor; the lane is its parent's all the same. */
+    drop_client(netd, object, false);
+}
+
+static int watch(int epoll_fd, int fd, struct event_source *source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int client_create(struct server *server, int fd)
+{
+    struct netd *netd = server->netd;
+    struct client *client = calloc(1, sizeof(*client));
+    struct ucred credentials;
+    socklen_t length = sizeof(credentials);
+
+    if (!client)
+        return -ENOMEM;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
+        goto failed;
+    client->user = find_user(netd, credentials.uid);
+    if (!client->user || (credentials.uid != 0 && client->user->clients >= CLIENTS_PER_USER)) {
+        netd->counters.clients_refused++;
+        goto failed;
+    }
+    client->fd = fd;
+    client->pid = credentials.pid;
+    client->uid = credentials.uid;
+    snprintf(client->program, sizeof(client->program), "?");
+    client->on_socket = (struct event_source){handle_client, client};
+    client->on_exit = (struct event_source){handle_exit, client};
+    if (watch(server->epoll_fd, fd, &client->on_socket) < 0)
+        goto failed;
+    client->pid_fd = (int)syscall(SYS_pidfd_open, client->pid, 0);
+    if (client->pid_fd >= 0)
+        watch(server->epoll_fd, client->pid_fd, &client->on_exit);
+    client->user->clients++;
+    list_push_back(&netd->clients, &client->link);
+    netd->counters.clients_accepted++;
+    return 0;
+failed:
+    free(client);
+    return LOCKSTEP_E_EXHAUSTED;
+}
+
+static unsigned clients_count(const struct netd *netd)
+{
+    unsigned count = 0;
+
+    list_for_each(link, &netd->users)
+        count += list_entry(link, struct user, link)->clients;
+    return count;
+}
+
+static void handle_listen(struct netd *netd, void *object, uint32_t events)
+{
+    struct server *server = object;
+
+    (void)events;
+    for (int i = 0; i < BACKLOG; i++) {
+        int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd < 0)
+            return;
+        if (clients_count(netd) >= CLIENTS_MAX || client_create(server, fd) < 0)
+            close(fd);
+    }
+}
+
+/* --- the loop ----------------------------------------------------------------------------------------------- */
+
+static void handle_netlink(struct netd *netd, void *object, uint32_t events)
+{
+    (void)object;
+    (void)events;
+    network_handle_events(netd->network, platform_now_ns());
+}
+
+static void handle_signal(struct netd *netd, void *object, uint32_t events)
+{
+    struct server *server = object;
+    struct signalfd_siginfo info;
+
+    (void)netd;
+    (void)events;
+    if (read(server->signal_fd, &info, sizeof(info)) == sizeof(info))
+        server->stop = true;
+}
+
+/* After a restart the attached programs of the earlier instance go on until every lane has been handed back. */
+static void finish_adoption(struct netd *netd, uint64_t now_ns)
+{
+    bool all_back = netd->survivors.count == 0 && now_ns - netd->last_adopt_ns > ADOPT_QUIET_NS;
+
+    if (!netd->adopting || (!all_back && now_ns < netd->adopt_until_ns))
+        return;
+    netd->adopting = false;
+    if (netd->survivors.count > 0)
+        log_warning("netd: %u lanes of an earlier instance were not handed back", netd->survivors.count);
+    memset(&netd->survivors, 0, sizeof(netd->survivors));
+    log_info("netd: %u lanes taken over", netd->lane_count);
+    if (network_attach(netd->network) < 0)
+        log_error("netd: accelerated traffic does not flow");
+}
+
+static void tick(struct netd *netd, uint64_t now_ns, unsigned count)
+{
+    network_tick(netd->network, now_ns);
+    if (count % 2 == 0)
+        flows_check_kernel_listeners(netd->flows);
+    if (count % 64 == 0)
+        forget_idle_users(netd, now_ns);
+}
+
+static int loop_timeout_ms(const struct netd *netd, uint64_t now_ns, uint64_t next_tick_ns)
+{
+    if (netd->adopting || !list_empty(&netd->claims))
+        return 20;
+    return now_ns >= next_tick_ns ? 0 : (int)((next_tick_ns - now_ns) / 1000000) + 1;
+}
+
+int server_run(struct server *server)
+{
+    struct netd *netd = server->netd;
+    uint64_t now_ns = platform_now_ns(), next_tick_ns = now_ns;
+    unsigned ticks = 0;
+
+    while (!server->stop) {
+        struct epoll_event events[64];
+        int count = epoll_wait(server->epoll_fd, events, 64, loop_timeout_ms(netd, now_ns, next_tick_ns));
+
+        if (count < 0 && errno != EINTR) {
+            log_error("netd: cannot wait for events: %s", error_text(-errno));
+            return -errno;
+        }
+        for (int i = 0; i < count; i++) {
+            struct event_source *source = events[i].data.ptr;
+
+            source->handle(netd, source->object, events[i].events);
+        }
+        free_dropped(netd);
+        now_ns = platform_now_ns();
+        requests_tick(netd, now_ns);
+        finish_adoption(netd, now_ns);
+        if (now_ns >= next_tick_ns) {
+            tick(netd, now_ns, ticks++);
+            next_tick_ns = now_ns + TICK_NS;
+        }
+    }
+    return 0;
+}
+
+void server_drop_clients(struct server *server, bool keep_lanes)
+{
+    list_for_each(link, &server->netd->clients)
+        drop_client(server->netd, list_entry(link, struct client, link), keep_lanes);
+    free_dropped(server->netd);
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------ */
+
+/* One instance a directory. The lock ends with the process, however it ends. */
+static int lock_directory(struct server *server, const char *dir)
+{
+    char path[128];
+
+    if (mkdir(dir, 0755) < 0 && errno != EEXIST) {
+        log_error("netd: cannot create %s: %s", dir, error_text(-errno));
+        return -errno;
+    }
+    snprintf(path, sizeof(path), "%s/lock", dir);
+    server->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (server->lock_fd < 0) {
+        log_error("netd: cannot open %s: %s", path, error_text(-errno));
+        return -errno;
+    }
+    if (flock(server->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        log_error("netd: another instance uses %s", dir);
+        return LOCKSTEP_E_CONFLICT;
+    }
+    return 0;
+}
+
+static int listen_socket(struct server *server, const char *dir)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    mode_t mask;
+    int result = 0;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, CONTROL_SOCKET_NAME);
+    server->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (server->listen_fd < 0)
+        return -errno;
+    unlink(address.sun_path); /* left by an instance that was killed: the lock is ours */
+    mask = umask(0111);
+    if (bind(server->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(server->listen_fd, BACKLOG) < 0)
+        result = -errno;
+    umask(mask);
+    if (result < 0)
+        log_error("netd: cannot listen on %s: %s", address.sun_path, error_text(result));
+    return result;
+}
+
+static int open_signals(struct server *server)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return server->signal_fd < 0 ? -errno : 0;
+}
+
+int server_open(struct server *server, struct netd *netd)
+{
+    int result;
+
+    *server = (struct server){.netd = netd, .epoll_fd = -1, .listen_fd = -1, .lock_fd = -1, .signal_fd = -1};
+    server->on_listen = (struct event_source){handle_listen, server};
+    server->on_netlink = (struct event_source){handle_netlink, server};
+    server->on_signal = (struct event_source){handle_signal, server};
+    result = lock_directory(server, netd->policy.runtime_dir);
+    if (result == 0)
+        result = open_signals(server);
+    if (result < 0)
+        return result;
+    server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (server->epoll_fd < 0)
+        return -errno;
+    return 0;
+}
+
+int server_listen(struct server *server)
+{
+    int result = listen_socket(server, server->netd->policy.runtime_dir);
+
+    if (result == 0)
+        result = watch(server->epoll_fd, server->listen_fd, &server->on_listen);
+    if (result == 0)
+        result = watch(server->epoll_fd, netlink_event_fd(server->netd->netlink), &server->on_netlink);
+    if (result == 0)
+        result = watch(server->epoll_fd, server->signal_fd, &server->on_signal);
+    return result;
+}
+
+void server_close(struct server *server)
+{
+    char path[128];
+
+    if (server->listen_fd >= 0) {
+        snprintf(path, sizeof(path), "%s/%s", server->netd->policy.runtime_dir, CONTROL_SOCKET_NAME);
+        unlink(path);
+        close(server->listen_fd);
+    }
+    if (server->epoll_fd >= 0)
+        close(server->epoll_fd);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+    if (server->lock_fd >= 0)
+        close(server->lock_fd);
+}

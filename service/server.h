@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The control socket and the event loop. */
+#ifndef LOCKSTEP_SERVICE_SERVER_H
+#define LOCKSTEP_SERVICE_SERVER_H
+
+#include "service/netd.h"
+
+struct server {
+    struct netd *netd;
+    int epoll_fd, listen_fd, lock_fd, signal_fd;
+    struct event_source on_listen, on_netlink, on_signal;
+    bool stop;
+};
+
+/* Creates the runtime directory and locks it (LOCKSTEP_E_CONFLICT when another instance has it). Blocks SIGTERM and
+ * SIGINT, which end server_run. On failure call server_close. */
+int server_open(struct server *server, struct netd *netd);
+/* Lets clients in; everything in netd must be ready. */
+int server_listen(struct server *server);
+/* Removes the socket and the lock. Clients must have been dropped. */
+void server_close(struct server *server);
+
+/* Runs until SIGTERM or SIGINT; negative when the loop itself fails. */
+int server_run(struct server *server);
+/* Ends every connection; their lanes stay in the divert when keep_lanes is true, else are closed. */
+void server_drop_clients(struct server *server, bool keep_lanes);
+
+/* A reply without body or descriptors, later than the request. */
+void server_reply(struct client *client, unsigned type, uint32_t sequence, int status);
+
+#endif

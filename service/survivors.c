@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/survivors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+/* When the process started (field 22 of /proc/PID/stat), which tells it from a later one with the same number. 0: no such
+ * process. */
+static unsigned long long start_time(pid_t pid)
+{
+    char path[40], line[1024];
+    unsigned long long value = 0;
+    const char *p;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    if (!file)
+        return 0;
+    p = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL; /* the name may hold anything */
+    fclose(file);
+    for (int field = 2; p && field < 22; field++)
+        p = strchr(p + 1, ' ');
+    if (p)
+        sscanf(p, "%llu", &value);
+    return value;
+}
+
+void survivors_load(struct survivors *survivors, const char *dir)
+{
+    char path[128];
+    unsigned lane;
+    int pid;
+    unsigned long long started;
+    FILE *file;
+
+    memset(survivors, 0, sizeof(*survivors));
+    snprintf(path, sizeof(path), "%s/lanes", dir);
+    file = fopen(path, "re");
+    if (!file)
+        return;
+    while (fscanf(file, "%u %d %llu", &lane, &pid, &started) == 3) {
+        if (lane >= DIVERT_MAX_LANES || pid <= 0 || survivors->owner[lane] || started == 0 ||
+            start_time(pid) != started)
+            continue;
+        survivors->owner[lane] = pid;
+        survivors->count++;
+    }
+    fclose(file);
+}
+
+void survivors_store(const char *dir, const pid_t owner[DIVERT_MAX_LANES])
+{
+    char path[128], temporary[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/lanes", dir);
+    snprintf(temporary, sizeof(temporary), "%s/lanes.new", dir);
+    file = fopen(temporary, "we");
+    if (!file) {
+        log_warning("survivors: cannot write %s: %s", temporary, error_text(-errno));
+        return;
+    }
+    for (unsigned lane = 0; lane < DIVERT_MAX_LANES; lane++) {
+        if (owner[lane])
+            fprintf(file, "%u %d %llu\n", lane, (int)owner[lane], start_time(owner[lane]));
+    }
+    if (fclose(file) != 0 || rename(temporary, path) < 0)
+        log_warning("survivors: cannot write %s: %s", path, error_text(-errno));
+}
+
+void survivors_remove(struct survivors *survivors, uint32_t lane)
+{
+    if (!survivors->owner[lane])
+        return;
+    survivors->owner[lane] = 0;
+    survivors->count--;
+}
