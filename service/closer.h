@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Closes descriptors that came from programs without ever letting the service wait: close() of a lingering socket, or of
- * a file on a file system that lives in some process, may block for as long as its owner likes. */
+/* Closes descriptors that came from programs without ever letting the service wait: close() of a lingering socket, or
+ * of a file on a file system that lives in some process, may block for as long as its owner likes. */
 #ifndef LOCKSTEP_SERVICE_CLOSER_H
 #define LOCKSTEP_SERVICE_CLOSER_H
 

@@ -2,13 +2,13 @@
 /* The control protocol between programs and lockstep-netd, over an AF_UNIX SOCK_SEQPACKET socket (DIR/netd.sock).
  *
  * Each message is one datagram: control_header, then exactly the body of its type (host byte order: both ends are one
- * machine). Every request gets one reply of the matching type with the same sequence number and a status (0 or a negative
- * code of base/error.h). ACCEPTED, FLOW_REMOVE and NOT_ACCELERATED get none. The program may send from several
- * threads one request at a time (a lock of its own). Requests that the service makes of a program (MIGRATE_REQUEST) come
- * over the separate event socket that LANE_OPEN's reply carries.
+ * machine). Every request gets one reply of the matching type with the same sequence number and a status (0 or a
+ * negative code of base/error.h). ACCEPTED, FLOW_REMOVE and NOT_ACCELERATED get none. The program may send from several
+ * threads one request at a time (a lock of its own). Requests that the service makes of a program (MIGRATE_REQUEST)
+ * come over the separate event socket that LANE_OPEN's reply carries.
  *
- * Authorisation by possession: FLOW_ADD carries the kernel socket that is bound to the address; the service reads address
- * and port from that descriptor and believes nothing else. */
+ * Authorisation by possession: FLOW_ADD carries the kernel socket that is bound to the address; the service reads
+ * address and port from that descriptor and believes nothing else. */
 #ifndef LOCKSTEP_SERVICE_CONTROL_H
 #define LOCKSTEP_SERVICE_CONTROL_H
 
@@ -17,30 +17,30 @@
 
 #include "base/net_addr.h"
 
-#define CONTROL_MAGIC 0x4c4b5350u /* "LKSP" */
-#define CONTROL_VERSION 1
-#define CONTROL_MAX_FDS 8
-#define CONTROL_NAME_MAX 64
-#define CONTROL_TEXT_MAX 128
+#define CONTROL_MAGIC       0x4c4b5350u /* "LKSP" */
+#define CONTROL_VERSION     1
+#define CONTROL_MAX_FDS     8
+#define CONTROL_NAME_MAX    64
+#define CONTROL_TEXT_MAX    128
 #define CONTROL_SOCKET_NAME "netd.sock"
 #define CONTROL_DEFAULT_DIR "/run/lockstep"
-#define CONTROL_DIR_ENV "LOCKSTEP_RUNTIME_DIR"
+#define CONTROL_DIR_ENV     "LOCKSTEP_RUNTIME_DIR"
 
 enum control_type {
-    CONTROL_HELLO = 1,   /* program or tool introduces itself; reply carries the state page's fd */
-    CONTROL_LANE_OPEN,   /* reply fds: ring, control page, injector, statistics memfd, event socket */
-    CONTROL_LANE_ADOPT,  /* after a restart of the service; request fds: ring, control page, injector, statistics memfd;
-                            reply fds: event socket */
-    CONTROL_ROUTE,       /* where would a packet to this address go? */
-    CONTROL_FLOW_ADD,    /* request fd: the bound kernel socket */
-    CONTROL_FLOW_ACCEPTED, /* no reply: an accepted connection of a registered listener */
-    CONTROL_FLOW_REMOVE,   /* no reply */
+    CONTROL_HELLO = 1,  /* program or tool introduces itself; reply carries the state page's fd */
+    CONTROL_LANE_OPEN,  /* reply fds: ring, control page, injector, statistics memfd, event socket */
+    CONTROL_LANE_ADOPT, /* after a restart of the service; request fds: ring, control page, injector, statistics memfd;
+                           reply fds: event socket */
+    CONTROL_ROUTE,      /* where would a packet to this address go? */
+    CONTROL_FLOW_ADD,   /* request fd: the bound kernel socket */
+    CONTROL_FLOW_ACCEPTED,   /* no reply: an accepted connection of a registered listener */
+    CONTROL_FLOW_REMOVE,     /* no reply */
     CONTROL_NOT_ACCELERATED, /* no reply: a socket stayed with the kernel; for the connection database */
-    CONTROL_MIGRATE,       /* move a TCP connection to the kernel; request fds: kernel socket, memfd with queued data */
-    CONTROL_CLAIM,         /* a forked child wants a connection that its parent's lane holds; request fd: the inherited
-                              kernel socket; reply after migration */
+    CONTROL_MIGRATE, /* move a TCP connection to the kernel; request fds: kernel socket, memfd with queued data */
+    CONTROL_CLAIM,   /* a forked child wants a connection that its parent's lane holds; request fd: the inherited
+                        kernel socket; reply after migration */
     CONTROL_MIGRATE_REQUEST, /* service -> program over the event socket: migrate this flow (answered by MIGRATE) */
-    CONTROL_REPORT,        /* reply fd: memfd with a JSON document (status or connections) */
+    CONTROL_REPORT,          /* reply fd: memfd with a JSON document (status or connections) */
     CONTROL_TYPE_COUNT
 };
 
@@ -49,7 +49,7 @@ struct control_header {
     uint16_t version;
     uint16_t type;
     uint32_t sequence;
-    int32_t status;  /* replies: 0 or a negative code */
+    int32_t status; /* replies: 0 or a negative code */
 };
 
 struct control_hello {
@@ -96,21 +96,21 @@ struct control_route_reply {
     char reason[48];     /* with LOCKSTEP_E_NO_ROUTE: why, for people; also filled in then */
 };
 enum {
-    CONTROL_ROUTE_LOCAL_LINK = 1 << 0,    /* on-link: LAN timers apply */
+    CONTROL_ROUTE_LOCAL_LINK = 1 << 0, /* on-link: LAN timers apply */
     CONTROL_ROUTE_BROADCAST = 1 << 1,
     CONTROL_ROUTE_MULTICAST = 1 << 2,
-    CONTROL_ROUTE_FULL_CHECKSUM = 1 << 3, /* a real NIC: verify in full; else accept pseudo-header sums too */
+    CONTROL_ROUTE_FULL_CHECKSUM = 1 << 3,  /* a real NIC: verify in full; else accept pseudo-header sums too */
     CONTROL_ROUTE_SEGMENT_MERGED = 1 << 4, /* the divert delivers merged packets (tc) */
 };
 
 enum control_flow_kind {
-    CONTROL_FLOW_CONNECT, /* exact: local from the socket, remote as given */
-    CONTROL_FLOW_BOUND,   /* UDP port, or TCP listener: local from the socket */
+    CONTROL_FLOW_CONNECT,   /* exact: local from the socket, remote as given */
+    CONTROL_FLOW_BOUND,     /* UDP port, or TCP listener: local from the socket */
     CONTROL_FLOW_MULTICAST, /* a group at the socket's bound port: `group`, `source` any or given */
 };
 struct control_flow_add {
     uint32_t kind;
-    uint32_t slot; /* in the statistics page */
+    uint32_t slot;              /* in the statistics page */
     struct net_endpoint remote; /* CONNECT */
     struct net_addr local;      /* CONNECT with a socket bound to the wildcard address: the address in use, else any */
     struct net_addr group;      /* MULTICAST: destination group */

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #include "base/error.h"
 #include "base/log.h"
 #include "service/closer.h"
@@ -386,8 +385,7 @@ static int flow_install(struct flows *flows, struct flow *flow)
 
 static void flow_uninstall(struct flows *flows, struct flow *flow)
 {
-    list_for_each(link, &flow->members)
-        member_remove(flows, list_entry(link, struct member, of_flow));
+    list_for_each(link, &flow->members) member_remove(flows, list_entry(link, struct member, of_flow));
 }
 
 static uint64_t id_hash(const struct flows *flows, uint32_t lane, uint32_t id)

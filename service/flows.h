@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The flow database: which lane gets which packets and may send from which addresses, kept in step with the divert's flow
- * table, groups and guard. It keeps the kernel sockets that reserve the ports. Authorisation is the caller's business.
- * Single-threaded. */
+/* The flow database: which lane gets which packets and may send from which addresses, kept in step with the divert's
+ * flow table, groups and guard. It keeps the kernel sockets that reserve the ports. Authorisation is the caller's
+ * business. Single-threaded. */
 #ifndef LOCKSTEP_SERVICE_FLOWS_H
 #define LOCKSTEP_SERVICE_FLOWS_H
 
@@ -36,7 +36,7 @@ struct flow {
     bool dual_stack;
     bool bulk;
     uint32_t slot;
-    uint32_t ifindex; /* bound to this device, 0: any */
+    uint32_t ifindex;                  /* bound to this device, 0: any */
     struct net_endpoint local, remote; /* local.addr of a multicast flow: the group */
     struct net_addr guard;             /* what it may send from: an address, or any */
     uint64_t inode, cookie;            /* of the kernel socket, 0: unknown */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The lane's statistics page: a sealed memfd made by the service, written by the program without system calls, read by
- * the service. The service trusts nothing in it: it only displays it, and bounds-checks what it uses. Fields are written
- * with relaxed atomics by one thread at a time (under the stack's lock); 64-bit fields are aligned. */
+ * the service. The service trusts nothing in it: it only displays it, and bounds-checks what it uses. Fields are
+ * written with relaxed atomics by one thread at a time (under the stack's lock); 64-bit fields are aligned. */
 #ifndef LOCKSTEP_SERVICE_LANE_STATS_H
 #define LOCKSTEP_SERVICE_LANE_STATS_H
 
@@ -9,8 +9,8 @@
 
 #include "base/net_addr.h"
 
-#define LANE_STATS_MAGIC 0x4c535431u /* "LST1" */
-#define LANE_STATS_SLOTS 32768
+#define LANE_STATS_MAGIC   0x4c535431u /* "LST1" */
+#define LANE_STATS_SLOTS   32768
 #define LANE_STATS_BUCKETS 512 /* log-linear, see base/histogram.h: index by histogram_index() */
 
 /* One socket: TCP connection, listener or UDP socket. Slot i belongs to the flow that was registered with slot i. */
@@ -21,14 +21,14 @@ struct lane_stats_slot {
     uint8_t pad[2];
     struct net_addr local, remote;
     uint16_t local_port, remote_port; /* host order */
-    uint32_t snd_nxt, rcv_nxt; /* for resetting the peer when the program dies */
+    uint32_t snd_nxt, rcv_nxt;        /* for resetting the peer when the program dies */
     uint32_t srtt_us;
     uint32_t cwnd;
     uint32_t snd_wnd;
     uint64_t rx_bytes, tx_bytes;
     uint64_t rx_packets, tx_packets;
     uint32_t retransmissions;
-    uint32_t drops; /* UDP receive buffer full */
+    uint32_t drops;     /* UDP receive buffer full */
     uint64_t opened_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -36,7 +36,7 @@ struct lane_stats {
     uint32_t magic;
     uint32_t size;
     uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
-    uint64_t bad_packets; /* failed checksum or malformed */
+    uint64_t bad_packets;     /* failed checksum or malformed */
     uint64_t ring_high_water; /* bytes */
     uint64_t sleeps, wakeups, spins_empty;
     uint64_t send_failures;

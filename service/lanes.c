@@ -17,8 +17,8 @@
 #include "base/log.h"
 #include "platform/platform.h"
 
-#define RING_MIN 65536u
-#define RING_MAX (1u << 28)
+#define RING_MIN      65536u
+#define RING_MAX      (1u << 28)
 #define RING_USER_MAX (16u << 20) /* for others than root, unless the policy's default is larger */
 
 static void close_all(int *fds, size_t count)
@@ -206,8 +206,8 @@ static int map_stats(struct lane *lane, int fd)
     return platform_memfd_map(fd, sizeof(*lane->stats), false, (void **)&lane->stats);
 }
 
-static int adopt_parts(struct netd *netd, struct lane *lane, const struct control_lane_adopt *request,
-                       const int fds[4], int *event_fd)
+static int adopt_parts(struct netd *netd, struct lane *lane, const struct control_lane_adopt *request, const int fds[4],
+                       int *event_fd)
 {
     const struct divert_lane_fds lane_fds = {fds[0], fds[1]};
     int result = divert_lane_adopt(netd->divert, lane->owner.lane, &lane_fds);
@@ -280,7 +280,9 @@ static void reset_peer(struct netd *netd, const struct flow *flow, const struct 
         .acknowledgement = slot->rcv_nxt,
         .flags = SEGMENT_RST | SEGMENT_ACK,
     };
-    int result = segment_send(&netd->sender, &reset, flow->ifindex);
+    unsigned scope =
+        net_addr_is_link_local(&flow->remote.addr) ? network_interface_of(netd->network, &flow->local.addr) : 0;
+    int result = segment_send(&netd->sender, &reset, scope);
 
     if (result < 0)
         log_debug("lanes: cannot reset a peer: %s", error_text(result));

@@ -8,12 +8,12 @@
 /* Descriptors for the program, in the order of CONTROL_LANE_OPEN's reply; the caller closes them. */
 #define LANE_FDS 5
 
-/* A new lane for the client. LOCKSTEP_E_DENIED, LOCKSTEP_E_EXHAUSTED (limit of the user or of all), LOCKSTEP_E_CONFLICT (it
- * has one). */
+/* A new lane for the client. LOCKSTEP_E_DENIED, LOCKSTEP_E_EXHAUSTED (limit of the user or of all), LOCKSTEP_E_CONFLICT
+ * (it has one). */
 int lanes_open(struct netd *netd, struct client *client, const struct control_lane_open *request,
                struct control_lane_reply *reply, int fds[LANE_FDS]);
-/* Takes a lane over that an earlier instance made. fds: ring, control page, injector, statistics; they stay the caller's.
- * *event_fd: for the program, the caller closes it. */
+/* Takes a lane over that an earlier instance made. fds: ring, control page, injector, statistics; they stay the
+ * caller's. *event_fd: for the program, the caller closes it. */
 int lanes_adopt(struct netd *netd, struct client *client, const struct control_lane_adopt *request, const int fds[4],
                 int *event_fd);
 /* Removes the flows, resets TCP peers if reset is true, frees the lane. */

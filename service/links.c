@@ -350,7 +350,8 @@ int route_parse(const struct nlmsghdr *message, struct route_info *out)
     const struct nlattr *attr;
 
     memset(out, 0, sizeof(*out));
-    if ((message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE) || !has_fixed(message, sizeof(*info)))
+    if ((message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE) ||
+        !has_fixed(message, sizeof(*info)))
         return LOCKSTEP_E_BAD_FORMAT;
     out->type = info->rtm_type;
     mnl_attr_for_each(attr, message, sizeof(*info))

@@ -17,8 +17,8 @@ struct link {
     unsigned parent; /* ifindex of the device below, if it is in this namespace; 0: none */
     unsigned flags;  /* IFF_UP ... */
     uint32_t mtu;
-    uint16_t vlan; /* 802.1Q id, 0: not a VLAN */
-    bool is_virtual; /* made by software (has a link kind): may carry unfinished checksums */
+    uint16_t vlan;        /* 802.1Q id, 0: not a VLAN */
+    bool is_virtual;      /* made by software (has a link kind): may carry unfinished checksums */
     bool other_namespace; /* the parent lives elsewhere */
     uint8_t mac[6];
     char name[IFNAMSIZ];

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -18,7 +19,7 @@
 #include "service/socket_info.h"
 
 #define ADOPT_LIMIT_NS 3000000000ull
-#define FILES_WANTED (1u << 20) /* a reservation for every flow */
+#define FILES_WANTED   (1u << 20) /* a reservation for every flow */
 
 static struct netd netd;
 
@@ -35,28 +36,48 @@ static void raise_limits(void)
     setrlimit(RLIMIT_MEMLOCK, &limit); /* kernels before 5.11 account maps to it; harmless elsewhere */
 }
 
+/* Opens and locks the file, which another instance may be removing; its descriptor or a negative code. */
+static int lock_file(const char *path)
+{
+    for (;;) {
+        struct stat opened, present;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+            return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            close(fd);
+            return LOCKSTEP_E_CONFLICT;
+        }
+        if (fstat(fd, &opened) == 0 && stat(path, &present) == 0 && opened.st_ino == present.st_ino)
+            return fd;
+        close(fd);
+    }
+}
+
+static void interface_lock_path(const char *name, char path[96])
+{
+    snprintf(path, 96, "/run/lockstep-netd-%llu-%u.lock", (unsigned long long)netd.namespace_cookie,
+             if_nametoindex(name));
+}
+
 /* One instance an interface, whatever its directory. The lock is held until the process ends. */
 static int lock_interface(const char *name)
 {
     char path[96];
-    unsigned ifindex = if_nametoindex(name);
     int fd;
 
-    if (ifindex == 0) {
+    if (if_nametoindex(name) == 0) {
         log_error("netd: no interface %s here", name);
         return LOCKSTEP_E_UNKNOWN_NAME;
     }
-    snprintf(path, sizeof(path), "/run/lockstep-netd-%llu-%u.lock", (unsigned long long)netd.namespace_cookie, ifindex);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        log_error("netd: cannot open %s: %s", path, error_text(-errno));
-        return -errno;
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    interface_lock_path(name, path);
+    fd = lock_file(path);
+    if (fd == LOCKSTEP_E_CONFLICT)
         log_error("netd: another instance accelerates %s", name);
-        return LOCKSTEP_E_CONFLICT;
-    }
-    return 0;
+    else if (fd < 0)
+        log_error("netd: cannot lock %s: %s", path, error_text(fd));
+    return fd < 0 ? fd : 0;
 }
 
 static int lock_interfaces(void)
@@ -68,6 +89,16 @@ static int lock_interfaces(void)
             return result;
     }
     return 0;
+}
+
+static void unlock_interfaces(void)
+{
+    for (int i = 0; i < POLICY_MAX_INTERFACES && netd.policy.interfaces[i][0]; i++) {
+        char path[96];
+
+        interface_lock_path(netd.policy.interfaces[i], path);
+        unlink(path);
+    }
 }
 
 static int open_parts(void)
@@ -154,6 +185,7 @@ int main(int argc, char **argv)
             result = serve(&server);
         else
             close_parts(false);
+        unlock_interfaces();
     }
     server_close(&server);
     if (result < 0)

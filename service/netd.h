@@ -95,7 +95,7 @@ struct netd {
     uint32_t next_lane;
     unsigned lane_count;
     struct survivors survivors;
-    bool adopting;             /* the divert is not attached yet, programs bring their lanes back */
+    bool adopting; /* the divert is not attached yet, programs bring their lanes back */
     uint64_t adopt_until_ns, last_adopt_ns;
     struct kernel_sockets kernel_sockets;
     struct netd_counters counters;

@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define BUFFER_SIZE 65536
+#define BUFFER_SIZE        65536
 #define EVENT_BUFFER_BYTES (4 << 20)
 
 struct netlink {

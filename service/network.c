@@ -26,9 +26,9 @@ struct network {
     struct nexthops *nexthops;
     struct links links;
     enum divert_mode wanted;
-    bool attach;      /* interfaces are to be attached when they appear */
-    int changed;      /* LINKS_CHANGED bits collected while messages are read */
-    bool new_routes;  /* generation to be raised */
+    bool attach;     /* interfaces are to be attached when they appear */
+    int changed;     /* LINKS_CHANGED bits collected while messages are read */
+    bool new_routes; /* generation to be raised */
     struct network_interface interfaces[POLICY_MAX_INTERFACES];
     size_t interface_count;
     struct net_addr *locals; /* in the divert's table, sorted */
@@ -136,6 +136,15 @@ bool network_is_local(const struct network *network, const struct net_addr *addr
             return !net_addr_is_loopback(address);
     }
     return false;
+}
+
+unsigned network_interface_of(const struct network *network, const struct net_addr *address)
+{
+    for (size_t i = 0; i < network->links.address_count; i++) {
+        if (net_addr_equal(&network->links.address[i].address, address))
+            return network->links.address[i].ifindex;
+    }
+    return 0;
 }
 
 /* --- interfaces --------------------------------------------------------------------------------------------- */

@@ -25,8 +25,8 @@ struct network_interface {
     const char *why;
 };
 
-/* Reads links, addresses and neighbours. flows: told about VLANs. LOCKSTEP_E_UNKNOWN_NAME when an interface of the policy
- * does not exist (logged). */
+/* Reads links, addresses and neighbours. flows: told about VLANs. LOCKSTEP_E_UNKNOWN_NAME when an interface of the
+ * policy does not exist (logged). */
 int network_create(struct network **out, const struct policy *policy, struct divert *divert, struct netlink *netlink,
                    struct flows *flows);
 void network_destroy(struct network *network);
@@ -40,12 +40,14 @@ void network_handle_events(struct network *network, uint64_t now_ns);
 /* Every half second. */
 void network_tick(struct network *network, uint64_t now_ns);
 
-/* Where would a packet go? LOCKSTEP_E_NO_ROUTE with reply->reason when the kernel is to carry it. May resolve a new next
- * hop: *made_nexthop tells. */
+/* Where would a packet go? LOCKSTEP_E_NO_ROUTE with reply->reason when the kernel is to carry it. May resolve a new
+ * next hop: *made_nexthop tells. */
 int network_route(struct network *network, const struct control_route *request, uint32_t uid, uint64_t now_ns,
                   struct control_route_reply *reply, bool *made_nexthop);
 /* Is this a unicast address of an interface of this host, other than loopback? */
 bool network_is_local(const struct network *network, const struct net_addr *address);
+/* The interface that has this address, 0: none. */
+unsigned network_interface_of(const struct network *network, const struct net_addr *address);
 /* Does this interface, or the one below it, carry accelerated traffic? */
 bool network_is_accelerated(const struct network *network, unsigned ifindex);
 

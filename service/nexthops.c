@@ -13,9 +13,9 @@
 #include "platform/platform.h"
 #include "service/table.h"
 
-#define NUD_USABLE (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
-#define REFRESH_NS 15000000000ull     /* well within the kernel's reachable and garbage collection times */
-#define RETRY_NS 1000000000ull        /* an unresolved one is asked for again */
+#define NUD_USABLE     (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
+#define REFRESH_NS     15000000000ull /* well within the kernel's reachable and garbage collection times */
+#define RETRY_NS       1000000000ull  /* an unresolved one is asked for again */
 #define REUSE_GRACE_NS 2000000000ull  /* after a new generation: programs may still send with what they cached */
 
 struct entry {
@@ -163,8 +163,8 @@ static void resolve(struct nexthops *nexthops, struct entry *entry, uint64_t now
 
 static bool reusable(const struct nexthops *nexthops, const struct entry *entry, uint64_t now_ns)
 {
-    return !entry->used || (entry->generation != nexthops->state->generation &&
-                            now_ns - nexthops->raised_ns > REUSE_GRACE_NS);
+    return !entry->used ||
+           (entry->generation != nexthops->state->generation && now_ns - nexthops->raised_ns > REUSE_GRACE_NS);
 }
 
 static struct entry *find_free(struct nexthops *nexthops, uint64_t now_ns)

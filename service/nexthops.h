@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The next hop table and the state page that programs map: one entry a (interface, gateway) pair, its MAC address kept up
- * to date from the kernel's neighbour table and kept alive there. Entry 0 is never used. Single-threaded. */
+/* The next hop table and the state page that programs map: one entry a (interface, gateway) pair, its MAC address kept
+ * up to date from the kernel's neighbour table and kept alive there. Entry 0 is never used. Single-threaded. */
 #ifndef LOCKSTEP_SERVICE_NEXTHOPS_H
 #define LOCKSTEP_SERVICE_NEXTHOPS_H
 

@@ -53,25 +53,40 @@ static const struct config_section config_sections[] = {{"netd", config_keys, NU
 struct command_line {
     struct policy policy;
     char config[256];
-    int attach, injector_policy;
+    char attach[16], injector_policy[16]; /* empty: as the file says */
 };
 
-static const char *const attach_option_names[] = {"unset", "auto", "xdp-native", "xdp-generic", "tc", NULL};
-static const char *const injector_option_names[] = {"unset", "auto", "guarded", "direct", NULL};
-
 static const struct option_entry option_entries[] = {
-    {"interface", 'i', "Interface to accelerate, with the VLANs on it; may be repeated.",
-     {VALUE_TEXTS(struct command_line, policy.interfaces)}, "NAME"},
-    {"runtime-dir", 'd', "Directory for the control socket; one service each.",
-     {VALUE_TEXT(struct command_line, policy.runtime_dir), .initial = CONTROL_DEFAULT_DIR}, "DIR"},
-    {"attach", 'a', "How the divert is attached: auto, xdp-native, xdp-generic or tc.",
-     {VALUE_ENUM(struct command_line, attach, attach_option_names), .initial = "unset"}, "MODE"},
-    {"injector-policy", 0, "Who gets the direct injector: auto, guarded or direct.",
-     {VALUE_ENUM(struct command_line, injector_policy, injector_option_names), .initial = "unset"}, "POLICY"},
-    {"config", 'c', "Configuration file (default: " POLICY_CONFIG_FILE ", if there is one).",
-     {VALUE_TEXT(struct command_line, config)}, "FILE"},
-    {"log-level", 'l', "Least severe messages shown: error, warning, info or debug.",
-     {VALUE_ENUM(struct command_line, policy.log_level, level_names), .initial = "info"}, "LEVEL"},
+    {"interface",
+     'i',
+     "Interface to accelerate, with the VLANs on it; may be repeated.",
+     {VALUE_TEXTS(struct command_line, policy.interfaces)},
+     "NAME"},
+    {"runtime-dir",
+     'd',
+     "Directory for the control socket; one service each.",
+     {VALUE_TEXT(struct command_line, policy.runtime_dir), .initial = CONTROL_DEFAULT_DIR},
+     "DIR"},
+    {"attach",
+     'a',
+     "How the divert is attached: auto, xdp-native, xdp-generic or tc.",
+     {VALUE_TEXT(struct command_line, attach)},
+     "MODE"},
+    {"injector-policy",
+     0,
+     "Who gets the direct injector: auto, guarded or direct.",
+     {VALUE_TEXT(struct command_line, injector_policy)},
+     "POLICY"},
+    {"config",
+     'c',
+     "Configuration file (default: " POLICY_CONFIG_FILE ", if there is one).",
+     {VALUE_TEXT(struct command_line, config)},
+     "FILE"},
+    {"log-level",
+     'l',
+     "Least severe messages shown: error, warning, info or debug.",
+     {VALUE_ENUM(struct command_line, policy.log_level, level_names), .initial = "info"},
+     "LEVEL"},
     {0},
 };
 
@@ -114,6 +129,22 @@ static int load_file(const char *path, struct policy *policy)
     return 0;
 }
 
+/* An option that stands for a key of the file. */
+static int override(const char *name, const char *text, struct policy *policy)
+{
+    char problem[VALUE_PROBLEM_MAX];
+    const struct config_key *key = config_keys;
+
+    if (!*text)
+        return 0;
+    while (strcmp(key->name, name) != 0)
+        key++;
+    if (value_parse(&key->value, text, policy, problem) == 0)
+        return 0;
+    fprintf(stderr, "lockstep-netd: --%s: %s %s\n", name, text, problem);
+    return -1;
+}
+
 int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_status)
 {
     static struct command_line line;
@@ -127,10 +158,8 @@ int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_st
         return -1;
     if (line.policy.interfaces[0][0])
         memcpy(policy->interfaces, line.policy.interfaces, sizeof(policy->interfaces));
-    if (line.attach > 0)
-        policy->attach = line.attach - 1;
-    if (line.injector_policy > 0)
-        policy->injector_policy = line.injector_policy - 1;
+    if (override("attach", line.attach, policy) < 0 || override("injector-policy", line.injector_policy, policy) < 0)
+        return -1;
     memcpy(policy->runtime_dir, line.policy.runtime_dir, sizeof(policy->runtime_dir));
     policy->log_level = line.policy.log_level;
     if (!policy->interfaces[0][0]) {

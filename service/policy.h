@@ -8,14 +8,14 @@
 #include <sys/types.h>
 
 #define POLICY_MAX_INTERFACES 16
-#define POLICY_MAX_USERS 64
-#define POLICY_CONFIG_FILE "/etc/lockstep/netd.conf"
+#define POLICY_MAX_USERS      64
+#define POLICY_CONFIG_FILE    "/etc/lockstep/netd.conf"
 
 enum policy_injector { POLICY_INJECTOR_AUTO, POLICY_INJECTOR_GUARDED, POLICY_INJECTOR_DIRECT };
 
 struct policy {
     char interfaces[POLICY_MAX_INTERFACES][16];
-    int attach; /* enum divert_mode */
+    int attach;          /* enum divert_mode */
     int injector_policy; /* enum policy_injector */
     uint64_t ring_bytes;
     int64_t lanes_per_user;

@@ -303,7 +303,12 @@ int repair_finish(struct repair *repair, const struct segment_sender *sender)
         deliver_fin(repair, sender);
     set_int(repair->fd, SOL_SOCKET, SO_REUSEADDR, repair->reuse_address);
     restore_buffers(repair);
-    if (result < 0)
-        log_warning("repair: a connection was moved to the kernel, but not all of its data: %s", error_text(result));
+    if (result < 0) {
+        struct sockaddr address = {.sa_family = AF_UNSPEC};
+
+        log_warning("repair: a connection is lost, its data did not get into the kernel's queue: %s", error_text(result));
+        connect(repair->fd, &address, sizeof(address)); /* resets the peer, which would miss something otherwise */
+        result = LOCKSTEP_E_GONE;
+    }
     return result;
 }

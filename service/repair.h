@@ -16,7 +16,7 @@
 struct repair {
     int fd, memfd;
     struct control_migrate state;
-    int reuse_address;       /* the socket's own settings, put back at the end */
+    int reuse_address; /* the socket's own settings, put back at the end */
     int send_buffer, receive_buffer, buffer_lock;
     bool buffers_changed;
 };
@@ -25,8 +25,8 @@ struct repair {
  * unbound; memfd: the queues' bytes (see struct control_migrate), -1 if both are empty. Both stay the caller's, until
  * repair_finish has returned. On failure fd is closed again (TCP state) and nothing was sent. */
 int repair_prepare(struct repair *repair, int fd, int memfd, const struct control_migrate *state);
-/* Step two: the connection comes to life: probes the peer, sends what was unsent. sender delivers the peer's FIN if it had
- * been received. */
+/* Step two: the connection comes to life: probes the peer, sends what was unsent. sender delivers the peer's FIN if it
+ * had been received. */
 int repair_finish(struct repair *repair, const struct segment_sender *sender);
 
 #endif

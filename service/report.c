@@ -59,7 +59,8 @@ static void put_endpoint(struct json_object *object, const char *key, const stru
 {
     char text[NET_ENDPOINT_TEXT_MAX];
 
-    put_text(object, key, endpoint->port || !net_addr_is_any(&endpoint->addr) ? net_endpoint_format(endpoint, text) : "*");
+    put_text(object, key,
+             endpoint->port || !net_addr_is_any(&endpoint->addr) ? net_endpoint_format(endpoint, text) : "*");
 }
 
 static void put_mac(struct json_object *object, const uint8_t mac[6])
@@ -229,8 +230,9 @@ static struct json_object *make_status(const struct netd *netd)
 
 static const char *state_name(const struct flow *flow, const struct lane_stats_slot *slot)
 {
-    static const char *const names[] = {"",           "established", "syn-sent", "syn-recv",   "fin-wait-1", "fin-wait-2",
-                                        "time-wait",  "close",       "close-wait", "last-ack", "listen",     "closing"};
+    static const char *const names[] = {"",           "established", "syn-sent",  "syn-recv",
+                                        "fin-wait-1", "fin-wait-2",  "time-wait", "close",
+                                        "close-wait", "last-ack",    "listen",    "closing"};
 
     if (flow->protocol == IPPROTO_UDP)
         return flow->kind == CONTROL_FLOW_CONNECT ? "connected" : "open";
@@ -241,14 +243,10 @@ static const char *state_name(const struct flow *flow, const struct lane_stats_s
 
 static const char *interface_of(const struct netd *netd, const struct flow *flow)
 {
-    const struct links *links = network_links(netd->network);
-    unsigned ifindex = flow->ifindex;
+    unsigned ifindex = flow->ifindex ? flow->ifindex : network_interface_of(netd->network, &flow->local.addr);
+    const struct link *link = links_find(network_links(netd->network), ifindex);
 
-    for (size_t i = 0; !ifindex && i < links->address_count; i++) {
-        if (net_addr_equal(&links->address[i].address, &flow->local.addr))
-            ifindex = links->address[i].ifindex;
-    }
-    return ifindex && links_find(links, ifindex) ? links_find(links, ifindex)->name : "*";
+    return link ? link->name : "*";
 }
 
 static void put_flow(struct json_object *object, const struct netd *netd, const struct lane *lane,
@@ -308,7 +306,7 @@ static void put_kernel_socket(struct json_object *object, const struct kernel_so
 static struct json_object *make_connections(const struct netd *netd)
 {
     struct json_object *root = json_object_new_object();
-    struct json_object *connections = put_array(root, "connections"), *kernel = put_array(root, "kernel");
+    struct json_object *flows = put_array(root, "flows"), *kernel = put_array(root, "kernel");
     const struct kernel_socket *socket;
 
     for (unsigned i = 0; i < DIVERT_MAX_LANES; i++) {
@@ -317,7 +315,7 @@ static struct json_object *make_connections(const struct netd *netd)
         if (!lane)
             continue;
         list_for_each(link, &lane->owner.flows)
-            put_flow(add_object(connections), netd, lane, list_entry(link, struct flow, of_owner));
+            put_flow(add_object(flows), netd, lane, list_entry(link, struct flow, of_owner));
     }
     for (unsigned i = 0; (socket = kernel_sockets_get(&netd->kernel_sockets, i)); i++)
         put_kernel_socket(add_object(kernel), socket);

@@ -19,10 +19,10 @@
 #include "service/server.h"
 #include "service/socket_info.h"
 
-#define CLAIM_TIMEOUT_NS 500000000ull
-#define MAX_CLAIMS 1024
+#define CLAIM_TIMEOUT_NS    500000000ull
+#define MAX_CLAIMS          1024
 /* New next hops that one user other than root may cause in a window: each makes the kernel ask the network. */
-#define NEXTHOP_WINDOW_NS 10000000000ull
+#define NEXTHOP_WINDOW_NS   10000000000ull
 #define NEXTHOPS_PER_WINDOW 512
 
 static int handle_hello(struct netd *netd, struct request *request, struct reply *reply)
@@ -382,8 +382,8 @@ static int handle_migrate(struct netd *netd, struct request *request, struct rep
     return result;
 }
 
-/* Holding the kernel socket behind a flow is the right to it; where the service does not know that socket, being the same
- * user is. */
+/* Holding the kernel socket behind a flow is the right to it; where the service does not know that socket, being the
+ * same user is. */
 static bool may_claim(const struct netd *netd, const struct flow *flow, const struct socket_info *info, uid_t uid)
 {
     const struct lane *lane = netd->lanes[flow->owner->lane];
@@ -427,8 +427,7 @@ static unsigned claims_count(const struct netd *netd)
 {
     unsigned count = 0;
 
-    list_for_each(link, &netd->claims)
-        count++;
+    list_for_each(link, &netd->claims) count++;
     return count;
 }
 

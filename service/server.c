@@ -23,12 +23,12 @@
 #include "service/lanes.h"
 #include "service/requests.h"
 
-#define TICK_NS 500000000ull
-#define BACKLOG 128
-#define MESSAGES_PER_TURN 32 /* then the others have their turn */
-#define CLIENTS_PER_USER 512 /* other than root */
-#define CLIENTS_MAX 8192
-#define ADOPT_QUIET_NS 100000000ull
+#define TICK_NS           500000000ull
+#define BACKLOG           128
+#define MESSAGES_PER_TURN 32  /* then the others have their turn */
+#define CLIENTS_PER_USER  512 /* other than root */
+#define CLIENTS_MAX       8192
+#define ADOPT_QUIET_NS    100000000ull
 
 /* --- clients ------------------------------------------------------------------------------------------------ */
 
@@ -272,8 +272,7 @@ static unsigned clients_count(const struct netd *netd)
 {
     unsigned count = 0;
 
-    list_for_each(link, &netd->users)
-        count += list_entry(link, struct user, link)->clients;
+    list_for_each(link, &netd->users) count += list_entry(link, struct user, link)->clients;
     return count;
 }
 

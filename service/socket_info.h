@@ -13,10 +13,10 @@ struct socket_info {
     int family;   /* AF_INET or AF_INET6 */
     int protocol; /* IPPROTO_TCP or IPPROTO_UDP */
     bool listening;
-    bool dual_stack; /* IPv6 socket that takes IPv4 too */
-    bool shared_port; /* SO_REUSEADDR or SO_REUSEPORT: others may hold the port as well */
+    bool dual_stack;   /* IPv6 socket that takes IPv4 too */
+    bool shared_port;  /* SO_REUSEADDR or SO_REUSEPORT: others may hold the port as well */
     uint8_t tcp_state; /* TCP_CLOSE ... */
-    uint32_t ifindex; /* SO_BINDTODEVICE, 0: none */
+    uint32_t ifindex;  /* SO_BINDTODEVICE, 0: none */
     uint64_t cookie;
     uint64_t inode;
     struct net_endpoint local; /* port 0: not bound */

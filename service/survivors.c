@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
-/* When the process started (field 22 of /proc/PID/stat), which tells it from a later one with the same number. 0: no such
- * process. */
+/* When the process started (field 22 of /proc/PID/stat), which tells it from a later one with the same number. 0: no
+ * such process. */
 static unsigned long long start_time(pid_t pid)
 {
     char path[40], line[1024];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Intrusive hash table: nodes live in the caller's structures, nothing is owned. The hash is keyed, so that remote peers
- * and programs, who choose the keys, cannot pile them up in one bucket. Single-threaded. */
+/* Intrusive hash table: nodes live in the caller's structures, nothing is owned. The hash is keyed, so that remote
+ * peers and programs, who choose the keys, cannot pile them up in one bucket. Single-threaded. */
 #ifndef LOCKSTEP_SERVICE_TABLE_H
 #define LOCKSTEP_SERVICE_TABLE_H
 
@@ -22,7 +22,7 @@ struct table {
 };
 
 /* The structure that holds a node. */
-#define table_entry(node, type, member) ((type *)((char *)(node) - offsetof(type, member)))
+#define table_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 
 /* 0 or -ENOMEM. fini leaves the nodes alone. */
 int table_init(struct table *table);

@@ -260,8 +260,8 @@ static int say_hello(struct netd_client *client, const char *program, struct con
     struct control_hello request = {0};
     struct control_hello_reply reply;
     int state_fd = -1, result;
-    struct exchange x = {.type = CONTROL_HELLO, .request = &request, .reply = &reply, .reply_fds = &state_fd,
-                         .reply_fd_count = 1};
+    struct exchange x = {
+        .type = CONTROL_HELLO, .request = &request, .reply = &reply, .reply_fds = &state_fd, .reply_fd_count = 1};
     long address;
 
     strncpy(request.program, program ? program : "?", sizeof(request.program) - 1);
@@ -342,8 +342,8 @@ int client_lane_open(struct netd_client *client, uint32_t injector, uint32_t rin
 {
     struct control_lane_open request = {.injector = injector, .ring_bytes = ring_bytes};
     int received[5];
-    struct exchange x = {.type = CONTROL_LANE_OPEN, .request = &request, .reply = reply, .reply_fds = received,
-                         .reply_fd_count = 5};
+    struct exchange x = {
+        .type = CONTROL_LANE_OPEN, .request = &request, .reply = reply, .reply_fds = received, .reply_fd_count = 5};
     int result = transact(client, &x, true);
 
     if (result == 0)
@@ -354,8 +354,12 @@ int client_lane_open(struct netd_client *client, uint32_t injector, uint32_t rin
 int client_lane_adopt(struct netd_client *client, const struct control_lane_adopt *adopt, struct client_lane_fds *fds)
 {
     const int sent[4] = {fds->ring, fds->control, fds->injector, fds->stats};
-    struct exchange x = {.type = CONTROL_LANE_ADOPT, .request = adopt, .fds = sent, .fd_count = 4,
-                         .reply_fds = &fds->event, .reply_fd_count = 1};
+    struct exchange x = {.type = CONTROL_LANE_ADOPT,
+                         .request = adopt,
+                         .fds = sent,
+                         .fd_count = 4,
+                         .reply_fds = &fds->event,
+                         .reply_fd_count = 1};
 
     return transact(client, &x, true);
 }
@@ -371,8 +375,8 @@ int client_flow_add(struct netd_client *client, int socket_fd, const struct cont
                     uint32_t *flow_id)
 {
     struct control_flow_reply reply;
-    struct exchange x = {.type = CONTROL_FLOW_ADD, .request = request, .fds = &socket_fd, .fd_count = 1,
-                         .reply = &reply};
+    struct exchange x = {
+        .type = CONTROL_FLOW_ADD, .request = request, .fds = &socket_fd, .fd_count = 1, .reply = &reply};
     int result = transact(client, &x, true);
 
     if (result == 0)

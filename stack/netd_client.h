@@ -27,13 +27,13 @@ struct client_lane_fds {
 /* The directory in use: dir if not NULL and not empty, else $LOCKSTEP_RUNTIME_DIR, else CONTROL_DEFAULT_DIR. */
 const char *client_runtime_dir(const char *dir);
 
-/* Connects to DIR/netd.sock and says hello; maps the state page. fd_minimum: lowest number for own descriptors (0: any).
- * hello may be NULL. LOCKSTEP_E_NO_SERVICE when nobody answers, LOCKSTEP_E_DENIED by policy. */
+/* Connects to DIR/netd.sock and says hello; maps the state page. fd_minimum: lowest number for own descriptors (0:
+ * any). hello may be NULL. LOCKSTEP_E_NO_SERVICE when nobody answers, LOCKSTEP_E_DENIED by policy. */
 int client_connect(struct netd_client **out, const char *dir, const char *program, int fd_minimum,
                    struct control_hello_reply *hello);
-/* Closes the connection; the service then removes the lane and all its flows. In a forked child it only drops the child's
- * copies of descriptor and mapping (the parent's connection goes on). Does not take the lock: no call may be in progress
- * in this process. */
+/* Closes the connection; the service then removes the lane and all its flows. In a forked child it only drops the
+ * child's copies of descriptor and mapping (the parent's connection goes on). Does not take the lock: no call may be in
+ * progress in this process. */
 void client_close(struct netd_client *client);
 
 /* Readable or hung up when the service has gone (nothing else ever makes it readable between requests). */
@@ -63,9 +63,12 @@ int client_flow_accepted(struct netd_client *client, const struct control_flow_a
 int client_flow_remove(struct netd_client *client, uint32_t flow_id);
 int client_not_accelerated(struct netd_client *client, const struct control_not_accelerated *request);
 
-/* Moves a TCP connection into socket_fd (a fresh or bound, never connected kernel socket of request->family). memfd: the
- * receive queue's bytes, then the send queue's; -1 if both are empty. On success the kernel owns the connection and
- * the flow is removed; on failure nothing has changed: the flow stays and the connection goes on in the lane. */
+/* Moves a TCP connection into socket_fd (a fresh or bound, never connected kernel socket of request->family). memfd:
+ * the receive queue's bytes, then the send queue's; -1 if both are empty. On success the kernel owns the connection and
+ * the flow is removed; on failure nothing has changed: the flow stays and the connection goes on in the lane.
+ * LOCKSTEP_E_GONE: it failed half-way and the connection is lost (the peer was reset).
+ * The socket of an accepted connection should have its listener's SO_REUSEADDR. If this side has sent its FIN already,
+ * give snd_una and snd_nxt as if it had not (the kernel repeats it when the program's shutdown or close comes). */
 int client_migrate(struct netd_client *client, int socket_fd, int memfd, const struct control_migrate *request);
 /* Asks for a connection that another process's lane holds; socket_fd: the inherited kernel socket (proof of
  * possession). On success the kernel owns the connection. LOCKSTEP_E_GONE: nobody holds it. */
