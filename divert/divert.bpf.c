@@ -463,12 +463,12 @@ static __always_inline void verdict_count(int verdict)
  *
  * Global functions, because the verifier looks at each of them only once. */
 
-__noinline int packet_parse_xdp(struct xdp_md *ctx, __u32 frame_length, struct packet *packet)
+__noinline int frame_parse_xdp(struct xdp_md *ctx, __u32 frame_length, struct packet *packet)
 {
     return packet ? parse_frame(ctx, 1, frame_length, packet) : PARSE_OTHER;
 }
 
-__noinline int packet_parse_tc(struct __sk_buff *ctx, __u32 frame_length, struct packet *packet)
+__noinline int frame_parse_tc(struct __sk_buff *ctx, __u32 frame_length, struct packet *packet)
 {
     return packet ? parse_frame(ctx, 0, frame_length, packet) : PARSE_OTHER;
 }
@@ -484,20 +484,60 @@ __noinline int packet_divert_tc(struct __sk_buff *ctx, __u32 hook, struct packet
 }
 
 
+/* Most packets are nobody's: found out with one look, before anything else. */
+static __always_inline int packet_is_foreign(const struct packet *packet)
+{
+    return (packet->kind == PACKET_WHOLE || packet->kind == PACKET_ERROR) && !port_kinds(&packet->key);
+}
+
+static __always_inline int xdp_parse(struct xdp_md *ctx, struct packet *packet)
+{
+    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+    __u32 frame_length = bpf_xdp_get_buff_len(ctx);
+    int result = parse_plain(data, end, frame_length, packet);
+
+    if (result != PARSE_UNUSUAL)
+        return result;
+    __builtin_memset(packet, 0, sizeof(*packet));
+    return frame_parse_xdp(ctx, frame_length, packet);
+}
+
+static __always_inline int tc_parse(struct __sk_buff *skb, struct packet *packet)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    __u16 vlan = skb->vlan_present ? skb->vlan_tci & VLAN_ID_MASK : 0;
+    int result;
+
+    if (skb->pkt_type == PACKET_OTHERHOST)
+        return PARSE_OTHER;
+    packet->key.vlan = vlan;
+    result = parse_plain(data, end, skb->len, packet);
+    if (result != PARSE_UNUSUAL)
+        return result;
+    __builtin_memset(packet, 0, sizeof(*packet));
+    packet->key.vlan = vlan;
+    return frame_parse_tc(skb, skb->len, packet);
+}
+
+/* Generic XDP sees packets that GRO has merged already. */
+static __always_inline int xdp_is_merged(struct xdp_md *ctx, const struct packet *packet)
+{
+    __u32 mtu = 0;
+
+    if (packet->length <= ETH_DATA_LEN || packet->kind != PACKET_WHOLE)
+        return 0;
+    return bpf_check_mtu(ctx, 0, &mtu, 0, 0) && packet->length > mtu;
+}
+
 static __always_inline int xdp_handle(struct xdp_md *ctx, __u32 hook)
 {
     struct packet packet = {};
     int verdict = VERDICT_PASS;
 
-    if (packet_parse_xdp(ctx, bpf_xdp_get_buff_len(ctx), &packet) == PARSE_OK) {
+    if (xdp_parse(ctx, &packet) == PARSE_OK && !packet_is_foreign(&packet)) {
         packet.ifindex = ctx->ingress_ifindex;
-        /* Generic XDP sees packets that GRO has merged already. */
-        if (packet.length > ETH_DATA_LEN && packet.kind == PACKET_WHOLE) {
-            __u32 mtu = 0;
-
-            if (bpf_check_mtu(ctx, 0, &mtu, 0, 0) && packet.length > mtu)
-                packet.flags |= LANE_RECORD_MERGED;
-        }
+        if (xdp_is_merged(ctx, &packet))
+            packet.flags |= LANE_RECORD_MERGED;
         verdict = packet_divert_xdp(ctx, hook, &packet);
     }
     /* What lockstep_bulk sees again is counted there. */
@@ -511,14 +551,11 @@ static __always_inline int tc_handle(struct __sk_buff *skb, __u32 hook)
     struct packet packet = {};
     int verdict = VERDICT_PASS;
 
-    if (skb->vlan_present)
-        packet.key.vlan = skb->vlan_tci & VLAN_ID_MASK;
-    if (skb->pkt_type != PACKET_OTHERHOST && packet_parse_tc(skb, skb->len, &packet) == PARSE_OK) {
+    if (tc_parse(skb, &packet) == PARSE_OK && !packet_is_foreign(&packet)) {
         packet.ifindex = skb->ifindex;
-        if (skb->gso_size) {
-            packet.segment_size = skb->gso_size;
+        packet.segment_size = skb->gso_size;
+        if (packet.segment_size)
             packet.flags |= LANE_RECORD_MERGED;
-        }
         verdict = packet_divert_tc(skb, hook, &packet);
     }
     verdict_count(verdict);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Reads a frame's headers into the key of its flow, at XDP and at tc alike. Headers are fetched with the load helpers,
- * so that it does not matter which part of a frame is linear. Sources: RFC 791, 8200, 768, 9293, 792, 4443. */
+/* Reads a frame's headers into the key of its flow, at XDP and at tc alike. parse_plain reads the usual frame in place;
+ * parse_frame takes all others, with the load helpers, so that it does not matter which part of a frame is linear.
+ * Sources: RFC 791, 8200, 768, 9293, 792, 4443. */
 #ifndef LOCKSTEP_DIVERT_PACKET_BPF_H
 #define LOCKSTEP_DIVERT_PACKET_BPF_H
 
@@ -46,7 +47,7 @@ struct packet {
     __u32 segment_size;
 };
 
-enum parse_result { PARSE_OK, PARSE_OTHER };
+enum parse_result { PARSE_OK, PARSE_OTHER, PARSE_UNUSUAL };
 
 struct ports {
     __be16 source;
@@ -109,28 +110,42 @@ static __always_inline long frame_load(void *ctx, const int xdp, __u32 offset, v
     return xdp ? bpf_xdp_load_bytes(ctx, offset, to, length) : bpf_skb_load_bytes(ctx, offset, to, length);
 }
 
-static __always_inline int parse_ipv4(void *ctx, const int xdp, __u32 offset, struct network *out)
+static __always_inline int read_ipv4(const struct iphdr *ip, __u32 offset, struct network *out)
 {
-    __u32 header_bytes;
-    struct iphdr ip;
+    __u32 header_bytes = ip->ihl * 4;
     __u16 fragment;
 
-    if (frame_load(ctx, xdp, offset, &ip, sizeof(ip)))
+    if (ip->version != 4 || header_bytes < sizeof(*ip))
         return PARSE_OTHER;
-    header_bytes = ip.ihl * 4;
-    if (ip.version != 4 || header_bytes < sizeof(ip))
-        return PARSE_OTHER;
-    addr_map_v4(&out->source, ip.saddr);
-    addr_map_v4(&out->destination, ip.daddr);
-    out->protocol = ip.protocol;
-    out->length = bpf_ntohs(ip.tot_len);
-    fragment = bpf_ntohs(ip.frag_off);
+    addr_map_v4(&out->source, ip->saddr);
+    addr_map_v4(&out->destination, ip->daddr);
+    out->protocol = ip->protocol;
+    out->length = bpf_ntohs(ip->tot_len);
+    fragment = bpf_ntohs(ip->frag_off);
     out->kind = PACKET_WHOLE;
     if (fragment & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET)) {
         out->kind = fragment & IPV4_FRAGMENT_OFFSET ? PACKET_LATER_FRAGMENT : PACKET_FIRST_FRAGMENT;
-        out->identification = ip.id;
+        out->identification = ip->id;
     }
     out->transport = offset + header_bytes;
+    return PARSE_OK;
+}
+
+static __always_inline int read_ipv6(const struct ipv6hdr *ip, __u32 offset, struct network *out)
+{
+    if (ip->version != 6)
+        return PARSE_OTHER;
+    addr_copy(&out->source, &ip->saddr);
+    addr_copy(&out->destination, &ip->daddr);
+    /* A mapped address on the wire would pass for the IPv4 one. */
+    if (addr_is_mapped(&out->source) || addr_is_mapped(&out->destination))
+        return PARSE_OTHER;
+    out->length = bpf_ntohs(ip->payload_len);
+    if (out->length)
+        out->length += sizeof(*ip);
+    out->kind = PACKET_WHOLE;
+    out->protocol = ip->nexthdr;
+    out->transport = offset + sizeof(*ip);
     return PARSE_OK;
 }
 
@@ -139,57 +154,48 @@ static __always_inline int ipv6_is_extension(__u8 next)
     return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT;
 }
 
-/* Walks over the extension headers to the transport header. offset is behind the fixed header. */
-static __always_inline int parse_ipv6_extensions(void *ctx, const int xdp, __u32 offset, __u8 next,
-                                                 struct network *out)
+/* Walks from the header that read_ipv6 found over the extension headers to the transport header. */
+static __always_inline int skip_ipv6_extensions(void *ctx, const int xdp, struct network *net)
 {
-    for (int i = 0; i < IPV6_EXTENSIONS_MAX && ipv6_is_extension(next); i++) {
+    for (int i = 0; i < IPV6_EXTENSIONS_MAX && ipv6_is_extension(net->protocol); i++) {
         struct ipv6_extension extension;
 
-        if (frame_load(ctx, xdp, offset, &extension, sizeof(extension)))
+        if (frame_load(ctx, xdp, net->transport, &extension, sizeof(extension)))
             return PARSE_OTHER;
-        if (next == IPPROTO_FRAGMENT) {
+        if (net->protocol == IPPROTO_FRAGMENT) {
             struct ipv6_fragment *fragment = (struct ipv6_fragment *)&extension;
             __u16 position = bpf_ntohs(fragment->offset);
 
-            out->identification = fragment->identification;
+            net->identification = fragment->identification;
             if (position & IPV6_FRAGMENT_OFFSET)
-                out->kind = PACKET_LATER_FRAGMENT;
+                net->kind = PACKET_LATER_FRAGMENT;
             else if (position & IPV6_MORE_FRAGMENTS)
-                out->kind = PACKET_FIRST_FRAGMENT;
+                net->kind = PACKET_FIRST_FRAGMENT;
             extension.length = 0;
         }
-        next = extension.next;
-        offset += (extension.length + 1) * 8;
-        if (out->kind == PACKET_LATER_FRAGMENT)
+        net->protocol = extension.next;
+        net->transport += (extension.length + 1) * 8;
+        if (net->kind == PACKET_LATER_FRAGMENT)
             break;
     }
-    out->protocol = next;
-    out->transport = offset;
     return PARSE_OK;
-}
-
-static __always_inline int parse_ipv6(void *ctx, const int xdp, __u32 offset, struct network *out)
-{
-    struct ipv6hdr ip;
-
-    if (frame_load(ctx, xdp, offset, &ip, sizeof(ip)) || ip.version != 6)
-        return PARSE_OTHER;
-    addr_copy(&out->source, &ip.saddr);
-    addr_copy(&out->destination, &ip.daddr);
-    /* A mapped address on the wire would pass for the IPv4 one. */
-    if (addr_is_mapped(&out->source) || addr_is_mapped(&out->destination))
-        return PARSE_OTHER;
-    out->length = bpf_ntohs(ip.payload_len);
-    if (out->length)
-        out->length += sizeof(ip);
-    out->kind = PACKET_WHOLE;
-    return parse_ipv6_extensions(ctx, xdp, offset + sizeof(ip), ip.nexthdr, out);
 }
 
 static __always_inline int parse_network(void *ctx, const int xdp, __u32 offset, int v6, struct network *out)
 {
-    return v6 ? parse_ipv6(ctx, xdp, offset, out) : parse_ipv4(ctx, xdp, offset, out);
+    if (v6) {
+        struct ipv6hdr ip;
+
+        if (frame_load(ctx, xdp, offset, &ip, sizeof(ip)) || read_ipv6(&ip, offset, out))
+            return PARSE_OTHER;
+        return skip_ipv6_extensions(ctx, xdp, out);
+    } else {
+        struct iphdr ip;
+
+        if (frame_load(ctx, xdp, offset, &ip, sizeof(ip)))
+            return PARSE_OTHER;
+        return read_ipv4(&ip, offset, out);
+    }
 }
 
 static __always_inline int icmp_is_error(int v6, __u8 type)
@@ -224,10 +230,9 @@ static __always_inline int parse_icmp_error(void *ctx, const int xdp, __u32 offs
     return PARSE_OK;
 }
 
-static __always_inline int parse_transport(void *ctx, const int xdp, const struct network *net, struct packet *packet)
+/* The flow's key but for the ports. */
+static __always_inline void note_network(const struct network *net, struct packet *packet)
 {
-    struct ports ports;
-
     packet->key.local = net->destination;
     packet->key.remote = net->source;
     packet->key.protocol = net->protocol;
@@ -235,12 +240,35 @@ static __always_inline int parse_transport(void *ctx, const int xdp, const struc
     packet->identification = net->identification;
     if (net->kind != PACKET_WHOLE)
         packet->flags |= LANE_RECORD_FRAGMENT;
+}
+
+static __always_inline void note_ports(const struct ports *ports, struct packet *packet)
+{
+    packet->key.local_port = ports->destination;
+    packet->key.remote_port = ports->source;
+}
+
+static __always_inline int parse_transport(void *ctx, const int xdp, const struct network *net, struct packet *packet)
+{
+    struct ports ports;
+
+    note_network(net, packet);
     if (net->kind == PACKET_LATER_FRAGMENT)
         return PARSE_OK;
     if (frame_load(ctx, xdp, net->transport, &ports, sizeof(ports)))
         return PARSE_OTHER;
-    packet->key.local_port = ports.destination;
-    packet->key.remote_port = ports.source;
+    note_ports(&ports, packet);
+    return PARSE_OK;
+}
+
+/* How long the packet is, and whether the frame holds it and its transport header. */
+static __always_inline int note_length(const struct network *net, int v6, __u32 frame_length, struct packet *packet)
+{
+    packet->group_multicast = v6 ? net->destination.byte[0] == 0xff : (net->destination.byte[12] & 0xf0) == 0xe0;
+    /* Length 0: larger than the field holds; then the frame tells. */
+    packet->length = net->length ? net->length : frame_length - packet->offset;
+    if (packet->length > frame_length - packet->offset || net->transport > packet->offset + packet->length)
+        return PARSE_OTHER;
     return PARSE_OK;
 }
 
@@ -281,16 +309,50 @@ static __always_inline int parse_frame(void *ctx, const int xdp, __u32 frame_len
         return PARSE_OTHER;
     if (parse_network(ctx, xdp, packet->offset, v6, &net))
         return PARSE_OTHER;
-    packet->group_multicast = v6 ? net.destination.byte[0] == 0xff : (net.destination.byte[12] & 0xf0) == 0xe0;
-    /* Length 0: larger than the field holds; then the frame tells. */
-    packet->length = net.length ? net.length : frame_length - packet->offset;
-    if (packet->length > frame_length - packet->offset || net.transport > packet->offset + packet->length)
+    if (note_length(&net, v6, frame_length, packet))
         return PARSE_OTHER;
     if (net.protocol == IPPROTO_TCP || net.protocol == IPPROTO_UDP)
         return parse_transport(ctx, xdp, &net, packet);
     if (net.protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) && net.kind == PACKET_WHOLE)
         return parse_icmp_error(ctx, xdp, net.transport, v6, packet);
     return PARSE_OTHER;
+}
+
+/* The same for an untagged frame in [data, end) with a whole TCP or UDP packet without options or extension headers.
+ * PARSE_UNUSUAL: not such a frame (packet is spoiled then). */
+static __always_inline int parse_plain(void *data, void *end, __u32 frame_length, struct packet *packet)
+{
+    struct ethhdr *ethernet = data;
+    struct network net = {};
+    struct ports *ports;
+    int v6;
+
+    if ((void *)(ethernet + 1) > end)
+        return PARSE_UNUSUAL;
+    v6 = ethernet->h_proto == bpf_htons(ETH_P_IPV6);
+    if (v6) {
+        struct ipv6hdr *ip = (void *)(ethernet + 1);
+
+        ports = (void *)(ip + 1);
+        if ((void *)(ports + 1) > end || read_ipv6(ip, sizeof(*ethernet), &net))
+            return PARSE_UNUSUAL;
+    } else if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+        struct iphdr *ip = (void *)(ethernet + 1);
+
+        ports = (void *)(ip + 1);
+        if ((void *)(ports + 1) > end || ip->ihl != 5 || read_ipv4(ip, sizeof(*ethernet), &net))
+            return PARSE_UNUSUAL;
+    } else {
+        return ethernet->h_proto == bpf_htons(ETH_P_8021Q) ? PARSE_UNUSUAL : PARSE_OTHER;
+    }
+    if ((net.protocol != IPPROTO_TCP && net.protocol != IPPROTO_UDP) || net.kind != PACKET_WHOLE)
+        return PARSE_UNUSUAL;
+    packet->offset = sizeof(*ethernet);
+    if (ethernet->h_dest[0] & 1)
+        packet->flags |= LANE_RECORD_MULTICAST;
+    note_network(&net, packet);
+    note_ports(ports, packet);
+    return note_length(&net, v6, frame_length, packet);
 }
 
 #endif

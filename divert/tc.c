@@ -45,15 +45,13 @@ bool divert_program_is_own(unsigned program_id)
 
 enum slot { SLOT_FREE, SLOT_OWN, SLOT_FOREIGN };
 
+/* Free also when the query fails otherwise: attaching without "replace" then finds out. */
 static enum slot slot_query(const struct bpf_tc_hook *hook, unsigned priority)
 {
     LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = priority);
-    int err = bpf_tc_query(hook, &opts);
 
-    if (err == -ENOENT)
+    if (bpf_tc_query(hook, &opts))
         return SLOT_FREE;
-    if (err)
-        return SLOT_FOREIGN;
     return divert_program_is_own(opts.prog_id) ? SLOT_OWN : SLOT_FOREIGN;
 }
 
