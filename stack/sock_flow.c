@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registrations with the service: made by socket calls, announced and removed in the background, made again when the
+ * service has restarted. */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "stack/sock_private.h"
+
+#define CHUNK_FLOWS    128
+#define ANNOUNCE_BATCH 32
+#define CLIENT_ID_BIT  0x80000000u
+
+/* One message of the queue, copied so that it can be sent without the stack lock. */
+struct message {
+    bool remove;
+    uint32_t id;
+    struct control_flow_accepted accepted;
+};
+
+static struct list free_flows, all_flows, announcements;
+static uint16_t free_slots[LANE_STATS_SLOTS]; /* a stack of slots given back */
+static uint32_t free_slot_count, slots_used;
+static uint32_t next_client_id;
+static struct platform_lock announce_lock; /* keeps messages in order; taken before the stack lock */
+
+static void prepare(void)
+{
+    if (all_flows.next)
+        return;
+    list_init(&free_flows);
+    list_init(&all_flows);
+    list_init(&announcements);
+}
+
+static uint32_t take_slot(void)
+{
+    if (free_slot_count > 0)
+        return free_slots[--free_slot_count];
+    return slots_used < LANE_STATS_SLOTS ? slots_used++ : SOCK_NO_SLOT;
+}
+
+static void return_slot(uint32_t slot)
+{
+    if (slot == SOCK_NO_SLOT)
+        return;
+    memset(&stack_state.pub.stats->slots[slot], 0, sizeof(struct lane_stats_slot));
+    free_slots[free_slot_count++] = (uint16_t)slot;
+}
+
+struct flow *flow_new(struct sock *sock)
+{
+    struct list *link;
+    struct flow *flow;
+
+    prepare();
+    if (list_empty(&free_flows)) {
+        struct flow *chunk = mmap(NULL, CHUNK_FLOWS * sizeof *chunk, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        for (int i = 0; chunk != MAP_FAILED && i < CHUNK_FLOWS; i++)
+            list_push_back(&free_flows, &chunk[i].link);
+    }
+    link = list_pop_front(&free_flows);
+    if (!link)
+        return NULL;
+    flow = list_entry(link, struct flow, link);
+    *flow = (struct flow){.sock = sock, .slot = take_slot()};
+    list_init(&flow->announce);
+    list_push_back(&all_flows, &flow->link);
+    return flow;
+}
+
+struct lane_stats_slot *flow_slot(const struct flow *flow)
+{
+    return flow->slot == SOCK_NO_SLOT ? NULL : &stack_state.pub.stats->slots[flow->slot];
+}
+
+/* Back to the pool; accepted connections that outlive their listener forget it. */
+static void flow_free(struct flow *flow)
+{
+    if (!flow->accepted && flow->request.kind == CONTROL_FLOW_BOUND) {
+        list_for_each(link, &all_flows)
+        {
+            struct flow *other = list_entry(link, struct flow, link);
+
+            if (other->listener == flow)
+                other->listener = NULL;
+        }
+    }
+    list_remove(&flow->announce);
+    list_remove(&flow->link);
+    return_slot(flow->slot);
+    list_push_front(&free_flows, &flow->link);
+}
+
+int flow_register(struct flow *flow, int fd, struct control_flow_add *request)
+{
+    uint32_t id;
+    int err;
+
+    request->slot = flow->slot;
+    stack_busy_begin();
+    err = client_flow_add(stack_state.pub.client, fd, request, &id);
+    stack_lock_quiet();
+    if (err == 0) {
+        flow->request = *request;
+        flow->id = id;
+    }
+    stack_unlock_quiet();
+    stack_busy_end();
+    return err;
+}
+
+struct flow *flow_find(uint32_t id)
+{
+    prepare();
+    list_for_each(link, &all_flows)
+    {
+        struct flow *flow = list_entry(link, struct flow, link);
+
+        if (flow->id == id && !flow->leaving)
+            return flow;
+    }
+    return NULL;
+}
+
+void flow_drop(struct flow *flow)
+{
+    bool announced = flow->id != 0 && list_empty(&flow->announce);
+
+    flow->sock = NULL;
+    if (!announced) {
+        flow_free(flow);
+        return;
+    }
+    flow->leaving = true;
+    if (list_empty(&announcements))
+        helper_kick();
+    list_push_back(&announcements, &flow->announce);
+}
+
+void flow_announce_accepted(struct flow *flow)
+{
+    flow->id = CLIENT_ID_BIT | ++next_client_id;
+    if (list_empty(&announcements))
+        helper_kick();
+    list_push_back(&announcements, &flow->announce);
+}
+
+bool flows_announce_pending(void)
+{
+    return announcements.next && !list_empty(&announcements);
+}
+
+static void fill_message(struct flow *flow, struct message *out)
+{
+    out->remove = flow->leaving;
+    out->id = flow->id;
+    if (!flow->leaving)
+        out->accepted = (struct control_flow_accepted){.listener_flow_id = flow->listener ? flow->listener->id : 0,
+                                                       .slot = flow->slot,
+                                                       .client_id = flow->id,
+                                                       .socket_cookie = flow->cookie,
+                                                       .local = flow->local,
+                                                       .remote = flow->remote};
+}
+
+/* Takes up to a batch off the queue. Returns how many. */
+static unsigned take_messages(struct message *messages)
+{
+    unsigned count = 0;
+
+    stack_lock_quiet();
+    prepare();
+    while (count < ANNOUNCE_BATCH) {
+        struct list *link = list_pop_front(&announcements);
+        struct flow *flow;
+
+        if (!link)
+            break;
+        flow = list_entry(link, struct flow, announce);
+        fill_message(flow, &messages[count++]);
+        if (flow->leaving)
+            flow_free(flow);
+    }
+    stack_unlock_quiet();
+    return count;
+}
+
+void flows_announce(void)
+{
+    struct message messages[ANNOUNCE_BATCH];
+    unsigned count;
+
+    if (!flows_announce_pending())
+        return;
+    stack_busy_begin();
+    platform_lock_acquire(&announce_lock);
+    do {
+        count = take_messages(messages);
+        for (unsigned i = 0; i < count; i++) {
+            if (messages[i].remove)
+                client_flow_remove(stack_state.pub.client, messages[i].id);
+            else
+                client_flow_accepted(stack_state.pub.client, &messages[i].accepted);
+        }
+    } while (count == ANNOUNCE_BATCH);
+    platform_lock_release(&announce_lock);
+    stack_busy_end();
+}
+
+void flow_drop_now(struct flow *flow)
+{
+    const struct control_route anything = {.destination = net_addr_any(true), .source = net_addr_any(true)};
+    struct control_route_reply reply;
+
+    stack_lock_quiet();
+    flow_drop(flow);
+    stack_unlock_quiet();
+    flows_announce();
+    /* Requests are answered in order: with this reply the removal is done. */
+    stack_busy_begin();
+    client_route(stack_state.pub.client, &anything, &reply);
+    stack_busy_end();
+}
+
+/* One flow at a new service. Lock held. */
+static void register_again(struct flow *flow)
+{
+    struct netd_client *client = stack_state.pub.client;
+    int fd = flow->sock ? sock_descriptor(flow->sock) : -1;
+    struct message message;
+    uint32_t id;
+    int err;
+
+    if (flow->accepted) {
+        fill_message(flow, &message);
+        client_flow_accepted(client, &message.accepted);
+        return;
+    }
+    if (fd < 0)
+        return; /* closed by the program: the engine finishes it without the service's knowledge */
+    err = client_flow_add(client, fd, &flow->request, &id);
+    if (err == 0)
+        flow->id = id;
+    else
+        log_warning("stack: cannot register a flow again: %s", error_text(err));
+}
+
+void flows_register_again(void)
+{
+    struct list done;
+    struct list *link;
+
+    /* Listeners come first, because accepted connections name them. */
+    for (int accepted = 0; accepted < 2; accepted++) {
+        list_init(&done);
+        stack_lock_quiet();
+        prepare();
+        while ((link = list_pop_front(&all_flows))) {
+            struct flow *flow = list_entry(link, struct flow, link);
+
+            list_push_back(&done, link);
+            if (flow->id != 0 && !flow->leaving && flow->accepted == accepted)
+                register_again(flow);
+        }
+        list_init(&all_flows);
+        while ((link = list_pop_front(&done)))
+            list_push_back(&all_flows, link);
+        stack_unlock_quiet();
+    }
+}
+
+void flows_fork_child(void)
+{
+    struct list *link;
+
+    platform_lock_init(&announce_lock);
+    prepare();
+    list_init(&announcements);
+    while ((link = list_pop_front(&all_flows)))
+        list_push_front(&free_flows, link);
+    free_slot_count = 0;
+    slots_used = 0;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Moving sockets to the kernel: on request, before exec and at exit. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "stack/sock_private.h"
+
+#define EXIT_LIMIT_NS (3 * NS_PER_S) /* for all connections together */
+
+/* ---- Queued data ---- */
+
+struct sink {
+    int fd;
+    int err;
+};
+
+static int write_all(void *context, const void *data, size_t length)
+{
+    struct sink *sink = context;
+    const char *next = data;
+
+    if (sink->fd < 0 && sink->err == 0) {
+        sink->fd = sys_memfd_create("lockstep-queue", MFD_CLOEXEC);
+        sink->err = sink->fd < 0 ? sink->fd : 0;
+    }
+    while (length > 0 && sink->err == 0) {
+        ssize_t written = sys_write(sink->fd, next, length);
+
+        if (written <= 0) {
+            sink->err = written < 0 ? (int)written : -EIO;
+        } else {
+            next += written;
+            length -= (size_t)written;
+        }
+    }
+    return sink->err;
+}
+
+/* ---- TCP ---- */
+
+/* Exports conn and has the service rebuild it in fd. Lock held (the connection stands still meanwhile). */
+static int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id)
+{
+    struct control_migrate state = {0};
+    struct sink sink = {-1, 0};
+    int err = flow && flow->id ? sock_ops()->tcp_export(conn, &state, write_all, &sink) : LOCKSTEP_E_GONE;
+    bool exported = err == 0;
+
+    state.flow_id = flow ? flow->id : 0;
+    state.family = family;
+    state.scope_id = net_addr_is_link_local(&state.remote.addr) ? scope_id : 0;
+    if (exported)
+        err = client_migrate(stack_state.pub.client, fd, sink.fd, &state);
+    if (exported)
+        sock_ops()->tcp_migrated(conn, err == 0);
+    if (sink.fd >= 0)
+        sys_close(sink.fd);
+    return err;
+}
+
+/* An accepted connection must be known to the service before it can be moved. Lock not held. */
+static int connection_to_kernel(struct sock *sock, int fd)
+{
+    int err;
+
+    flows_announce();
+    stack_lock();
+    stack_poll();
+    err = sock->life == LIFE_CONNECTION ? 0 : -EALREADY;
+    if (err == 0) {
+        err = migrate_connection(sock->conn, sock->flow, fd, sock->family, sock->scope_id);
+        if (err == 0) {
+            if (sock->flow) {
+                sock->flow->sock = NULL;
+                sock->flow->id = 0; /* removed by the service */
+            }
+            sock->flow = NULL;
+            sock->conn = NULL;
+            sock->life = LIFE_KERNEL;
+        }
+    }
+    stack_unlock();
+    return err == -EALREADY ? 0 : err;
+}
+
+/* The blocking state and the time limits of the descriptor are what they were; only the listener's was hidden. */
+static void restore_timeout(const struct sock *sock, int fd)
+{
+    const struct timeval time = {(time_t)(sock->options.receive_timeout_ns / NS_PER_S),
+                                 (suseconds_t)(sock->options.receive_timeout_ns % NS_PER_S / NS_PER_US)};
+
+    sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+}
+
+/* Listeners and datagram sockets have been in the kernel all the time: the engine's part goes. */
+static void drop_engine(struct sock *sock, int fd)
+{
+    const int nothing = 0;
+    struct flow *flow;
+
+    stack_lock();
+    flow = sock->flow;
+    if (sock->life == LIFE_LISTENER) {
+        sock_ops()->tcp_listener_close(sock->listener);
+    } else {
+        multicast_forget(sock);
+        sock_ops()->udp_close(sock->udp);
+    }
+    sock->flow = NULL;
+    sock->conn = NULL;
+    sock->life = LIFE_KERNEL;
+    if (flow)
+        flow_drop(flow);
+    stack_unlock();
+    flows_announce();
+    if (sock->stream)
+        restore_timeout(sock, fd);
+    if (sock->filtered)
+        sys_setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
+    if (sock->connected) {
+        struct sockaddr_storage addr;
+        socklen_t len = net_endpoint_to_sockaddr(&sock->remote, sock->family, sock->scope_id, &addr);
+
+        sys_connect(fd, (struct sockaddr *)&addr, len);
+    }
+}
+
+static void tell(const struct sock *sock, const char *why)
+{
+    struct control_not_accelerated message = {.protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP,
+                                              .local = sock->local,
+                                              .remote = sock->remote};
+
+    strncpy(message.reason, why, sizeof message.reason - 1);
+    stack_busy_begin();
+    client_not_accelerated(stack_state.pub.client, &message);
+    stack_busy_end();
+}
+
+int sock_to_kernel(struct sock *sock, int fd, const char *why)
+{
+    int err = 0;
+
+    switch (sock->life) {
+    case LIFE_KERNEL:
+        return 0;
+    case LIFE_UNDECIDED:
+        sock_stay(sock, fd, NULL, why);
+        return 0;
+    case LIFE_INHERITED:
+        sock_touch(sock, fd);
+        return 0;
+    case LIFE_CONNECTION:
+        err = connection_to_kernel(sock, fd);
+        break;
+    default:
+        drop_engine(sock, fd);
+    }
+    if (err < 0)
+        return err;
+    tell(sock, why);
+    sock_leave(sock, true);
+    return 0;
+}
+
+void sock_migrate_request(uint32_t flow_id)
+{
+    struct flow *flow;
+    struct sock *sock = NULL;
+    int fd = -1;
+
+    stack_lock();
+    flow = flow_find(flow_id);
+    if (flow && flow->sock) {
+        sock = flow->sock;
+        fd = sock_descriptor(sock);
+    }
+    stack_unlock();
+    sock = fd >= 0 ? sock_get(fd) : NULL;
+    if (!sock)
+        return;
+    if (sock->flow == flow)
+        sock_to_kernel(sock, fd, "used by a forked child");
+    sock_put(sock);
+}
+
+/* ---- exec and exit ---- */
+
+/* Collects references to all socks of a life. Returns their number; *out is the caller's to free. */
+static size_t collect(enum sock_life life, struct sock ***out)
+{
+    struct sock **socks = NULL;
+    size_t count = 0, room = 0;
+
+    stack_lock();
+    list_for_each(link, sock_all())
+    {
+        struct sock *sock = list_entry(link, struct sock, link);
+        int fd = sock_descriptor(sock);
+
+        if (sock->life != life || fd < 0)
+            continue;
+        if (count == room) {
+            struct sock **more = realloc(socks, (room ? 2 * room : 64) * sizeof *socks);
+
+            if (!more)
+                break;
+            socks = more;
+            room = room ? 2 * room : 64;
+        }
+        sock = sock_get(fd);
+        if (sock)
+            socks[count++] = sock;
+    }
+    stack_unlock();
+    *out = socks;
+    return count;
+}
+
+static void all_to_kernel(enum sock_life life, const char *why, uint64_t until_ns)
+{
+    struct sock **socks;
+    size_t count = collect(life, &socks);
+
+    for (size_t i = 0; i < count; i++) {
+        int fd = sock_descriptor(socks[i]);
+
+        if (fd >= 0 && platform_now_ns() < until_ns)
+            sock_to_kernel(socks[i], fd, why);
+        sock_put(socks[i]);
+    }
+    free(socks);
+}
+
+/* Connections that the program closed already and the engine has not finished: each into a socket of its own, which
+ * is closed at once, so that the kernel goes on where the engine stopped. */
+struct leftovers {
+    struct tcp_conn *conns[256];
+    struct flow *flows[256];
+    unsigned count;
+};
+
+static void collect_leftover(void *context, struct tcp_conn *conn, void *connection_id)
+{
+    struct leftovers *leftovers = context;
+    struct flow *flow = connection_id;
+
+    if (leftovers->count < 256 && flow && !flow->sock && flow->id) {
+        leftovers->conns[leftovers->count] = conn;
+        leftovers->flows[leftovers->count++] = flow;
+    }
+}
+
+static void finish_leftovers(uint64_t until_ns)
+{
+    struct leftovers leftovers = {.count = 0};
+
+    stack_lock();
+    sock_ops()->tcp_each(stack_state.pub.engine, collect_leftover, &leftovers);
+    for (unsigned i = 0; i < leftovers.count && platform_now_ns() < until_ns; i++) {
+        const struct flow *flow = leftovers.flows[i];
+        const struct net_addr *local = flow->accepted ? &flow->local.addr : &flow->request.remote.addr;
+        uint8_t family = net_addr_is_v4(local) ? AF_INET : AF_INET6;
+        int fd = sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0)
+            break;
+        if (migrate_connection(leftovers.conns[i], flow, fd, family, 0) < 0)
+            log_debug("stack: a closed connection could not be handed to the kernel");
+        sys_close(fd);
+    }
+    stack_unlock();
+}
+
+void sock_prepare_exec(void)
+{
+    if (!stack_current())
+        return;
+    flows_announce();
+    all_to_kernel(LIFE_CONNECTION, "exec", platform_now_ns() + EXIT_LIMIT_NS);
+    all_to_kernel(LIFE_LISTENER, "exec", UINT64_MAX);
+    all_to_kernel(LIFE_DATAGRAM, "exec", UINT64_MAX);
+    finish_leftovers(platform_now_ns() + EXIT_LIMIT_NS);
+}
+
+void sock_prepare_exit(void)
+{
+    uint64_t until_ns = platform_now_ns() + EXIT_LIMIT_NS;
+
+    if (!stack_current())
+        return;
+    flows_announce();
+    all_to_kernel(LIFE_CONNECTION, "exit", until_ns);
+    finish_leftovers(until_ns);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shared by the files of the socket layer (sock*.c). Unless a comment says otherwise, fields are guarded by the stack
+ * lock. */
+#ifndef LOCKSTEP_STACK_SOCK_PRIVATE_H
+#define LOCKSTEP_STACK_SOCK_PRIVATE_H
+
+#include <netinet/in.h>
+
+#include "base/list.h"
+#include "stack/engine.h"
+#include "stack/sock.h"
+#include "stack/sock_cmsg.h"
+#include "stack/stack_private.h"
+#include "stack/sys.h"
+
+#define SOCK_NO_SLOT UINT32_MAX
+
+enum sock_life {
+    LIFE_UNDECIDED,  /* before connect, bind or listen has decided: the kernel's descriptor does it all */
+    LIFE_LISTENER,   /* TCP, in the engine and in the kernel */
+    LIFE_CONNECTION, /* TCP, in the engine */
+    LIFE_DATAGRAM,   /* UDP, in the engine and in the kernel */
+    LIFE_INHERITED,  /* in a forked child: the parent's, until first use */
+    LIFE_KERNEL,     /* left: no longer in the table */
+};
+
+/* A registration with the service; for connections also the engine's connection_id. Lives until the engine has said
+ * gone (connections) or the socket is closed (others). */
+struct flow {
+    struct list link;     /* all flows */
+    struct list announce; /* queue to the service */
+    struct sock *sock;    /* NULL: closed by the program */
+    struct flow *listener; /* of an accepted one, while that exists */
+    uint32_t id;          /* flow id or client id; 0: the service knows nothing of it */
+    uint32_t slot;        /* in the statistics page, or SOCK_NO_SLOT */
+    struct control_flow_add request;
+    struct net_endpoint local, remote; /* accepted ones */
+    uint64_t cookie;
+    bool accepted;
+    bool leaving; /* in the queue to be removed and freed */
+};
+
+/* A group that a UDP socket joined. */
+struct membership {
+    struct membership *next;
+    struct net_addr group, source; /* source any: from every source */
+    uint32_t ifindex;
+    struct flow *flow; /* NULL: received by the kernel only */
+};
+
+/* Options that the program set, for the descriptors of accepted connections. */
+#define OPTION_LOG_MAX       24
+#define OPTION_LOG_VALUE_MAX 16
+struct option_log {
+    unsigned count;
+    struct option_log_entry {
+        int level, name;
+        socklen_t length;
+        uint8_t value[OPTION_LOG_VALUE_MAX];
+    } entries[OPTION_LOG_MAX];
+};
+
+struct sock_options {
+    uint64_t receive_timeout_ns, send_timeout_ns; /* 0: for ever */
+    uint32_t receive_low_water;
+    uint32_t mark;
+    uint32_t device; /* SO_BINDTODEVICE */
+    int32_t linger_s; /* negative: off */
+    bool broadcast;
+    bool dont_fragment;
+    uint8_t ttl, hops, tos, traffic_class;
+    uint8_t multicast_ttl, multicast_hops;
+    bool multicast_loop4, multicast_loop6;
+    uint32_t multicast_device4, multicast_device6;
+    struct net_addr multicast_source4; /* IP_MULTICAST_IF by address; any: not set */
+    uint16_t segment; /* UDP_SEGMENT */
+    struct cmsg_wanted wanted;
+    uint32_t engine_set; /* bits: enum engine_tcp_option */
+    int engine_value[ENGINE_TCP_LINGER2_S + 1];
+};
+
+struct sock {
+    uint32_t refs;  /* atomic; 0: free */
+    uint8_t life;   /* enum sock_life */
+    uint8_t family; /* AF_INET, AF_INET6 */
+    bool stream;
+    bool nonblocking;
+    bool shared;         /* a forked child has the descriptor too */
+    bool kernel_bound;   /* an option said so: the next decision is for the kernel */
+    const char *kernel_reason;
+    bool connecting;     /* connect has not reported success yet */
+    bool connected;      /* UDP */
+    bool explicit_port;  /* the program chose it with bind */
+    bool shut_receive, shut_send; /* UDP */
+    bool was_listener, was_datagram; /* LIFE_INHERITED */
+    bool kernel_readable; /* the kernel's descriptor was seen readable */
+    bool filtered;        /* duplicates are filtered from the kernel's descriptor */
+    int16_t pending_error; /* UDP: errno for SO_ERROR and the next call */
+    int backlog;
+    int first_fd; /* head of the chain of descriptors, -1: none */
+    uint32_t scope_id;
+    uint64_t kernel_looked_cycles;
+    struct list link;    /* all socks; the free list when free */
+    struct list watches;
+    union {
+        struct tcp_conn *conn;
+        struct tcp_listener *listener;
+        struct udp_socket *udp;
+    };
+    struct flow *flow;
+    struct membership *memberships;
+    struct option_log *log;
+    struct net_endpoint local, remote;
+    struct net_endpoint bound; /* UDP: as bound, before a connect narrowed it; port 0: not */
+    /* Last route used, for destination route_to. */
+    struct net_addr route_to;
+    struct engine_route route;
+    bool route_known, route_kernel;
+    struct sock_options options;
+};
+
+/* ---- sock_table.c ---- */
+struct sock *sock_new(void);          /* one reference, in no table; NULL: no memory */
+void sock_hold(struct sock *sock);
+void sock_install(struct sock *sock, int fd); /* takes over one reference: the descriptor's */
+/* Takes fd out of the table: its sock with the descriptor's reference, or NULL. *last: it was the only descriptor. */
+struct sock *sock_uninstall(int fd, bool *last);
+void sock_uninstall_all(struct sock *sock); /* drops all descriptors' references. Lock not held */
+int sock_descriptor(const struct sock *sock); /* one of its descriptors, -1: none. Lock-free, a hint */
+bool sock_still_at(const struct sock *sock, int fd);
+struct list *sock_all(void);          /* all socks. Stack lock held */
+void sock_table_fork_child(void);
+
+/* ---- sock.c ---- */
+void sock_finish(struct sock *sock);  /* the last reference has gone: closes what the engine has. Lock not held */
+void sock_edge(struct sock *sock, uint32_t events); /* tells watches and waiters. Lock held */
+void sock_defaults(struct sock *sock);
+/* Leaves an undecided socket to the kernel and tells the service why. Lock not held. Returns SOCK_PASS. */
+int sock_stay(struct sock *sock, int fd, const struct net_endpoint *remote, const char *why);
+/* Takes the sock out of the table, its watches told. Lock not held. */
+void sock_leave(struct sock *sock, bool now_kernel);
+
+/* A call that may block. */
+struct sock_call {
+    struct sock *sock;
+    int fd;
+    bool nonblocking;
+    bool timed; /* SO_RCVTIMEO or SO_SNDTIMEO set: never restarted after a signal */
+    uint64_t deadline_ns;
+    unsigned signals, restarts;
+};
+void sock_call_begin(struct sock_call *call, struct sock *sock, int fd, bool nonblocking, uint64_t timeout_ns);
+/* Waits for ready(sock), or for `events` of the kernel's descriptor (0: not asked). 0: look again; -EAGAIN: would block or
+ * timed out; -EINTR. Lock not held. */
+int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kernel_events);
+bool sock_is_readable(void *sock); /* for sock_call_wait */
+bool sock_is_writable(void *sock);
+/* True if it is time to ask the kernel's descriptor too: flagged, or not asked for 25 us. */
+bool sock_kernel_due(struct sock *sock);
+
+/* ---- sock_flow.c ---- */
+struct flow *flow_new(struct sock *sock); /* with a slot if there is one. Lock held; NULL: no memory */
+struct lane_stats_slot *flow_slot(const struct flow *flow);
+/* Asks the service. Lock not held. 0 or a negative code. */
+int flow_register(struct flow *flow, int fd, struct control_flow_add *request);
+/* Queues removal and frees. Lock held. */
+void flow_drop(struct flow *flow);
+/* The same, but when it returns the service has let go of its duplicate of the socket. Lock not held. */
+void flow_drop_now(struct flow *flow);
+void flow_announce_accepted(struct flow *flow); /* lock held */
+struct flow *flow_find(uint32_t id);            /* lock held */
+void flows_fork_child(void);
+
+/* ---- sock_tcp.c ---- */
+int tcp_sock_listen(struct sock *sock, int fd, int backlog);
+int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len);
+ssize_t tcp_sock_send(struct sock *sock, int fd, const struct iovec *iov, size_t count, int flags);
+ssize_t tcp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags);
+void tcp_sock_apply_options(struct sock *sock); /* recorded ones to the new engine object. Lock held */
+
+/* ---- sock_udp.c ---- */
+int udp_sock_bind(struct sock *sock, int fd);
+int udp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len);
+ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, int flags);
+ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags);
+/* Registers a bound or about-to-be-bound socket; 0, or SOCK_PASS: the kernel's. Lock not held. */
+int udp_sock_register(struct sock *sock, int fd);
+
+/* ---- sock_multicast.c ---- */
+/* A group option that the kernel has accepted already. */
+void multicast_option(struct sock *sock, int fd, int level, int name, const void *value, socklen_t len);
+void multicast_register(struct sock *sock, int fd); /* joins made before the socket was bound. Lock not held */
+void multicast_forget(struct sock *sock);           /* lock held */
+/* True if a datagram to this group must leave through the kernel, because somebody on this host listens too. */
+bool multicast_has_local_members(const struct net_addr *group);
+
+/* ---- sock_options.c ---- */
+void options_replay(const struct sock *from, int fd); /* the log onto another descriptor */
+uint32_t options_int(int fd, int level, int name, uint32_t otherwise); /* asks the kernel */
+
+/* ---- helpers ---- */
+static inline const struct engine_ops *sock_ops(void)
+{
+    return stack_state.pub.ops;
+}
+
+static inline int sock_endpoint(int fd, bool peer, struct net_endpoint *out)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    int err = peer ? sys_getpeername(fd, (struct sockaddr *)&addr, &len)
+                   : sys_getsockname(fd, (struct sockaddr *)&addr, &len);
+
+    return err < 0 ? err : net_endpoint_from_sockaddr((struct sockaddr *)&addr, len, out);
+}
+
+#endif
