@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One active TCP connection beside many idle ones: does a message's cost grow with their number? Also the request-response
- * of the loss benchmark (with no idle ones).
+/* One active TCP connection beside many idle ones: does a message's cost grow with their number? Also the
+ * request-response of the loss benchmark (with no idle ones).
  *
  *   idle_conns server ADDRESS PORT                        echoes on every connection, one thread, epoll
  *   idle_conns client ADDRESS PORT IDLE BYTES SECONDS     prints one line of JSON; times in microseconds
@@ -19,11 +19,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MESSAGE_MAX   65536
-#define SAMPLES_MAX   20000000u
-#define WARMUP_TRIPS  1000
-#define EVENTS        256
-#define PATIENCE_S    20
+#define MESSAGE_MAX  65536
+#define SAMPLES_MAX  20000000u
+#define WARMUP_TRIPS 1000
+#define EVENTS       256
+#define PATIENCE_S   20
 
 struct address {
     struct sockaddr_storage storage;
@@ -199,7 +199,8 @@ static void measure(int fd, size_t bytes, double seconds, unsigned idle, double 
     while (now_ns() < end && count < SAMPLES_MAX)
         samples[count] = (uint32_t)round_trip(fd, bytes, count), count++;
     qsort(samples, count, sizeof(*samples), compare);
-    printf("{\"idle\": %u, \"bytes\": %zu, \"count\": %zu, \"opening_s\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, "
+    printf("{\"idle\": %u, \"bytes\": %zu, \"count\": %zu, \"opening_s\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": "
+           "%.3f, "
            "\"p99.9\": %.3f, \"max\": %.3f}\n",
            idle, bytes, count, opening_s, percentile(samples, count, 0.5), percentile(samples, count, 0.9),
            percentile(samples, count, 0.99), percentile(samples, count, 0.999), percentile(samples, count, 1));
@@ -237,7 +238,8 @@ int main(int argc, char **argv)
     }
     if (argc == 7 && strcmp(argv[1], "client") == 0) {
         struct address address = parse_address(argv[2], argv[3]);
-        return client(&address, (unsigned)strtoul(argv[4], NULL, 10), strtoul(argv[5], NULL, 10), strtod(argv[6], NULL));
+        return client(&address, (unsigned)strtoul(argv[4], NULL, 10), strtoul(argv[5], NULL, 10),
+                      strtod(argv[6], NULL));
     }
     fprintf(stderr, "usage: idle_conns server ADDRESS PORT | client ADDRESS PORT IDLE BYTES SECONDS\n");
     return 2;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two nodes in network namespaces, joined by a veth pair, with or without Lockstep; programs on them."""
+import json
 import os
 import shutil
 import signal
@@ -208,5 +209,6 @@ class Pair:
         wait_until(lambda: self.at(node, "ss", flag, f"sport = :{port}").strip(), f"port {port}/{protocol}")
 
     def attached(self, node="server"):
-        """How the divert is attached, in the service's words."""
-        return sh(self.command(), "status", "--runtime-dir", self.service_directory(node), check=False).strip()
+        """How the divert is attached and why, in a line."""
+        status = json.loads(sh(self.command(), "status", "--runtime-dir", self.service_directory(node), "--json"))
+        return "; ".join(f"{interface['name']}: {interface['mode']} ({interface['why']})" for interface in status["interfaces"])

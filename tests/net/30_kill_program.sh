@@ -18,7 +18,7 @@ kill_and_measure() {
 }
 
 best=100000
-for try in 1 2 3; do
+for _ in 1 2 3; do
     steady_server
     server=$STARTED
     steady hold client hold $SERVER 7001 $connections
@@ -35,7 +35,7 @@ done
 assert_less "$best" 100 "milliseconds from the server's death to the last end"
 
 best=100000
-for try in 1 2 3; do
+for _ in 1 2 3; do
     steady_server
     server=$STARTED
     steady hold client hold $SERVER 7001 $connections

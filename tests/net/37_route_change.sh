@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The route to a peer changes under traffic from on-link to a gateway and back: connections follow it.
-LT_TOPOLOGY=bridge
+export LT_TOPOLOGY=bridge
 . "$(dirname "$0")/lib.sh"
 setup
 if [ "$LT_FAMILY" = 6 ]; then gateway=fd00:77::fe bits=128; else gateway=10.77.0.254 bits=32; fi

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The MTU becomes smaller and larger again under a bulk transfer, first that of the devices, then that of a gateway's far side
 # (path MTU discovery through ICMP). The data arrive whole.
-LT_TOPOLOGY=bridge
+export LT_TOPOLOGY=bridge
 . "$(dirname "$0")/lib.sh"
 setup
 steady sink server sink $SERVER 7001 0.0005
@@ -25,6 +25,7 @@ at middle sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ip
     net.ipv4.conf.br0.send_redirects=0
 ip -n "$(ns middle)" addr add 10.77.0.254/24 dev br0
 ip -n "$(ns middle)" addr add fd00:77::fe/64 dev br0 nodad
+# shellcheck disable=SC2046
 ip -n "$(ns server)" addr add "$far/$bits" dev eth0 $([ "$LT_FAMILY" = 4 ] || echo nodad)
 ip -n "$(ns middle)" route add "$far/$bits" via $SERVER dev br0 mtu lock 1350
 ip -n "$(ns client)" route add "$far/$bits" via $gateway dev eth0

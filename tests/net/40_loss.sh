@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Packets are lost on the way, in both directions: 0.1 %, 1 %, 5 % at random and bursts of 20. Bulk data arrive whole, and a
 # request-response goes on; how fast is the benchmark's business.
-LT_TOPOLOGY=bridge
+export LT_TOPOLOGY=bridge
 . "$(dirname "$0")/lib.sh"
 loss=$LT_BUILD/tests/net/loss
 [ -x "$loss" ] || skip "loss is not built"

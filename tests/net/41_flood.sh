@@ -3,7 +3,7 @@
 # timeout: 90
 # A flood of malformed, truncated, overlapping, out-of-window and random packets, altered from those that pass by, beats on both
 # ends while data are carried: nothing breaks and no byte is wrong.
-LT_TOPOLOGY=bridge
+export LT_TOPOLOGY=bridge
 . "$(dirname "$0")/lib.sh"
 setup
 steady_server

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* A bad wire for tests: drops TCP and UDP packets on a device's way in, at random or in bursts. Everything else (neighbour
- * discovery, ICMP) passes, so that what a test sees is the transport's answer to loss and nothing else. */
+/* A bad wire for tests: drops TCP and UDP packets on a device's way in, at random or in bursts. Everything else
+ * (neighbour discovery, ICMP) passes, so that what a test sees is the transport's answer to loss and nothing else. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -16,7 +16,8 @@ __u32 burst_packets; /* so many in a row ... */
 __u32 burst_period;  /* ... after so many */
 __u32 least_bytes;   /* shorter packets pass without being counted */
 
-#define BURST_NS 5000000 /* a burst ends after this, full or not: it is not to eat every repetition of one lone packet */
+#define BURST_NS                                                                                                       \
+    5000000 /* a burst ends after this, full or not: it is not to eat every repetition of one lone packet */
 
 static __u32 burst_left;
 static __u64 burst_end_ns;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* loss DEVICE... [--share PERCENT] [--burst PACKETS PERIOD] [--least BYTES]: loses packets that come in on the devices, at
- * random and so many in a row after each period of so many, until it gets SIGTERM or SIGINT; prints "ready", and at the end
- * "seen N dropped N". */
+/* loss DEVICE... [--share PERCENT] [--burst PACKETS PERIOD] [--least BYTES]: loses packets that come in on the devices,
+ * at random and so many in a row after each period of so many, until it gets SIGTERM or SIGINT; prints "ready", and at
+ * the end "seen N dropped N". */
 #include <errno.h>
 #include <net/if.h>
 #include <signal.h>

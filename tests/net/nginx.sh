@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # An nginx of four workers that serves files from memory: sourced by scenarios after lib.sh.
 
 nginx_files() {

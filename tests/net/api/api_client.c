@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* api_client: what programs may expect of sockets, as cases against a peer (api_server) in another network namespace. */
+#include <stddef.h>
+
 #include "tests/net/api/cases.h"
 
 int main(int argc, char **argv)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* api_server CONTROL_SOCKET: the other end of the conformance cases (api_client). For each case that connects to the
- * control socket it starts a process, which carries out the case's commands (peer.h) with sockets of its own. */
+ * control socket it starts a process, which carries out the case's commands (remote.h) with sockets of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

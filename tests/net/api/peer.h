@@ -1,72 +1,98 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The other end of a case's connections: a process of api_server's, of the case's own, whose sockets the case drives by
- * commands over a Unix socket (so the control works even if the network does not). It is started by the first command and
- * ends with the case. Its sockets have numbers that the case chooses. See peer_commands.c for the commands.
+/* The other end of a case: a process at the other node that does what it is told over a Unix socket (which network
+ * namespaces do not separate). The case itself is a straight line of calls. Its sockets are named by small numbers.
  *
- *   uint16_t port = peer("server 0 %s", api.server);   // a listener, as number 0
- *   ...connect...
- *   peer("accept 0 1");                                // the connection is number 1
- *   EQUAL(peer("receive 1 1000 0"), 1000);             // 1,000 bytes of the data stream (data.h), from offset 0 on
- *
- * "bg K COMMAND" runs a command in a thread, and "fin K" waits for it and gives its result. */
+ * Every function ends the case when the peer could not do it, unless it returns an errno. */
 #ifndef LOCKSTEP_TESTS_API_PEER_H
 #define LOCKSTEP_TESTS_API_PEER_H
 
+#include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
-#include "tests/net/api/data.h"
-#include "tests/net/api/harness.h"
+#define PEER_DATA_MAX 65536
 
-/* The command's result, which must not be negative. */
-#define peer(...) peer_do(__FILE__, __LINE__, __VA_ARGS__)
-long peer_do(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* The command's result or -errno. */
-long peer_try(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Ends the peer's process at once. */
-void peer_kill(void);
+/* What the command line said. */
+struct api_place {
+    int family;            /* AF_INET or AF_INET6 */
+    const char *local;     /* own address, of that family */
+    const char *peer;      /* the peer's */
+    const char *local4;    /* own IPv4 address */
+    const char *absent;    /* an address on the link that nobody has */
+    const char *broadcast; /* the link's, IPv4 */
+    const char *interface;
+};
+extern struct api_place place;
 
-/* Addresses of the tested family. */
-union address to_server(uint16_t port);
-union address to_self(uint16_t port);
-union address to_any(uint16_t port);
-union address to_loopback(uint16_t port);
-union address to_blackhole(uint16_t port);
-union address to_text(const char *text, uint16_t port);
-#define SA(address) (&(address)->any), address_length(address)
+/* An address as the socket calls want it. */
+struct address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    };
+    socklen_t length;
+};
+struct address address_of(const char *text, unsigned port);
+struct address address_any(int family, unsigned port);
+unsigned address_port(const struct address *address);
+/* Port and address alike, an IPv4-mapped address like the IPv4 one. */
+bool address_same(const struct address *a, const struct address *b);
+struct address local_name(int fd);
+struct address remote_name(int fd);
 
-/* New sockets of the tested family. */
-int tcp_socket(void);
-int udp_socket(void);
-/* Bound to our own address and a port of the kernel's choice. */
-int udp_bound(void);
-uint16_t local_port(int fd);
-/* Connects to the peer's address; the call must succeed. */
-void connect_to(int fd, uint16_t port);
-/* A listener at our own address. */
-int tcp_listener(uint16_t *port);
+/* Called in the case's process before its first use. */
+void peer_connect(const char *control_path);
+/* Serves cases until the listening Unix socket is removed. */
+_Noreturn void peer_serve(const char *control_path);
 
-/* A connection whose other end is the peer's number 1. Made by us, or by the peer if api.accepted. */
-int tcp_pair(void);
-/* A UDP socket at our own address connected to the peer's number 1, which is connected to it too. */
-int udp_pair(void);
+/* Sockets of the peer: each returns the socket's number. */
+int peer_listen(int family, unsigned *port);
+int peer_accept(int listener, struct address *from); /* waits for 5 s */
+int peer_join_connection(const struct address *to);  /* connects */
+int peer_try_connection(const struct address *to);   /* 0 or the errno; the socket is closed again */
+int peer_udp(int family, unsigned *port);
+int peer_udp_at(const struct address *at);
+unsigned peer_free_port(int type); /* nobody listens there */
 
-/* poll on one descriptor: its revents, 0 after timeout_ms. */
-int poll_one(int fd, int events, int timeout_ms);
-/* Whether the condition comes true within a few seconds. */
-#define EVENTUALLY(condition)                                                                                          \
-    do {                                                                                                               \
-        int64_t eventually_end = now_ms() + 5000;                                                                      \
-        case_step(__FILE__, __LINE__);                                                                                 \
-        while (!(condition)) {                                                                                         \
-            if (now_ms() > eventually_end)                                                                             \
-                FAIL("did not come true: %s", #condition);                                                             \
-            sleep_ms(2);                                                                                               \
-        }                                                                                                              \
-    } while (0)
-void set_nonblocking(int fd, bool on);
-void set_option(int fd, int level, int name, int value);
-int get_option(int fd, int level, int name);
-/* Of the socket's own family: IPPROTO_IP or IPPROTO_IPV6. */
-int ip_level(void);
+/* Data. receive waits for exactly that many bytes, for 5 s; returns the number received before end of stream. */
+void peer_send(int socket, const void *data, size_t length);
+void peer_send_to(int socket, const struct address *to, const void *data, size_t length);
+size_t peer_receive(int socket, void *data, size_t length);
+int peer_receive_error(int socket);                             /* errno of a recv, 0 if there was none */
+size_t peer_receive_from(int socket, void *data, size_t room, struct address *from); /* one datagram */
+bool peer_nothing_comes(int socket, int ms);
+
+/* In the background: the call returns at once, the next one waits for it. Pattern: byte i is pattern_byte(i). */
+void peer_send_pattern(int socket, size_t length);
+void peer_expect_pattern(int socket, size_t length, unsigned delay_ms); /* then end of stream if length is all */
+void peer_done(void); /* the background task ended well */
+void peer_echo(int socket); /* until end of stream, then closes */
+void peer_echo_many(const struct address *to, unsigned connections, unsigned rounds);
+
+void peer_shutdown(int socket, int how);
+void peer_close(int socket);
+void peer_reset(int socket);
+void peer_set_option(int socket, int level, int name, const void *value, socklen_t length);
+
+static inline uint8_t pattern_byte(size_t i)
+{
+    return (uint8_t)(i * 131 + (i >> 8) * 7 + (i >> 16));
+}
+void pattern_fill(void *data, size_t from, size_t length);
+bool pattern_matches(const void *data, size_t from, size_t length);
+
+/* A connection between a case's socket (returned) and the peer's (*peer). */
+int connected(int *peer);      /* the case connects */
+int accepted(int *peer);       /* the case accepts */
+int listening(int family, struct address *at); /* at the case's end, any port */
+int udp_bound(int family, struct address *at);
+uint64_t now_ms(void);
+void sleep_ms(unsigned ms);
+/* Reads exactly that much. */
+void receive_all(int fd, void *data, size_t length);
+void send_all(int fd, const void *data, size_t length);
 
 #endif

@@ -2,7 +2,6 @@
 #include "tests/net/api/peer_commands.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "tests/net/api/data.h"
-#include "tests/net/api/harness.h"
 
 #define MAX_WORDS    8
 #define MAX_SOCKETS  4096
@@ -82,9 +80,7 @@ static long do_udp(const struct words *words)
 static long do_bind(const struct words *words)
 {
     union address address = address_of(words, 1);
-    int one = 1;
 
-    setsockopt(socket_of(words), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(socket_of(words), &address.any, address_length(&address)))
         return -errno;
     return port_of(socket_of(words), false);
@@ -247,7 +243,7 @@ static long do_wait(const struct words *words)
     return result < 0 ? result : wait.revents;
 }
 
-/* sendto N LENGTH OFFSET ADDRESS PORT; the same with an empty address: to the sender of the last datagram */
+/* sendto N LENGTH OFFSET [ADDRESS PORT]: without an address, to the sender of the last datagram, if there was one */
 static long do_sendto(const struct words *words)
 {
     static char buffer[MAX_DATAGRAM];
@@ -255,7 +251,8 @@ static long do_sendto(const struct words *words)
     size_t length = number(words, 1);
 
     data_fill(buffer, length % sizeof(buffer), number(words, 2));
-    return result_of(sendto(socket_of(words), buffer, length, 0, &to.any, address_length(&to)));
+    return result_of(sendto(socket_of(words), buffer, length, 0, to.any.sa_family ? &to.any : NULL,
+                            to.any.sa_family ? address_length(&to) : 0));
 }
 
 /* flood N COUNT LENGTH ADDRESS PORT: datagrams one after the other, each the next bytes of the stream */
@@ -283,6 +280,27 @@ static long do_datagram(const struct words *words)
     if (size < 0)
         return -errno;
     return data_is(buffer, size, number(words, 1)) ? size : -EBADMSG;
+}
+
+/* control N LEVEL TYPE: receives a datagram and gives the number in that control message */
+static long do_control(const struct words *words)
+{
+    char data[2000], control[512];
+    struct iovec part = {data, sizeof(data)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+    if (recvmsg(socket_of(words), &message, 0) < 0)
+        return -errno;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+        int value;
+        if (c->cmsg_level != (int)number(words, 1) || c->cmsg_type != (int)number(words, 2))
+            continue;
+        if (c->cmsg_len < CMSG_LEN(sizeof(value)))
+            return *CMSG_DATA(c);
+        memcpy(&value, CMSG_DATA(c), sizeof(value));
+        return value;
+    }
+    return -ENOENT;
 }
 
 /* sender: the port that the last datagram came from */
@@ -406,12 +424,25 @@ static const struct command {
     {"peerport", do_peerport}, {"sleep", do_sleep},   {"wait", do_wait},         {"sendto", do_sendto},
     {"flood", do_flood},       {"datagram", do_datagram}, {"sender", do_sender}, {"udpecho", do_udpecho},
     {"join", do_join},         {"leave", do_leave},   {"serve", do_serve},       {"dialall", do_dialall},
-    {"askall", do_askall},
+    {"askall", do_askall},     {"control", do_control},
 };
+
+/* later MILLISECONDS COMMAND */
+static long execute_later(char *line, int family)
+{
+    char *command;
+    unsigned long delay_ms = strtoul(line, &command, 10);
+
+    usleep(delay_ms * 1000);
+    return peer_execute(command, family);
+}
 
 long peer_execute(char *line, int family)
 {
     struct words words = {.family = family};
+
+    if (!strncmp(line, "later ", 6))
+        return execute_later(line + 6, family);
     char *rest = NULL;
     const char *name = strtok_r(line, " \n", &rest);
 

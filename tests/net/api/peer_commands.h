@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The commands that a case gives to its peer (peer.h). */
+/* The commands that a case gives to its peer (remote.h). */
 #ifndef LOCKSTEP_TESTS_API_PEER_COMMANDS_H
 #define LOCKSTEP_TESTS_API_PEER_COMMANDS_H
 

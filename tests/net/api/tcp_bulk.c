@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "tests/net/api/cases.h"
-#include "tests/net/api/peer.h"
+#include "tests/net/api/remote.h"
 
 #define BULK (64 << 20)
 

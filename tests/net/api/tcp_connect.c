@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "tests/net/api/cases.h"
-#include "tests/net/api/peer.h"
+#include "tests/net/api/remote.h"
 
 /* A port at the peer where nothing listens. */
 static uint16_t closed_port(void)
@@ -203,13 +203,13 @@ static void not_connected(void)
     socklen_t length = sizeof(address);
     char byte = 0;
 
+    EQUAL(poll_one(fd, POLLIN | POLLOUT | POLLRDHUP, 0), POLLOUT | POLLHUP);
     FAILS(getpeername(fd, &address.any, &length), ENOTCONN);
     FAILS(recv(fd, &byte, 1, 0), ENOTCONN);
     FAILS(read(fd, &byte, 1), ENOTCONN);
     FAILS(send(fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
     FAILS(shutdown(fd, SHUT_WR), ENOTCONN);
     FAILS(shutdown(fd, SHUT_RD), ENOTCONN);
-    EQUAL(poll_one(fd, POLLIN | POLLOUT | POLLRDHUP, 0), POLLOUT | POLLHUP);
     EQUAL(local_port(fd), 0);
 }
 
@@ -282,6 +282,7 @@ static void disconnect(void)
 
     OK(connect(fd, &nobody.any, sizeof(nobody.any)));
     EQUAL(peer_try("eof 1"), -ECONNRESET);
+    FAILS(send(fd, &byte, 1, MSG_NOSIGNAL), ECONNRESET);
     FAILS(send(fd, &byte, 1, MSG_NOSIGNAL), EPIPE);
     uint16_t port = peer("server 2 %s", api.server);
     connect_to(fd, port);

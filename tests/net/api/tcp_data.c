@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "tests/net/api/cases.h"
-#include "tests/net/api/peer.h"
+#include "tests/net/api/remote.h"
 
 static int ioctl_value(int fd, unsigned long request)
 {
@@ -31,15 +31,15 @@ static void arrived(int fd, int length)
 
 static void echo(void)
 {
-    int fd = tcp_pair();
+    int fd = tcp_pair(), total = 0;
 
     peer("bg 1 echo 1");
-    for (int size = 1; size <= 200000; size = size * 3 + 1) {
+    for (int size = 1; size <= 300000; total += size, size = size * 3 + 1) {
         EQUAL(data_send(fd, size, size, 0), size);
         EQUAL(data_receive(fd, size, size, 0), size);
     }
     OK(shutdown(fd, SHUT_WR));
-    CHECK(peer("fin 1") > 200000);
+    EQUAL(peer("fin 1"), total);
     EQUAL(data_receive(fd, 1, 0, 0), 0);
 }
 
@@ -91,8 +91,7 @@ static void wait_all(void)
 
     peer("send 1 10 0");
     arrived(fd, 10);
-    peer("bg 1 sleep 50");
-    peer("bg 2 send 1 99990 10 5000");
+    peer("bg 2 later 50 send 1 99990 10 5000");
     EQUAL(recv(fd, buffer, 100000, MSG_WAITALL), 100000);
     CHECK(data_is(buffer, 100000, 0));
     peer("fin 2");
@@ -396,7 +395,6 @@ static void not_seekable(void)
     FAILS(pwrite(fd, &byte, 1, 0), ESPIPE);
     FAILS(ftruncate(fd, 0), EINVAL);
     FAILS(fsync(fd), EINVAL);
-    CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED);
 }
 
 static void address_is_ignored(void)
