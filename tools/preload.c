@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tools/preload.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+#define SEPARATORS " :" /* of LD_PRELOAD */
+
+/* LOCKSTEP_LIBRARY_DIR, LOCKSTEP_LIBRARY_DIR_FROM_BIN: set by meson.build. */
+static const char *const places[] = {"../stack", LOCKSTEP_LIBRARY_DIR_FROM_BIN, NULL};
+
+/* The directory that this program is in, with a '/' at its end. */
+static int own_directory(char *directory, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", directory, size - 1);
+    char *slash;
+
+    if (length < 0)
+        return -errno;
+    directory[length] = '\0';
+    slash = strrchr(directory, '/');
+    if (!slash)
+        return -ENOENT;
+    slash[1] = '\0';
+    return 0;
+}
+
+int preload_find(char *path, size_t size)
+{
+    char directory[PATH_MAX], candidate[PATH_MAX * 2], resolved[PATH_MAX];
+    const char *found = NULL;
+    int err = own_directory(directory, sizeof directory);
+
+    for (int i = 0; err == 0 && !found && places[i]; i++) {
+        snprintf(candidate, sizeof candidate, "%s%s/%s", directory, places[i], PRELOAD_LIBRARY);
+        found = realpath(candidate, resolved);
+    }
+    if (!found)
+        found = realpath(LOCKSTEP_LIBRARY_DIR "/" PRELOAD_LIBRARY, resolved);
+    if (!found)
+        return -ENOENT;
+    if ((size_t)snprintf(path, size, "%s", found) >= size)
+        return -ENAMETOOLONG;
+    return strpbrk(found, SEPARATORS "\t\n") ? LOCKSTEP_E_BAD_VALUE : 0;
+}
+
+static int append(char *out, size_t size, size_t *used, const char *text, size_t length)
+{
+    size_t separator = *used > 0;
+
+    if (size - *used <= separator + length)
+        return -ENAMETOOLONG;
+    if (separator)
+        out[(*used)++] = ':';
+    memcpy(out + *used, text, length);
+    *used += length;
+    out[*used] = '\0';
+    return 0;
+}
+
+int preload_compose(const char *library, const char *existing, char *out, size_t size)
+{
+    size_t used = 0, wanted = strlen(library);
+    int err = append(out, size, &used, library, wanted);
+
+    for (; err == 0 && existing && *existing; existing += strspn(existing, SEPARATORS)) {
+        size_t length = strcspn(existing, SEPARATORS);
+
+        if (length > 0 && (length != wanted || memcmp(existing, library, length) != 0))
+            err = append(out, size, &used, existing, length);
+        existing += length;
+    }
+    return err;
+}
