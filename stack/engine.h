@@ -177,7 +177,8 @@ struct engine_ops {
     /* Fills in all of state but flow_id and family and writes receive then send queue into sink. The connection is
      * frozen after that (neither sends nor receives) until tcp_migrated. -ENOTCONN: nothing worth migrating. */
     int (*tcp_export)(struct tcp_conn *conn, struct control_migrate *state, engine_sink sink, void *context);
-    /* ok: forget the connection without a word (gone is called). Else thaw it. */
+    /* ok: forget the connection without a word (gone is called; the handle, if it is still open, is invalid on
+     * return). Else thaw it. */
     void (*tcp_migrated)(struct tcp_conn *conn, bool ok);
     /* For exit: calls visit for every connection that still has something to do (also closed handles). */
     void (*tcp_each)(struct engine *engine, void (*visit)(void *context, struct tcp_conn *conn, void *connection_id),

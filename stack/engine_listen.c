@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Listeners: half-open connections, the queue of established ones, accept. */
+#include "stack/engine_private.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define HALF_OPEN_MIN     128
+#define HALF_OPEN_MAX     4096
+#define HALF_OPEN_NS      (31 * SECOND)
+#define EVICTABLE_NS      (2 * SECOND) /* a half-open connection this old makes room for a new one */
+#define ANSWER_TIMEOUT_NS (200 * MILLISECOND)
+
+struct tcp_listener *listener_find(struct engine *engine, const struct net_addr *local, uint16_t port, bool ipv6)
+{
+    struct tcp_listener *any = NULL;
+    list_for_each(link, &engine->listeners[port_bucket(port)]) {
+        struct tcp_listener *listener = list_entry(link, struct tcp_listener, link);
+        if (listener->local.port != port || !(ipv6 ? listener->v6 : listener->v4))
+            continue;
+        if (!listener->wildcard && net_addr_equal(&listener->local.addr, local))
+            return listener;
+        if (listener->wildcard && (!any || (any->v4 && any->v6)))
+            any = listener;
+    }
+    return any;
+}
+
+/* As Linux: one more than the backlog may wait. */
+bool listener_full(const struct tcp_listener *listener)
+{
+    return listener->ready_count > (unsigned)listener->backlog;
+}
+
+/* Room for one more half-open connection: the oldest goes if it is old. */
+static bool make_room(struct tcp_listener *listener)
+{
+    unsigned limit = (unsigned)listener->backlog;
+    limit = limit < HALF_OPEN_MIN ? HALF_OPEN_MIN : limit > HALF_OPEN_MAX ? HALF_OPEN_MAX : limit;
+    if (listener->half_open_count < limit)
+        return true;
+    struct tcp_conn *oldest = list_entry(listener->half_open.next, struct tcp_conn, listener_link);
+    if (listener->engine->now_ns - oldest->opened_ns < EVICTABLE_NS)
+        return false;
+    conn_finish(oldest, 0);
+    return true;
+}
+
+static bool route_back(struct engine *engine, const struct packet *packet, uint32_t ifindex, struct engine_route *route)
+{
+    const struct engine_environment *environment = &engine->environment;
+    return environment->route(environment->context, &packet->source, &packet->destination, ifindex, route) == 0;
+}
+
+void listener_input(struct tcp_listener *listener, const struct packet *packet, const struct tcp_segment *segment,
+                    const struct lane_record *record)
+{
+    struct engine *engine = listener->engine;
+    struct engine_route route;
+    if (segment->flags & (SEGMENT_RST | SEGMENT_FIN) || !(segment->flags & (SEGMENT_SYN | SEGMENT_ACK)))
+        return;
+    if (segment->flags & SEGMENT_ACK) {
+        if (route_back(engine, packet, record->ifindex, &route))
+            engine_send_rst(engine, packet, segment, &route);
+        return;
+    }
+    if (listener_full(listener) || !make_room(listener) || !route_back(engine, packet, record->ifindex, &route))
+        return;
+    struct net_endpoint local = {packet->destination, packet->destination_port};
+    struct net_endpoint remote = {packet->source, packet->source_port};
+    struct tcp_conn *conn = conn_new(engine, &local, &remote, &listener->options);
+    if (!conn)
+        return;
+    conn->passive = true;
+    conn->listener = listener;
+    conn->route = route;
+    conn->route_generation = route.generation;
+    conn->pcb = lwip_listen_input(listener, conn, packet, segment);
+    if (!conn->pcb || table_add(conn) < 0) {
+        lwip_discard(conn);
+        conn_free(conn);
+        return;
+    }
+    list_push_back(&listener->half_open, &conn->listener_link);
+    listener->half_open_count++;
+    conn->rtt_pending = true;
+    conn->rtt_start_ns = engine->now_ns;
+    uint64_t first = route.flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us
+                                                            : engine->config.rto_initial_us;
+    first = first * MICROSECOND > ANSWER_TIMEOUT_NS ? first * MICROSECOND : ANSWER_TIMEOUT_NS;
+    conn_deadline(conn, DEADLINE_RETRANSMIT, engine->now_ns + first);
+    conn_deadline(conn, DEADLINE_STATE, engine->now_ns + HALF_OPEN_NS);
+}
+
+void listener_drop(struct tcp_conn *conn)
+{
+    struct tcp_listener *listener = conn->listener;
+    if (!listener)
+        return;
+    list_remove(&conn->listener_link);
+    if (conn->connected)
+        listener->ready_count--;
+    else
+        listener->half_open_count--;
+    conn->listener = NULL;
+}
+
+void listener_established(struct tcp_conn *conn)
+{
+    struct tcp_listener *listener = conn->listener;
+    struct engine *engine = conn->engine;
+    list_remove(&conn->listener_link);
+    list_push_back(&listener->ready, &conn->listener_link);
+    listener->half_open_count--;
+    listener->ready_count++;
+    conn->slot = engine->environment.opened(engine->environment.context, listener->user, &conn->local, &conn->remote,
+                                            &conn->connection_id);
+    engine->environment.notify(engine->environment.context, listener->user, EPOLLIN);
+}
+
+/* ---- Operations */
+
+int op_tcp_listen(struct engine *engine, const struct net_endpoint *local, bool dual_stack, int backlog, void *user,
+                  struct tcp_listener **out)
+{
+    struct tcp_listener *listener = pool_zalloc(sizeof(*listener));
+    if (!listener)
+        return -ENOMEM;
+    listener->engine = engine;
+    listener->user = user;
+    listener->local = *local;
+    listener->wildcard = net_addr_is_any(&local->addr);
+    listener->v4 = net_addr_is_v4(&local->addr) || (listener->wildcard && dual_stack);
+    listener->v6 = !net_addr_is_v4(&local->addr);
+    op_tcp_listener_backlog(listener, backlog);
+    list_init(&listener->half_open);
+    list_init(&listener->ready);
+    options_default(&listener->options);
+    lwip_listener_init(listener);
+    list_push_back(&engine->listeners[port_bucket(local->port)], &listener->link);
+    *out = listener;
+    return 0;
+}
+
+void op_tcp_listener_backlog(struct tcp_listener *listener, int backlog)
+{
+    listener->backlog = backlog < 0 ? 0 : backlog;
+}
+
+int op_tcp_listener_option(struct tcp_listener *listener, enum engine_tcp_option option, int value)
+{
+    return options_set(&listener->options, option, value);
+}
+
+uint32_t op_tcp_listener_ready(const struct tcp_listener *listener)
+{
+    return listener->ready_count > 0 ? EPOLLIN : 0;
+}
+
+int op_tcp_accept(struct tcp_listener *listener, void *user, struct tcp_conn **out)
+{
+    if (list_empty(&listener->ready))
+        return -EAGAIN;
+    struct tcp_conn *conn = list_entry(listener->ready.next, struct tcp_conn, listener_link);
+    listener_drop(conn);
+    conn->user = user;
+    conn->handle_open = true;
+    conn_update_slot(conn);
+    *out = conn;
+    return 0;
+}
+
+void op_tcp_listener_close(struct tcp_listener *listener)
+{
+    engine_now(listener->engine);
+    list_for_each(link, &listener->half_open) {
+        conn_reset(list_entry(link, struct tcp_conn, listener_link), 0);
+    }
+    list_for_each(link, &listener->ready) {
+        conn_reset(list_entry(link, struct tcp_conn, listener_link), 0);
+    }
+    list_remove(&listener->link);
+    pool_free(listener);
+}

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A TCP connection's life as the socket layer sees it: connect, send, receive, shut down, close. */
+#include "stack/engine_private.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* ---- Life */
+
+struct tcp_conn *conn_new(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
+                          const struct tcp_options *options)
+{
+    struct tcp_conn *conn = pool_zalloc(sizeof(*conn));
+    if (!conn)
+        return NULL;
+    conn->engine = engine;
+    conn->local = *local;
+    conn->remote = *remote;
+    conn->ipv6 = !net_addr_is_v4(&remote->addr);
+    conn->pseudo_sum = checksum_pseudo(&local->addr, &remote->addr, conn->ipv6, IPPROTO_TCP, 0);
+    conn->opened_ns = conn->last_receive_ns = engine->now_ns;
+    list_init(&conn->listener_link);
+    list_init(&conn->flush_link);
+    for (int i = 0; i < DEADLINE_COUNT; i++)
+        conn->deadline[i] = NEVER;
+    conn_apply_options(conn, options);
+    recovery_init(conn);
+    list_push_back(&engine->conns, &conn->all_link);
+    return conn;
+}
+
+void conn_free(struct tcp_conn *conn)
+{
+    byte_queue_free(&conn->tx);
+    byte_queue_free(&conn->rx);
+    recovery_free(conn);
+    wheel_cancel(&conn->engine->wheel, &conn->timer);
+    list_remove(&conn->flush_link);
+    list_remove(&conn->listener_link);
+    list_remove(&conn->all_link);
+    pool_free(conn);
+}
+
+/* Sets the window to what is free of the receive buffer; what was announced already stays announced. */
+static void init_window(struct tcp_conn *conn)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    uint32_t announced = conn->passive ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
+    if (announced > 0xffff)
+        announced = 0xffff;
+    pcb->rcv_wnd = max_u32(conn->receive_limit, announced);
+    if (!(pcb->flags & TF_WND_SCALE))
+        pcb->rcv_wnd = min_u32(pcb->rcv_wnd, 0xffff);
+    pcb->rcv_ann_wnd = pcb->rcv_wnd;
+    pcb->rcv_ann_right_edge = pcb->rcv_nxt + (conn->passive ? announced : 0);
+}
+
+void conn_established(struct tcp_conn *conn)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    conn->stage = STAGE_OPEN;
+    conn->connected = true;
+    if (!conn->passive)
+        init_window(conn);
+    conn->peer_mss = pcb->mss;
+    conn_set_mss(conn);
+    byte_queue_init(&conn->tx, conn->passive ? pcb->snd_nxt : pcb->lastack);
+    pcb->snd_nxt = conn->tx.position;
+    conn->push_end = conn->small_end = conn->recover = conn->tx.position;
+    conn->cwnd = 10 * conn->mss; /* RFC 6928 */
+    if (conn->rtt_pending)
+        recovery_rtt_sample(conn, conn->engine->now_ns - conn->rtt_start_ns);
+    conn->rtt_pending = false;
+    conn->backoff = 0;
+    conn->progress_ns = conn->last_receive_ns = conn->engine->now_ns;
+    conn->drs_start_ns = conn->engine->now_ns;
+    conn_deadline(conn, DEADLINE_STATE, NEVER);
+    conn_deadline(conn, DEADLINE_RETRANSMIT, NEVER);
+    if (conn->keepalive)
+        conn_deadline(conn, DEADLINE_KEEPALIVE, conn->engine->now_ns + conn->keep_idle_s * SECOND);
+}
+
+void conn_update_slot(struct tcp_conn *conn)
+{
+    struct lane_stats_slot *slot = conn->slot;
+    if (!slot)
+        return;
+    if (conn->pcb) {
+        slot->snd_nxt = conn->pcb->snd_nxt;
+        slot->rcv_nxt = conn->pcb->rcv_nxt;
+        slot->snd_wnd = conn->pcb->snd_wnd;
+    }
+    slot->tcp_state = lwip_linux_state(conn);
+    slot->srtt_us = conn->srtt_us;
+    slot->cwnd = conn->cwnd;
+    slot->retransmissions = conn->retransmissions;
+}
+
+void conn_notify(struct tcp_conn *conn, uint32_t events)
+{
+    struct engine *engine = conn->engine;
+    if (conn->handle_open && !engine->silent)
+        engine->environment.notify(engine->environment.context, conn->user, events);
+}
+
+void conn_finish(struct tcp_conn *conn, int error)
+{
+    struct engine *engine = conn->engine;
+    lwip_discard(conn);
+    table_remove(conn);
+    conn->stage = STAGE_CLOSED;
+    conn_update_slot(conn);
+    conn->slot = NULL;
+    if (error)
+        conn->error = error;
+    conn->read_end = true;
+    byte_queue_free(&conn->tx);
+    wheel_cancel(&engine->wheel, &conn->timer);
+    list_remove(&conn->flush_link);
+    listener_drop(conn);
+    if (conn->connection_id && !engine->silent)
+        engine->environment.gone(engine->environment.context, conn->connection_id);
+    conn->connection_id = NULL;
+    if (conn->handle_open)
+        conn_notify(conn, op_tcp_ready(conn));
+    else
+        conn_free(conn);
+}
+
+void conn_reset(struct tcp_conn *conn, int error)
+{
+    conn_send_rst(conn);
+    conn_finish(conn, error);
+}
+
+/* lwIP has moved the pcb to TIME_WAIT: the engine keeps what it needs to answer and lets the pcb go. */
+void conn_enter_time_wait(struct tcp_conn *conn)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    conn->stage = STAGE_TIME_WAIT;
+    conn->tw_rcv_nxt = pcb->rcv_nxt;
+    conn->tw_snd_nxt = pcb->snd_nxt;
+    conn->tw_ts_recent = pcb->ts_recent;
+    conn->tw_timestamps = (pcb->flags & TF_TIMESTAMP) != 0;
+    conn->tw_window = min_u32(pcb->rcv_ann_wnd >> pcb->rcv_scale, 0xffff);
+    conn_update_slot(conn);
+    lwip_discard(conn);
+    byte_queue_free(&conn->tx);
+    recovery_free(conn);
+    for (int i = 0; i < DEADLINE_COUNT; i++)
+        conn->deadline[i] = NEVER;
+    conn_deadline(conn, DEADLINE_STATE, conn->engine->now_ns + conn->engine->config.time_wait_ms * MILLISECOND);
+    conn_update_slot(conn);
+}
+
+int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
+                   const struct engine_route *route, void *user, void *connection_id, struct lane_stats_slot *slot,
+                   struct tcp_conn **out)
+{
+    struct tcp_options options;
+    engine_now(engine);
+    struct tcp_conn *old = table_find(engine, local, remote);
+    if (old && old->stage == STAGE_TIME_WAIT && !old->handle_open)
+        conn_finish(old, 0); /* RFC 6191: our sequence numbers and timestamps have moved on */
+    else if (old)
+        return -EADDRNOTAVAIL;
+    options_default(&options);
+    struct tcp_conn *conn = conn_new(engine, local, remote, &options);
+    if (!conn)
+        return -ENOMEM;
+    conn->route = *route;
+    conn->route_generation = route->generation;
+    conn->user = user;
+    conn->handle_open = true;
+    int rc = table_add(conn);
+    if (rc == 0)
+        rc = lwip_connect(conn);
+    if (rc < 0) {
+        table_remove(conn);
+        lwip_discard(conn);
+        conn_free(conn);
+        return rc;
+    }
+    conn->connection_id = connection_id;
+    conn->slot = slot;
+    conn->rtt_pending = true;
+    conn->rtt_start_ns = engine->now_ns;
+    uint64_t first = route->flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us
+                                                             : engine->config.rto_initial_us;
+    conn_deadline(conn, DEADLINE_RETRANSMIT, engine->now_ns + first * MICROSECOND);
+    conn_deadline(conn, DEADLINE_STATE, engine->now_ns + engine->config.syn_timeout_ms * MILLISECOND);
+    conn_update_slot(conn);
+    *out = conn;
+    return 0;
+}
+
+/* ---- Sending */
+
+uint32_t conn_send_limit(const struct tcp_conn *conn)
+{
+    if (conn->send_fixed)
+        return conn->send_limit;
+    uint32_t most = max_u32(conn->engine->config.send_max, conn->send_limit);
+    return min_u32(max_u32(conn->send_limit, 2 * min_u32(conn->cwnd, most)), most);
+}
+
+static uint32_t send_space(const struct tcp_conn *conn)
+{
+    uint32_t limit = conn_send_limit(conn);
+    return limit > conn->tx.length ? limit - conn->tx.length : 0;
+}
+
+bool conn_is_writable(const struct tcp_conn *conn)
+{
+    return send_space(conn) >= conn_send_limit(conn) / 3;
+}
+
+void conn_update_writable(struct tcp_conn *conn)
+{
+    bool was = conn->writable;
+    conn->writable = conn_is_writable(conn);
+    if (conn->writable && !was && !conn->write_shut)
+        conn_notify(conn, EPOLLOUT);
+}
+
+/* The error that a call reports, once. */
+static int take_error(struct tcp_conn *conn)
+{
+    int error = conn->error;
+    conn->error = 0;
+    return -error;
+}
+
+static int send_state(struct tcp_conn *conn)
+{
+    if (conn->error)
+        return take_error(conn);
+    if (conn->write_shut || conn->stage == STAGE_CLOSED || conn->stage == STAGE_TIME_WAIT)
+        return -EPIPE;
+    if (conn->stage == STAGE_MIGRATED)
+        return -ENOTCONN;
+    return conn->stage == STAGE_OPENING || conn->frozen ? -EAGAIN : 0;
+}
+
+ssize_t op_tcp_send(struct tcp_conn *conn, const struct iovec *iov, int iov_count, bool more)
+{
+    int rc = send_state(conn);
+    if (rc < 0)
+        return rc;
+    size_t done = 0;
+    bool empty = conn->tx.length == 0;
+    engine_now(conn->engine);
+    conn->more = more;
+    for (;;) { /* what leaves at once may make room for more */
+        uint32_t space = send_space(conn);
+        size_t taken = space == 0 ? 0 : byte_queue_append_iov(&conn->tx, iov, iov_count, done, space);
+        if (taken == 0)
+            break;
+        if (empty)
+            conn->progress_ns = conn->engine->now_ns;
+        empty = false;
+        done += taken;
+        conn_output(conn);
+    }
+    conn->writable = conn_is_writable(conn);
+    if (conn->slot)
+        conn->slot->tx_bytes += done;
+    if (done == 0 && iov_count > 0) {
+        for (int i = 0; i < iov_count; i++) {
+            if (iov[i].iov_len > 0)
+                return -EAGAIN;
+        }
+    }
+    return (ssize_t)done;
+}
+
+/* ---- Receiving */
+
+/* The window doubles when the application reads half of it within about a round trip (dynamic right-sizing). */
+static void right_size(struct tcp_conn *conn, uint32_t bytes)
+{
+    const struct engine *engine = conn->engine;
+    uint32_t most = min_u32(engine->config.receive_max / 2, TCP_WND);
+    uint64_t interval = max_u32(2 * conn->rtt_min_us, 2000) * MICROSECOND;
+    if (engine->now_ns - conn->drs_start_ns > interval) {
+        conn->drs_start_ns = engine->now_ns;
+        conn->drs_bytes = 0;
+    }
+    conn->drs_bytes += bytes;
+    if (conn->drs_bytes < conn->receive_limit / 2)
+        return;
+    if (!conn->receive_fixed && conn->receive_limit < most)
+        conn->receive_limit = min_u32(2 * conn->receive_limit, most);
+    conn->drs_bytes = 0;
+    conn->drs_start_ns = engine->now_ns;
+}
+
+/* The application has read: opens the window, and tells the peer when it matters. */
+static void window_read(struct tcp_conn *conn, uint32_t bytes)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    if (!pcb || conn->stage != STAGE_OPEN || conn->frozen)
+        return;
+    right_size(conn, bytes);
+    uint32_t used = conn->rx.length;
+    uint32_t free_now = conn->receive_limit > used ? conn->receive_limit - used : 0;
+    uint32_t limit = pcb->flags & TF_WND_SCALE ? TCP_WND : 0xffff;
+    pcb->rcv_wnd = min_u32(max_u32(pcb->rcv_wnd, free_now), limit);
+    if (conn->read_end)
+        return;
+    uint32_t gain = tcp_update_rcv_ann_wnd(pcb);
+    uint32_t announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
+    uint32_t enough = min_u32(conn->receive_limit / 2, max_u32(2 * conn->mss, announced));
+    if (gain > 0 && gain >= enough)
+        conn_send_ack(conn);
+}
+
+ssize_t op_tcp_recv(struct tcp_conn *conn, const struct iovec *iov, int iov_count, size_t length, bool peek,
+                    uint64_t *stamp_ns)
+{
+    uint64_t stamp = 0;
+    if (conn->rx.length == 0) {
+        if (conn->error)
+            return take_error(conn);
+        if (conn->read_end || conn->read_shut)
+            return 0;
+        return conn->stage == STAGE_MIGRATED ? -ENOTCONN : -EAGAIN;
+    }
+    if (conn->frozen)
+        return -EAGAIN;
+    size_t done;
+    if (!iov)
+        done = peek ? (length < conn->rx.length ? length : conn->rx.length) : byte_queue_drop(&conn->rx, length);
+    else if (peek)
+        done = byte_queue_peek(&conn->rx, iov, iov_count, length, &stamp);
+    else
+        done = byte_queue_take(&conn->rx, iov, iov_count, length, &stamp);
+    if (stamp_ns)
+        *stamp_ns = stamp;
+    if (!peek && done > 0)
+        window_read(conn, (uint32_t)done);
+    return (ssize_t)done;
+}
+
+uint32_t op_tcp_ready(const struct tcp_conn *conn)
+{
+    uint32_t events = 0;
+    if (conn->stage == STAGE_OPENING)
+        return 0;
+    bool read_over = conn->read_end || conn->read_shut;
+    bool over = conn->stage == STAGE_CLOSED || conn->stage == STAGE_TIME_WAIT;
+    if (over || (read_over && conn->write_shut))
+        events |= EPOLLHUP;
+    if (over || read_over)
+        events |= EPOLLIN | EPOLLRDHUP;
+    if (conn->rx.length > 0)
+        events |= EPOLLIN;
+    if (over || conn->write_shut || conn_is_writable(conn))
+        events |= EPOLLOUT;
+    if (conn->error)
+        events |= EPOLLERR;
+    return events;
+}
+
+/* ---- Ending */
+
+static void queue_fin(struct tcp_conn *conn)
+{
+    conn->write_shut = true;
+    if (conn->fin_queued || conn->stage != STAGE_OPEN)
+        return;
+    conn->fin_queued = true;
+    conn->push_end = conn->tx.position + conn->tx.length;
+    conn_output(conn);
+    conn_update_slot(conn);
+}
+
+int op_tcp_shutdown(struct tcp_conn *conn, bool receive, bool send)
+{
+    if (conn->stage == STAGE_OPENING || (conn->stage == STAGE_CLOSED && !conn->connected))
+        return -ENOTCONN;
+    if (conn->stage == STAGE_CLOSED)
+        return -ENOTCONN;
+    engine_now(conn->engine);
+    uint32_t before = op_tcp_ready(conn);
+    if (receive)
+        conn->read_shut = true;
+    if (send)
+        queue_fin(conn);
+    uint32_t after = op_tcp_ready(conn);
+    if (after & ~before)
+        conn_notify(conn, after & ~before);
+    return 0;
+}
+
+/* The handle is gone: the rest happens in the background, but not for ever. */
+static void orphan(struct tcp_conn *conn)
+{
+    conn->keepalive = false;
+    queue_fin(conn);
+    if (conn->pcb && conn->pcb->state == FIN_WAIT_2)
+        conn_deadline(conn, DEADLINE_STATE, conn->engine->now_ns + (uint64_t)conn->linger2_s * SECOND);
+}
+
+void op_tcp_close(struct tcp_conn *conn, bool abort)
+{
+    bool unread = conn->rx.length > 0;
+    engine_now(conn->engine);
+    conn->handle_open = false;
+    conn->user = NULL;
+    byte_queue_free(&conn->rx);
+    switch (conn->stage) {
+    case STAGE_CLOSED:
+        conn_free(conn);
+        break;
+    case STAGE_OPENING:
+        if (abort && conn->passive)
+            conn_send_rst(conn);
+        conn_finish(conn, 0);
+        break;
+    case STAGE_OPEN:
+        if (abort || unread)
+            conn_reset(conn, 0);
+        else
+            orphan(conn);
+        break;
+    default: /* TIME_WAIT and tombstones end by their timer */
+        break;
+    }
+}
