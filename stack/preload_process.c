@@ -266,7 +266,7 @@ int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spaw
                 const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
                 char *const environment[restrict])
 {
-    sock_prepare_exec();
+    sock_prepare_spawn();
     return libc_real()->posix_spawn(pid, path, actions, attributes, arguments, environment);
 }
 
@@ -274,7 +274,7 @@ int posix_spawnp(pid_t *restrict pid, const char *restrict file, const posix_spa
                  const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
                  char *const environment[restrict])
 {
-    sock_prepare_exec();
+    sock_prepare_spawn();
     return libc_real()->posix_spawnp(pid, file, actions, attributes, arguments, environment);
 }
 
@@ -287,13 +287,13 @@ int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd
 int system(const char *command)
 {
     if (command)
-        sock_prepare_exec();
+        sock_prepare_spawn();
     return libc_real()->system(command);
 }
 
 FILE *popen(const char *command, const char *mode)
 {
-    sock_prepare_exec();
+    sock_prepare_spawn();
     return libc_real()->popen(command, mode);
 }
 

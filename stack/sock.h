@@ -72,6 +72,9 @@ void sock_fork_parent(void);
 void sock_fork_child(void);
 /* Before execve: migrates connections whose descriptors survive it. Before exit: those with unfinished business. */
 void sock_prepare_exec(void);
+/* Before another process executes a program (posix_spawn, system, popen): migrates connections that it would find open.
+ * Listeners and datagram sockets stay: their descriptors work in the kernel too. */
+void sock_prepare_spawn(void);
 void sock_prepare_exit(void);
 
 /* Readiness. Stack lock held for these (stack/stack.h). */

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "stack/sock_private.h"
 
+static bool in_child; /* of a fork */
+
 void sock_fork_parent(void)
 {
     stack_lock();
@@ -34,28 +36,55 @@ static void inherit(struct sock *sock)
 /* References held by calls of other threads, which the child does not have, are left over: such a sock is never freed. */
 void sock_fork_child(void)
 {
+    in_child = true;
     sock_table_fork_child();
     flows_fork_child();
     list_for_each(link, sock_all())
         inherit(list_entry(link, struct sock, link));
 }
 
-/* The parent's lane holds it: the service has the parent move it to the kernel. */
+/* Asks the service on a connection of this process's own if there is one, else on one for this request. */
+static int ask_for(const struct sock *sock, int fd)
+{
+    const struct control_claim request = {.local = sock->local,
+                                          .remote = sock->remote,
+                                          .protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP};
+    struct netd_client *client = stack_current() ? stack_state.pub.client : NULL, *own = NULL;
+    int err = 0;
+
+    stack_busy_begin();
+    if (!client) {
+        err = client_connect(&own, NULL, program_invocation_short_name, stack_fd_minimum(), NULL);
+        client = own;
+    }
+    if (err == 0)
+        err = client_claim(client, fd, &request);
+    client_close(own);
+    stack_busy_end();
+    return err;
+}
+
+/* The parent's lane holds it: the service has the parent move it to the kernel. Whether it came or is gone, the kernel's
+ * socket tells from now on. */
 static int claim(struct sock *sock, int fd)
 {
-    struct control_claim request = {.local = sock->local,
-                                    .remote = sock->remote,
-                                    .protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP};
-    int err = LOCKSTEP_E_NO_SERVICE;
-
-    if (stack_get(NULL)) {
-        stack_busy_begin();
-        err = client_claim(stack_state.pub.client, fd, &request);
-        stack_busy_end();
-    }
-    (void)err; /* whether it came or is gone: the kernel's socket tells now */
+    ask_for(sock, fd);
     sock_leave(sock, true);
     return SOCK_PASS;
+}
+
+void sock_claim_for_exec(void)
+{
+    if (!in_child)
+        return;
+    list_for_each(link, sock_all())
+    {
+        struct sock *sock = list_entry(link, struct sock, link);
+        int fd = sock_descriptor(sock);
+
+        if (sock->life == LIFE_INHERITED && !sock->was_listener && fd >= 0 && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+            claim(sock, fd);
+    }
 }
 
 /* A listener or an unconnected datagram socket becomes this process's own, too. */

@@ -190,7 +190,7 @@ void sock_migrate_request(uint32_t flow_id)
 /* ---- exec and exit ---- */
 
 /* Collects references to all socks of a life. Returns their number; *out is the caller's to free. */
-static size_t collect(enum sock_life life, struct sock ***out)
+static size_t collect(enum sock_life life, bool inheritable, struct sock ***out)
 {
     struct sock **socks = NULL;
     size_t count = 0, room = 0;
@@ -201,7 +201,7 @@ static size_t collect(enum sock_life life, struct sock ***out)
         struct sock *sock = list_entry(link, struct sock, link);
         int fd = sock_descriptor(sock);
 
-        if (sock->life != life || fd < 0)
+        if (sock->life != life || fd < 0 || (inheritable && sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
             continue;
         if (count == room) {
             struct sock **more = realloc(socks, (room ? 2 * room : 64) * sizeof *socks);
@@ -220,10 +220,10 @@ static size_t collect(enum sock_life life, struct sock ***out)
     return count;
 }
 
-static void all_to_kernel(enum sock_life life, const char *why, uint64_t until_ns)
+static void all_to_kernel(enum sock_life life, bool inheritable, const char *why, uint64_t until_ns)
 {
     struct sock **socks;
-    size_t count = collect(life, &socks);
+    size_t count = collect(life, inheritable, &socks);
 
     for (size_t i = 0; i < count; i++) {
         int fd = sock_descriptor(socks[i]);
@@ -277,13 +277,22 @@ static void finish_leftovers(uint64_t until_ns)
 
 void sock_prepare_exec(void)
 {
+    sock_claim_for_exec();
     if (!stack_current())
         return;
     flows_announce();
-    all_to_kernel(LIFE_CONNECTION, "exec", platform_now_ns() + EXIT_LIMIT_NS);
-    all_to_kernel(LIFE_LISTENER, "exec", UINT64_MAX);
-    all_to_kernel(LIFE_DATAGRAM, "exec", UINT64_MAX);
+    all_to_kernel(LIFE_CONNECTION, false, "exec", platform_now_ns() + EXIT_LIMIT_NS);
+    all_to_kernel(LIFE_LISTENER, true, "exec", UINT64_MAX);
+    all_to_kernel(LIFE_DATAGRAM, true, "exec", UINT64_MAX);
     finish_leftovers(platform_now_ns() + EXIT_LIMIT_NS);
+}
+
+void sock_prepare_spawn(void)
+{
+    if (!stack_current())
+        return;
+    flows_announce();
+    all_to_kernel(LIFE_CONNECTION, true, "inherited by a new program", platform_now_ns() + EXIT_LIMIT_NS);
 }
 
 void sock_prepare_exit(void)
@@ -293,6 +302,6 @@ void sock_prepare_exit(void)
     if (!stack_current())
         return;
     flows_announce();
-    all_to_kernel(LIFE_CONNECTION, "exit", until_ns);
+    all_to_kernel(LIFE_CONNECTION, false, "exit", until_ns);
     finish_leftovers(until_ns);
 }

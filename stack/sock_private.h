@@ -198,6 +198,10 @@ bool multicast_has_local_members(const struct net_addr *group);
 void options_replay(const struct sock *from, int fd); /* the log onto another descriptor */
 uint32_t options_int(int fd, int level, int name, uint32_t otherwise); /* asks the kernel */
 
+/* ---- sock_fork.c ---- */
+/* In a forked child that is about to execute a program: claims the connections which that will find open. */
+void sock_claim_for_exec(void);
+
 /* ---- helpers ---- */
 static inline const struct engine_ops *sock_ops(void)
 {
