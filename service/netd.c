@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lockstep-netd: the privileged part of the accelerated path. */
 #include "service/netd.h"
 
 #include <errno.h>
@@ -156,7 +155,7 @@ static int serve(struct server *server)
     return result;
 }
 
-int main(int argc, char **argv)
+int netd_main(int argc, char **argv)
 {
     struct server server;
     int exit_status, result;

@@ -101,4 +101,7 @@ struct netd {
     struct netd_counters counters;
 };
 
+/* The whole program; returns its exit status. Once a process. */
+int netd_main(int argc, char **argv);
+
 #endif

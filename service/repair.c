@@ -306,7 +306,8 @@ int repair_finish(struct repair *repair, const struct segment_sender *sender)
     if (result < 0) {
         struct sockaddr address = {.sa_family = AF_UNSPEC};
 
-        log_warning("repair: a connection is lost, its data did not get into the kernel's queue: %s", error_text(result));
+        log_warning("repair: a connection is lost, its data did not get into the kernel's queue: %s",
+                    error_text(result));
         connect(repair->fd, &address, sizeof(address)); /* resets the peer, which would miss something otherwise */
         result = LOCKSTEP_E_GONE;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connections of the kernel's own are read out in repair mode, closed silently and rebuilt with service/repair.c in other
- * sockets; the peers must not notice. */
+/* Connections of the kernel's own are read out in repair mode, closed silently and rebuilt with service/repair.c in
+ * other sockets; the peers must not notice. */
 #include <errno.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -399,8 +399,10 @@ static int set_up(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_01_idle_connection),     cmocka_unit_test(test_02_queued_data),
-        cmocka_unit_test(test_03_beside_its_listener), cmocka_unit_test(test_04_peer_has_finished),
+        cmocka_unit_test(test_01_idle_connection),
+        cmocka_unit_test(test_02_queued_data),
+        cmocka_unit_test(test_03_beside_its_listener),
+        cmocka_unit_test(test_04_peer_has_finished),
         cmocka_unit_test(test_05_refusals),
     };
 

@@ -1,0 +1,1340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The whole service, with the real divert, in one of two namespaces; this process talks to it as programs do (and as
+ * they should not). The other namespace's kernel is the peer. */
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <json-c/json.h>
+
+#include "base/error.h"
+#include "divert/inject.h"
+#include "divert/lane.h"
+#include "platform/platform.h"
+#include "service/lane_stats.h"
+#include "service/netd.h"
+#include "stack/netd_client.h"
+#include "tests/unit/namespaces.h"
+#include "tests/unit/unit.h"
+
+enum { TCP_ESTABLISHED = 1 }; /* as in netinet/tcp.h, which linux/tcp.h excludes */
+
+#define NOBODY 65534
+#define HERE   "10.77.0.1"
+#define PEER   "10.77.0.2"
+
+static char dir[64];
+static pid_t service;
+
+/* --- the service -------------------------------------------------------------------------------------------- */
+
+static void service_start(void)
+{
+    char socket_path[128];
+
+    enter(0);
+    service = fork();
+    if (service == 0) {
+        char *arguments[] = {"lockstep-netd", "--interface", "v0", "--runtime-dir", dir, "--log-level", "error", NULL};
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close_range(3, ~0u, 0);
+        exit(netd_main(7, arguments));
+    }
+    snprintf(socket_path, sizeof(socket_path), "%s/%s", dir, CONTROL_SOCKET_NAME);
+    for (int i = 0; i < 500; i++) {
+        struct netd_client *client;
+
+        if (client_connect(&client, dir, "probe", 0, NULL) == 0) {
+            client_close(client);
+            return;
+        }
+        usleep(10000);
+    }
+    fail_msg("the service does not answer");
+}
+
+static void service_end(int signal_number)
+{
+    int status;
+
+    assert_int_equal(kill(service, signal_number), 0);
+    assert_int_equal(waitpid(service, &status, 0), service);
+    service = 0;
+}
+
+static bool service_lives(void)
+{
+    return waitpid(service, NULL, WNOHANG) == 0;
+}
+
+/* --- reports ------------------------------------------------------------------------------------------------ */
+
+static struct json_object *report(uint32_t kind)
+{
+    struct netd_client *client;
+    struct json_object *root;
+    struct stat status;
+    int fd;
+    char *text;
+
+    assert_int_equal(client_connect(&client, dir, "reporter", 0, NULL), 0);
+    assert_int_equal(client_report(client, kind, &fd), 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    text = calloc(1, (size_t)status.st_size + 1);
+    assert_int_equal(pread(fd, text, (size_t)status.st_size, 0), status.st_size);
+    root = json_tokener_parse(text);
+    assert_non_null(root);
+    free(text);
+    close(fd);
+    client_close(client);
+    return root;
+}
+
+static uint64_t total(const char *name)
+{
+    struct json_object *root = report(CONTROL_REPORT_STATUS), *totals, *value;
+    uint64_t out;
+
+    assert_true(json_object_object_get_ex(root, "totals", &totals));
+    assert_true(json_object_object_get_ex(totals, name, &value));
+    out = json_object_get_uint64(value);
+    json_object_put(root);
+    return out;
+}
+
+static size_t flow_count(void)
+{
+    struct json_object *root = report(CONTROL_REPORT_CONNECTIONS), *flows;
+    size_t count;
+
+    assert_true(json_object_object_get_ex(root, "flows", &flows));
+    count = json_object_array_length(flows);
+    json_object_put(root);
+    return count;
+}
+
+static void wait_total(const char *name, uint64_t wanted, int limit_ms)
+{
+    for (int i = 0; i <= limit_ms / 5; i++) {
+        if (total(name) == wanted)
+            return;
+        usleep(5000);
+    }
+    assert_int_equal(total(name), wanted);
+}
+
+/* --- a program's end ---------------------------------------------------------------------------------------- */
+
+struct program {
+    struct netd_client *client;
+    struct control_lane_reply lane;
+    struct client_lane_fds fds;
+    struct lane *ring;
+    struct injector *injector;
+    struct lane_stats *stats;
+};
+
+static void program_open(struct program *program)
+{
+    memset(program, 0, sizeof(*program));
+    assert_int_equal(client_connect(&program->client, dir, "test", 0, NULL), 0);
+    assert_int_equal(client_lane_open(program->client, CONTROL_INJECTOR_GUARDED, 0, &program->lane, &program->fds), 0);
+    assert_int_equal(
+        lane_open(&program->ring, dup(program->fds.ring), program->lane.ring_bytes, dup(program->fds.control)), 0);
+    assert_int_equal(injector_open_guarded(&program->injector, dup(program->fds.injector)), 0);
+    assert_int_equal(platform_memfd_map(program->fds.stats, sizeof(*program->stats), true, (void **)&program->stats),
+                     0);
+    lane_heartbeat(program->ring, platform_now_ns());
+}
+
+static void program_close(struct program *program)
+{
+    client_close(program->client);
+    lane_close(program->ring);
+    injector_close(program->injector);
+    munmap(program->stats, sizeof(*program->stats));
+    close(program->fds.ring);
+    close(program->fds.control);
+    close(program->fds.injector);
+    close(program->fds.stats);
+    close(program->fds.event);
+}
+
+static struct net_endpoint endpoint(const char *text, uint16_t port)
+{
+    struct net_endpoint out = {.port = port};
+
+    assert_int_equal(net_addr_parse(text, &out.addr), 0);
+    return out;
+}
+
+static void set_int(int fd, int level, int name, int value)
+{
+    assert_int_equal(setsockopt(fd, level, name, &value, sizeof(value)), 0);
+}
+
+/* A socket bound in namespace `which`; text "" binds to the wildcard address. */
+static int bound_socket(int which, int type, const char *text, uint16_t port, bool reuse)
+{
+    struct net_endpoint local = *text ? endpoint(text, port) : (struct net_endpoint){net_addr_any(true), port};
+    bool v4 = net_addr_is_v4(&local.addr);
+    struct sockaddr_storage address;
+    socklen_t length = net_endpoint_to_sockaddr(&local, v4 ? AF_INET : AF_INET6, 0, &address);
+    int fd;
+
+    enter(which);
+    fd = socket(v4 ? AF_INET : AF_INET6, type, 0);
+    assert_true(fd >= 0);
+    if (reuse)
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    enter(0);
+    return fd;
+}
+
+static int flow_add_bound(struct program *program, int fd, uint32_t slot, uint32_t *flow_id)
+{
+    struct control_flow_add request = {.kind = CONTROL_FLOW_BOUND, .slot = slot};
+
+    return client_flow_add(program->client, fd, &request, flow_id);
+}
+
+/* Sends a datagram from the peer's kernel. */
+static void peer_sends(const char *to, uint16_t port, const char *text)
+{
+    struct net_endpoint remote = endpoint(to, port);
+    bool v4 = net_addr_is_v4(&remote.addr);
+    struct sockaddr_storage address;
+    socklen_t length = net_endpoint_to_sockaddr(&remote, v4 ? AF_INET : AF_INET6, 0, &address);
+    int fd;
+
+    enter(1);
+    fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+    if (net_addr_is_multicast(&remote.addr)) {
+        struct ip_mreqn interface = {.imr_ifindex = (int)if_nametoindex("v1")};
+
+        assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof(interface)), 0);
+    }
+    assert_int_equal(sendto(fd, text, strlen(text), 0, (struct sockaddr *)&address, length), strlen(text));
+    close(fd);
+    enter(0);
+}
+
+/* The next packet of the lane within a second, NULL: none. */
+static const struct lane_record *next_record(struct program *program, int limit_ms)
+{
+    for (int i = 0; i < limit_ms * 10; i++) {
+        const struct lane_record *record = lane_next(program->ring);
+
+        if (record)
+            return record;
+        usleep(100);
+    }
+    return NULL;
+}
+
+/* Does the lane get a datagram with this text? */
+static bool lane_hears(struct program *program, const char *text)
+{
+    const struct lane_record *record;
+    bool found = false;
+
+    while (!found && (record = next_record(program, 300))) {
+        size_t length = strlen(text);
+
+        found = record->length >= length && !memcmp(record->data + record->length - length, text, length);
+    }
+    lane_release(program->ring);
+    return found;
+}
+
+static bool kernel_hears(int fd, const char *text)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    char buffer[256] = "";
+
+    if (poll(&poll_fd, 1, 200) <= 0 || recv(fd, buffer, sizeof(buffer) - 1, MSG_DONTWAIT) < 0)
+        return false;
+    return !strcmp(buffer, text);
+}
+
+/* Sends a UDP datagram through the injector. */
+static int inject_udp(struct program *program, const struct net_endpoint *from, const struct net_endpoint *to,
+                      uint16_t nexthop, const char *text)
+{
+    struct iphdr ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP};
+    struct udphdr udp = {.source = htons(from->port), .dest = htons(to->port)};
+    struct iovec iov[4] = {{0}, {&ip, sizeof(ip)}, {&udp, sizeof(udp)}, {(void *)text, strlen(text)}};
+    struct inject_packet packet = {.iov = iov, .iov_count = 4, .nexthop = nexthop, .protocol = IPPROTO_UDP};
+    const uint16_t *words = (const uint16_t *)&ip;
+    uint32_t sum = 0;
+
+    ip.saddr = net_addr_to_v4(&from->addr);
+    ip.daddr = net_addr_to_v4(&to->addr);
+    ip.tot_len = htons((uint16_t)(sizeof(ip) + sizeof(udp) + strlen(text)));
+    udp.len = htons((uint16_t)(sizeof(udp) + strlen(text)));
+    for (size_t i = 0; i < sizeof(ip) / 2; i++)
+        sum += words[i];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    ip.check = (uint16_t)~sum;
+    return injector_send(program->injector, &packet);
+}
+
+static int route_to(struct program *program, const char *text, struct control_route_reply *reply)
+{
+    struct control_route request = {.destination = endpoint(text, 0).addr,
+                                    .source = net_addr_any(net_addr_is_v4(&request.destination))};
+
+    return client_route(program->client, &request, reply);
+}
+
+#define child_assert(condition)                                                                                        \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "child, line %d: %s\n", __LINE__, #condition);                                             \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+/* --- tests -------------------------------------------------------------------------------------------------- */
+
+static void test_01_datagrams_go_to_the_lane(void **unused)
+{
+    struct program program;
+    const struct lane_record *record;
+    uint32_t flow_id;
+    int fd;
+
+    (void)unused;
+    program_open(&program);
+    fd = bound_socket(0, SOCK_DGRAM, "", 5000, false);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    assert_int_equal(flow_id & FLOW_CLIENT_ID, 0);
+    peer_sends(HERE, 5000, "over the lane");
+    record = next_record(&program, 1000);
+    assert_non_null(record);
+    assert_int_equal(record->flow_id, flow_id);
+    assert_memory_equal(record->data + record->length - 13, "over the lane", 13);
+    lane_release(program.ring);
+    assert_false(kernel_hears(fd, "over the lane"));
+    peer_sends(HERE, 5001, "to nobody");
+    assert_false(lane_hears(&program, "to nobody"));
+    assert_int_equal(client_flow_remove(program.client, flow_id), 0);
+    wait_total("flows", 0, 1000);
+    peer_sends(HERE, 5000, "over the kernel");
+    assert_true(kernel_hears(fd, "over the kernel"));
+    program_close(&program);
+    wait_total("lanes", 0, 1000);
+    close(fd);
+}
+
+static void test_02_ipv6_and_dual_stack(void **unused)
+{
+    struct program program;
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(5002)};
+    uint32_t flow_id;
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    peer_sends("fd00:77::1", 5002, "six");
+    assert_true(lane_hears(&program, "six"));
+    peer_sends(HERE, 5002, "four");
+    assert_true(lane_hears(&program, "four"));
+    close(fd);
+    program_close(&program);
+}
+
+static void test_03_sending(void **unused)
+{
+    struct program program;
+    struct control_route_reply route;
+    struct net_endpoint from = endpoint(HERE, 5003), to = endpoint(PEER, 6003);
+    uint32_t flow_id;
+    int fd, receiver;
+
+    (void)unused;
+    program_open(&program);
+    fd = bound_socket(0, SOCK_DGRAM, HERE, 5003, false);
+    receiver = bound_socket(1, SOCK_DGRAM, PEER, 6003, false);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    assert_int_equal(route_to(&program, PEER, &route), 0);
+    assert_int_equal(route.mtu, 1500);
+    assert_true(net_addr_equal(&route.source, &from.addr));
+    assert_true(route.flags & CONTROL_ROUTE_LOCAL_LINK);
+    assert_false(route.flags & CONTROL_ROUTE_FULL_CHECKSUM);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "hello"), 0);
+    assert_true(kernel_hears(receiver, "hello"));
+    from.port = 5004; /* not ours */
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "forged port"), 0);
+    from = endpoint("10.77.0.9", 5003);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "forged address"), 0);
+    assert_false(kernel_hears(receiver, "forged"));
+    {
+        struct json_object *root = report(CONTROL_REPORT_STATUS), *lanes, *drops, *source;
+
+        json_object_object_get_ex(root, "lanes", &lanes);
+        assert_int_equal(json_object_array_length(lanes), 1);
+        json_object_object_get_ex(json_object_array_get_idx(lanes, 0), "guard_drops", &drops);
+        json_object_object_get_ex(drops, "source", &source);
+        assert_int_equal(json_object_get_uint64(source), 2);
+        json_object_put(root);
+    }
+    /* A route that is not ours to take. */
+    assert_int_equal(route_to(&program, "127.0.0.1", &route), LOCKSTEP_E_NO_ROUTE);
+    assert_string_equal(route.reason, "destination is this host");
+    assert_int_equal(route_to(&program, HERE, &route), LOCKSTEP_E_NO_ROUTE);
+    assert_int_equal(route_to(&program, "192.0.2.1", &route), LOCKSTEP_E_NO_ROUTE);
+    close(fd);
+    close(receiver);
+    program_close(&program);
+}
+
+static void test_04_routes_follow_the_kernel(void **unused)
+{
+    struct program program;
+    const struct state_page *state;
+    struct control_route_reply route;
+    uint64_t generation;
+
+    (void)unused;
+    program_open(&program);
+    state = client_state_page(program.client);
+    assert_int_equal(route_to(&program, PEER, &route), 0);
+    generation = state->generation;
+    assert_int_equal(route.generation, generation);
+    for (int i = 0; i < 200 && !state->nexthops[route.nexthop].resolved; i++)
+        usleep(10000);
+    assert_true(state->nexthops[route.nexthop].resolved);
+    enter(1);
+    shell("ip link set v1 address 02:00:00:00:12:34");
+    enter(0);
+    shell("ip neigh replace " PEER " dev v0 lladdr 02:00:00:00:12:34 nud reachable");
+    for (int i = 0; i < 200 && state->nexthops[route.nexthop].destination_mac[5] != 0x34; i++)
+        usleep(10000);
+    assert_memory_equal(state->nexthops[route.nexthop].destination_mac, "\x02\0\0\0\x12\x34", 6);
+    generation = state->generation;
+    shell("ip route add 192.0.2.0/24 via " PEER);
+    for (int i = 0; i < 200 && state->generation == generation; i++)
+        usleep(5000);
+    assert_true(state->generation > generation);
+    assert_int_equal(route_to(&program, "192.0.2.1", &route), 0);
+    assert_false(route.flags & CONTROL_ROUTE_LOCAL_LINK);
+    generation = state->generation;
+    shell("ip link set v0 mtu 1400");
+    for (int i = 0; i < 200 && state->generation == generation; i++)
+        usleep(5000);
+    assert_int_equal(route_to(&program, "192.0.2.1", &route), 0);
+    assert_int_equal(route.mtu, 1400);
+    shell("ip route del 192.0.2.0/24; ip link set v0 mtu 1500");
+    assert_int_equal(route_to(&program, "224.0.0.251", &route), LOCKSTEP_E_NO_ROUTE);
+    shell("ip route add 224.0.0.0/4 dev v0");
+    assert_int_equal(route_to(&program, "239.1.2.3", &route), 0);
+    assert_true(route.flags & CONTROL_ROUTE_MULTICAST);
+    assert_memory_equal(state->nexthops[route.nexthop].destination_mac, "\x01\0\x5e\x01\x02\x03", 6);
+    assert_int_equal(route_to(&program, "10.77.0.255", &route), 0);
+    assert_true(route.flags & CONTROL_ROUTE_BROADCAST);
+    assert_memory_equal(state->nexthops[route.nexthop].destination_mac, "\xff\xff\xff\xff\xff\xff", 6);
+    program_close(&program);
+}
+
+static void test_05_a_new_address_is_local_at_once(void **unused)
+{
+    struct program program;
+    uint32_t flow_id;
+    int fd;
+
+    (void)unused;
+    program_open(&program);
+    fd = bound_socket(0, SOCK_DGRAM, "", 5005, false);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    shell("ip addr add 10.77.0.11/24 dev v0");
+    usleep(50000);
+    peer_sends("10.77.0.11", 5005, "new address");
+    assert_true(lane_hears(&program, "new address"));
+    shell("ip addr del 10.77.0.11/24 dev v0");
+    close(fd);
+    program_close(&program);
+}
+
+/* Possession of the bound kernel socket, and nothing less. */
+static void test_06_authorisation(void **unused)
+{
+    struct program program;
+    struct control_flow_add connect_request = {.kind = CONTROL_FLOW_CONNECT, .remote = endpoint(PEER, 80)};
+    uint32_t flow_id;
+    int fd, other, pipes[2];
+
+    (void)unused;
+    program_open(&program);
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), LOCKSTEP_E_BAD_VALUE); /* not bound */
+    close(fd);
+    assert_int_equal(pipe(pipes), 0);
+    assert_int_equal(flow_add_bound(&program, pipes[0], 1, &flow_id), LOCKSTEP_E_DENIED);
+    close(pipes[0]);
+    close(pipes[1]);
+    fd = bound_socket(1, SOCK_DGRAM, PEER, 5006, false); /* another namespace's */
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), LOCKSTEP_E_DENIED);
+    close(fd);
+    fd = bound_socket(0, SOCK_STREAM, HERE, 5006, true); /* bound, but it does not listen */
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), LOCKSTEP_E_DENIED);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(flow_add_bound(&program, fd, LANE_STATS_SLOTS, &flow_id), LOCKSTEP_E_BAD_VALUE);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    assert_int_equal(client_flow_add(program.client, fd, &connect_request, &flow_id), LOCKSTEP_E_BAD_VALUE);
+    fd = bound_socket(0, SOCK_STREAM, HERE, 5007, false);
+    assert_int_equal(client_flow_add(program.client, fd, &connect_request, &flow_id), 0);
+    other = bound_socket(0, SOCK_STREAM, "", 5008, false);
+    assert_int_equal(client_flow_add(program.client, other, &connect_request, &flow_id), LOCKSTEP_E_DENIED);
+    connect_request.local = endpoint("10.77.0.3", 0).addr; /* not this host's */
+    assert_int_equal(client_flow_add(program.client, other, &connect_request, &flow_id), LOCKSTEP_E_DENIED);
+    connect_request.local = endpoint(HERE, 0).addr;
+    assert_int_equal(client_flow_add(program.client, other, &connect_request, &flow_id), 0);
+    assert_int_equal(client_flow_add(program.client, other, &connect_request, &flow_id), LOCKSTEP_E_CONFLICT);
+    close(fd);
+    close(other);
+    program_close(&program);
+    wait_total("flows", 0, 1000);
+}
+
+/* The reservation outlives the program's descriptor, and ends with the flow. */
+static void test_07_ports_stay_reserved(void **unused)
+{
+    struct program program;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(5009)};
+    uint32_t flow_id;
+    int fd = bound_socket(0, SOCK_DGRAM, "", 5009, false), other = socket(AF_INET, SOCK_DGRAM, 0);
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    close(fd);
+    assert_int_equal(bind(other, (struct sockaddr *)&address, sizeof(address)), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    client_flow_remove(program.client, flow_id);
+    wait_total("flows", 0, 1000);
+    assert_int_equal(bind(other, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(other);
+    program_close(&program);
+}
+
+/* Two processes share a port: connections are split between them; one leaves, the other has it all. */
+static void test_08_shared_port(void **unused)
+{
+    struct program first, second;
+    uint32_t flow_id;
+    int a, b, heard_first = 0, heard_second = 0;
+
+    (void)unused;
+    program_open(&first);
+    program_open(&second);
+    a = bound_socket(0, SOCK_DGRAM, "", 5010, true);
+    b = bound_socket(0, SOCK_DGRAM, "", 5010, true);
+    assert_int_equal(flow_add_bound(&first, a, 1, &flow_id), 0);
+    assert_int_equal(flow_add_bound(&second, b, 1, &flow_id), 0);
+    for (int i = 0; i < 64; i++)
+        peer_sends(HERE, 5010, "shared"); /* a new source port each time */
+    while (next_record(&first, 50))
+        heard_first++;
+    while (next_record(&second, 50))
+        heard_second++;
+    lane_release(first.ring);
+    assert_int_equal(heard_first + heard_second, 64);
+    assert_true(heard_first > 8 && heard_second > 8);
+    program_close(&second);
+    wait_total("lanes", 1, 1000);
+    for (int i = 0; i < 16; i++)
+        peer_sends(HERE, 5010, "alone");
+    heard_first = 0;
+    while (next_record(&first, 50))
+        heard_first++;
+    assert_int_equal(heard_first, 16);
+    close(a);
+    close(b);
+    program_close(&first);
+}
+
+static void join_group(int fd, const char *group)
+{
+    struct ip_mreqn membership = {.imr_ifindex = (int)if_nametoindex("v0")};
+    struct net_addr address = endpoint(group, 0).addr;
+
+    membership.imr_multiaddr.s_addr = net_addr_to_v4(&address);
+    assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &membership, sizeof(membership)), 0);
+}
+
+/* Each lane that joined gets a copy; so does the kernel, as soon as one of its sockets wants it. */
+static void test_09_multicast(void **unused)
+{
+    struct control_flow_add request = {.kind = CONTROL_FLOW_MULTICAST, .slot = 1};
+    struct program first, second;
+    uint32_t flow_id;
+    int a, b, listener;
+
+    (void)unused;
+    request.group = endpoint("239.1.1.1", 0).addr;
+    program_open(&first);
+    program_open(&second);
+    a = bound_socket(0, SOCK_DGRAM, "", 5011, true);
+    b = bound_socket(0, SOCK_DGRAM, "", 5011, true);
+    join_group(a, "239.1.1.1");
+    assert_int_equal(client_flow_add(first.client, a, &request, &flow_id), 0);
+    assert_int_equal(client_flow_add(second.client, b, &request, &flow_id), 0);
+    sleep(2);
+    peer_sends("239.1.1.1", 5011, "to all");
+    assert_true(lane_hears(&first, "to all"));
+    assert_true(lane_hears(&second, "to all"));
+    assert_false(kernel_hears(a, "to all"));
+    listener = bound_socket(0, SOCK_DGRAM, "", 5011, true);
+    join_group(listener, "239.1.1.1");
+    sleep(2);
+    peer_sends("239.1.1.1", 5011, "to the kernel too");
+    assert_true(lane_hears(&first, "to the kernel too"));
+    assert_true(kernel_hears(listener, "to the kernel too"));
+    close(a);
+    close(b);
+    close(listener);
+    program_close(&first);
+    program_close(&second);
+}
+
+/* A child process with a program of its own. It tells the parent over a pipe when it is ready, and goes on when the
+ * parent says so. */
+struct child {
+    pid_t pid;
+    int from_child, to_child;
+};
+
+static void tell(int fd)
+{
+    if (write(fd, "x", 1) != 1)
+        _exit(98);
+}
+
+static bool await(int fd)
+{
+    char byte;
+
+    return read(fd, &byte, 1) == 1;
+}
+
+static void child_start(struct child *child, uid_t uid, void (*body)(void *argument, int to_parent, int from_parent),
+                        void *argument)
+{
+    int up[2], down[2];
+
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(pipe(down), 0);
+    child->pid = fork();
+    if (child->pid == 0) {
+        if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+            _exit(99);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(up[0]);
+        close(down[1]);
+        body(argument, up[1], down[0]);
+        _exit(0);
+    }
+    close(up[1]);
+    close(down[0]);
+    child->from_child = up[0];
+    child->to_child = down[1];
+}
+
+static int child_end(struct child *child)
+{
+    int status;
+
+    close(child->to_child);
+    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+    close(child->from_child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void unprivileged_body(void *argument, int to_parent, int from_parent)
+{
+    struct program program;
+    struct client_lane_fds fds;
+    struct control_lane_reply reply;
+    uint32_t flow_id;
+
+    memset(&program, 0, sizeof(program));
+    child_assert(client_connect(&program.client, dir, "nobody", 0, NULL) == 0);
+    child_assert(client_lane_open(program.client, CONTROL_INJECTOR_DIRECT, 0, &reply, &fds) == 0);
+    child_assert(reply.injector == CONTROL_INJECTOR_GUARDED); /* direct is not for everybody */
+    child_assert(lane_open(&program.ring, fds.ring, reply.ring_bytes, fds.control) == 0);
+    child_assert(flow_add_bound(&program, *(int *)argument, 1, &flow_id) == 0);
+    tell(to_parent);
+    child_assert(await(from_parent));
+    child_assert(lane_hears(&program, "for nobody"));
+}
+
+static void test_10_unprivileged_user(void **unused)
+{
+    int fd = bound_socket(0, SOCK_DGRAM, "", 5012, false);
+    struct child child;
+
+    (void)unused;
+    child_start(&child, NOBODY, unprivileged_body, &fd);
+    assert_true(await(child.from_child));
+    peer_sends(HERE, 5012, "for nobody");
+    tell(child.to_child);
+    assert_int_equal(child_end(&child), 0);
+    close(fd);
+}
+
+static void many_lanes_body(void *argument, int to_parent, int from_parent)
+{
+    struct netd_client *client;
+    struct client_lane_fds fds;
+    struct control_lane_reply reply;
+
+    (void)argument;
+    for (int i = 0; i < 64; i++) {
+        child_assert(client_connect(&client, dir, "greedy", 0, NULL) == 0);
+        child_assert(client_lane_open(client, CONTROL_INJECTOR_GUARDED, 65536, &reply, &fds) == 0);
+        child_assert(client_lane_open(client, CONTROL_INJECTOR_GUARDED, 65536, &reply, &fds) == LOCKSTEP_E_CONFLICT);
+    }
+    for (int i = 0; i < 16; i++) {
+        child_assert(client_connect(&client, dir, "greedy", 0, NULL) == 0);
+        child_assert(client_lane_open(client, CONTROL_INJECTOR_GUARDED, 65536, &reply, &fds) == LOCKSTEP_E_EXHAUSTED);
+    }
+    tell(to_parent);
+    child_assert(await(from_parent));
+}
+
+static void test_11_a_users_lanes_are_limited(void **unused)
+{
+    uint64_t denied = total("denied_requests");
+    struct program program;
+    struct child child;
+
+    (void)unused;
+    child_start(&child, NOBODY, many_lanes_body, NULL);
+    assert_true(await(child.from_child));
+    assert_int_equal(total("lanes"), 64);
+    assert_int_equal(total("denied_requests"), denied + 16);
+    program_open(&program); /* others are unharmed */
+    program_close(&program);
+    tell(child.to_child);
+    assert_int_equal(child_end(&child), 0);
+    wait_total("lanes", 0, 3000);
+}
+
+/* --- TCP: the peer is a kernel socket in the other namespace, put into the state "connected to us" by hand ---- */
+
+static int peer_connection(uint16_t our_port, uint16_t peer_port, uint32_t our_sequence, uint32_t peer_sequence)
+{
+    struct net_endpoint local = endpoint(PEER, peer_port), remote = endpoint(HERE, our_port);
+    struct sockaddr_storage address;
+    socklen_t length;
+    int fd;
+
+    enter(1);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    set_int(fd, IPPROTO_TCP, TCP_REPAIR, 1);
+    set_int(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE);
+    set_int(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, (int)peer_sequence);
+    set_int(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_RECV_QUEUE);
+    set_int(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, (int)our_sequence);
+    length = net_endpoint_to_sockaddr(&local, AF_INET, 0, &address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    length = net_endpoint_to_sockaddr(&remote, AF_INET, 0, &address);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, length), 0);
+    set_int(fd, IPPROTO_TCP, TCP_REPAIR, -1);
+    enter(0);
+    return fd;
+}
+
+static void fill_slot(struct lane_stats *stats, uint32_t slot, uint32_t our_sequence, uint32_t peer_sequence)
+{
+    stats->slots[slot].protocol = IPPROTO_TCP;
+    stats->slots[slot].tcp_state = TCP_ESTABLISHED;
+    stats->slots[slot].snd_nxt = our_sequence;
+    stats->slots[slot].rcv_nxt = peer_sequence;
+    stats->slots[slot].in_use = 1;
+}
+
+static int flow_add_connect(struct program *program, int fd, uint32_t slot, uint16_t peer_port, uint32_t *flow_id)
+{
+    struct control_flow_add request = {.kind = CONTROL_FLOW_CONNECT, .slot = slot, .remote = endpoint(PEER, peer_port)};
+
+    return client_flow_add(program->client, fd, &request, flow_id);
+}
+
+/* One connection of its own, one accepted one, one that the slot says nothing good about. */
+static void doomed_body(void *argument, int to_parent, int from_parent)
+{
+    struct control_flow_accepted accepted = {.slot = 2, .client_id = FLOW_CLIENT_ID | 7};
+    struct program program;
+    uint32_t flow_id;
+    int *fds = argument;
+
+    program_open(&program);
+    child_assert(flow_add_connect(&program, fds[0], 1, 6013, &flow_id) == 0);
+    child_assert(flow_add_bound(&program, fds[1], 0, &accepted.listener_flow_id) == 0);
+    accepted.local = endpoint(HERE, 5014);
+    accepted.remote = endpoint(PEER, 6014);
+    child_assert(client_flow_accepted(program.client, &accepted) == 0);
+    accepted.local.port = 5013; /* no listener of ours: ignored */
+    accepted.client_id++;
+    child_assert(client_flow_accepted(program.client, &accepted) == 0);
+    fill_slot(program.stats, 1, 1000, 2000);
+    fill_slot(program.stats, 2, 3333, 4444); /* wrong: the peer's challenge has to settle it */
+    if (fork() == 0) {                       /* a child that keeps the connection's descriptor open */
+        sleep(30);
+        _exit(0);
+    }
+    tell(to_parent);
+    await(from_parent);
+}
+
+static bool reset_arrives(int fd, int limit_ms)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    return poll(&poll_fd, 1, limit_ms) == 1 && recv(fd, &byte, 1, 0) < 0 && errno == ECONNRESET;
+}
+
+static void test_12_death_of_a_program(void **unused)
+{
+    int fds[2] = {bound_socket(0, SOCK_STREAM, HERE, 5013, false), bound_socket(0, SOCK_STREAM, "", 5014, false)};
+    int first = peer_connection(5013, 6013, 1000, 2000), second = peer_connection(5014, 6014, 1000, 2000);
+    uint64_t began_ns, failed = total("accepted_failed");
+    struct child child;
+
+    (void)unused;
+    assert_int_equal(listen(fds[1], 1), 0);
+    child_start(&child, 0, doomed_body, fds);
+    assert_true(await(child.from_child));
+    close(fds[0]);
+    close(fds[1]);
+    wait_total("flows", 3, 1000);
+    assert_int_equal(total("accepted_failed"), failed + 1);
+    kill(child.pid, SIGKILL);
+    began_ns = platform_now_ns();
+    assert_true(reset_arrives(first, 1000));
+    assert_true(reset_arrives(second, 1000));
+    wait_total("flows", 0, 1000);
+    assert_int_equal(total("lanes"), 0);
+    print_message("          gone after %.1f ms\n", (double)(platform_now_ns() - began_ns) / 1e6);
+    assert_int_equal(child_end(&child), -SIGKILL);
+    close(first);
+    close(second);
+}
+
+static int memory_file(const char *text)
+{
+    int fd = memfd_create("queues", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    return fd;
+}
+
+static struct control_migrate migration(uint32_t flow_id, const char *receive, const char *send)
+{
+    return (struct control_migrate){
+        .flow_id = flow_id,
+        .family = AF_INET,
+        .snd_una = 1000,
+        .snd_nxt = 1000,
+        .rcv_nxt = 2000,
+        .snd_wnd = 20000,
+        .max_window = 20000,
+        .rcv_wnd = 20000,
+        .rcv_wup = 2000,
+        .snd_wl1 = 2000,
+        .receive_bytes = (uint32_t)strlen(receive),
+        .send_bytes = (uint32_t)strlen(send),
+        .mss = 1460,
+    };
+}
+
+static void exchange(int ours, int peers)
+{
+    char buffer[64] = "";
+
+    assert_int_equal(send(ours, "ping", 4, 0), 4);
+    assert_int_equal(recv(peers, buffer, 4, MSG_WAITALL), 4);
+    assert_int_equal(send(peers, "pong", 4, 0), 4);
+    assert_int_equal(recv(ours, buffer, 4, MSG_WAITALL), 4);
+    assert_string_equal(buffer, "pong");
+}
+
+static void test_13_migration(void **unused)
+{
+    int fd = bound_socket(0, SOCK_STREAM, HERE, 5015, false), peer = peer_connection(5015, 6015, 1000, 2000);
+    struct control_migrate request;
+    struct program program;
+    char buffer[64] = "";
+    uint32_t flow_id;
+    int memfd = memory_file("unreadunsent");
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(flow_add_connect(&program, fd, 1, 6015, &flow_id), 0);
+    request = migration(flow_id, "unread", "unsent");
+    assert_int_equal(client_migrate(program.client, fd, -1, &request), LOCKSTEP_E_BAD_FORMAT);
+    assert_int_equal(flow_count(), 1);
+    assert_int_equal(client_migrate(program.client, fd, memfd, &request), 0);
+    assert_int_equal(flow_count(), 0);
+    assert_int_equal(recv(peer, buffer, 6, MSG_WAITALL), 6);
+    assert_string_equal(buffer, "unsent");
+    assert_int_equal(recv(fd, buffer, 6, MSG_WAITALL), 6);
+    assert_string_equal(buffer, "unread");
+    exchange(fd, peer);
+    assert_int_equal(client_migrate(program.client, fd, memfd, &request), LOCKSTEP_E_GONE);
+    close(memfd);
+    close(fd);
+    close(peer);
+    program_close(&program);
+}
+
+struct claimant {
+    int fd;
+    struct control_claim claim;
+    int expected;
+};
+
+static void claimant_body(void *argument, int to_parent, int from_parent)
+{
+    struct claimant *claimant = argument;
+    struct netd_client *client;
+    int result;
+
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "claimant", 0, NULL) == 0);
+    result = client_claim(client, claimant->fd, &claimant->claim);
+    if (result != claimant->expected)
+        fprintf(stderr, "claim: %s, not %s\n", error_text(result), error_text(claimant->expected));
+    child_assert(result == claimant->expected);
+}
+
+/* A process that inherited the kernel socket asks for the connection; who did not inherit it does not get it. */
+static void test_14_claim(void **unused)
+{
+    int fd = bound_socket(0, SOCK_STREAM, HERE, 5016, false), peer = peer_connection(5016, 6016, 1000, 2000);
+    int stranger = bound_socket(0, SOCK_STREAM, HERE, 5017, false);
+    struct claimant claimant = {.fd = stranger, .claim = {.protocol = IPPROTO_TCP}};
+    struct control_migrate request;
+    struct program program;
+    struct child child;
+    uint32_t flow_id, asked = 0;
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(flow_add_connect(&program, fd, 1, 6016, &flow_id), 0);
+    claimant.claim.local = endpoint(HERE, 5016);
+    claimant.claim.remote = endpoint(PEER, 6016);
+    claimant.expected = LOCKSTEP_E_DENIED;
+    child_start(&child, 0, claimant_body, &claimant);
+    assert_int_equal(child_end(&child), 0);
+    claimant.claim.remote.port++;
+    claimant.expected = LOCKSTEP_E_GONE;
+    child_start(&child, 0, claimant_body, &claimant);
+    assert_int_equal(child_end(&child), 0);
+    claimant.fd = fd;
+    claimant.expected = -ETIMEDOUT; /* the owner does nothing */
+    child_start(&child, NOBODY, claimant_body, &claimant);
+    assert_int_equal(child_end(&child), 0);
+    assert_int_equal(client_event_read(program.fds.event, &asked), 0);
+    assert_int_equal(asked, flow_id);
+    assert_int_equal(client_event_read(program.fds.event, &asked), -EAGAIN);
+    claimant.expected = 0;
+    child_start(&child, NOBODY, claimant_body, &claimant);
+    while (client_event_read(program.fds.event, &asked) == -EAGAIN)
+        usleep(1000);
+    request = migration(flow_id, "", "");
+    assert_int_equal(client_migrate(program.client, fd, -1, &request), 0);
+    assert_int_equal(child_end(&child), 0);
+    exchange(fd, peer);
+    close(fd);
+    close(stranger);
+    close(peer);
+    program_close(&program);
+}
+
+/* --- misbehaviour ------------------------------------------------------------------------------------------- */
+
+static int raw_connection(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, CONTROL_SOCKET_NAME);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* Sends bytes with count copies of passed; the service must hang up. */
+static void must_be_rejected(const void *bytes, size_t length, int passed, int count)
+{
+    union {
+        char bytes[CMSG_SPACE(64 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec iov = {(void *)bytes, length};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct timeval timeout = {5, 0};
+    int fd = raw_connection();
+    char reply[512];
+    ssize_t got;
+
+    if (count > 0) {
+        struct cmsghdr *cmsg = (struct cmsghdr *)control.bytes;
+
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+        for (int i = 0; i < count; i++)
+            memcpy(CMSG_DATA(cmsg) + (size_t)i * sizeof(int), &passed, sizeof(int));
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), length);
+    while ((got = recv(fd, reply, sizeof(reply), 0)) > 0)
+        ;
+    assert_true(got == 0 || errno == ECONNRESET);
+    close(fd);
+}
+
+static unsigned service_descriptors(void)
+{
+    char command[96];
+    unsigned count = 0;
+    FILE *pipe_file;
+
+    snprintf(command, sizeof(command), "ls /proc/%d/fd | wc -l", (int)service);
+    pipe_file = popen(command, "r");
+    assert_int_equal(fscanf(pipe_file, "%u", &count), 1);
+    pclose(pipe_file);
+    return count;
+}
+
+static void test_15_garbage(void **unused)
+{
+    struct {
+        struct control_header header;
+        char body[600];
+    } message;
+    uint64_t rejected = total("rejected_messages");
+    unsigned descriptors = service_descriptors(), sent = 0;
+    char noise[2048];
+    int pipes[2];
+
+    (void)unused;
+    assert_int_equal(pipe(pipes), 0);
+    for (size_t length = 1; length <= sizeof(noise); length *= 2, sent++) {
+        platform_random(noise, length);
+        must_be_rejected(noise, length, -1, 0);
+    }
+    for (unsigned type = 0; type < CONTROL_TYPE_COUNT + 2; type++) {
+        int size = control_request_size(type);
+
+        memset(&message, 0, sizeof(message));
+        message.header = (struct control_header){CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, 1, 0};
+        if (size < 0)
+            size = 8;
+        must_be_rejected(&message, sizeof(message.header) + (size_t)size + 1, -1, 0); /* too long */
+        if (size > 0)
+            must_be_rejected(&message, sizeof(message.header) + (size_t)size - 1, -1, 0); /* too short */
+        sent += size > 0 ? 2 : 1;
+        must_be_rejected(&message, sizeof(message.header) + (size_t)size, pipes[0],
+                         5); /* descriptors it must not have */
+        must_be_rejected(&message, sizeof(message.header) + (size_t)size, pipes[0], 60); /* a flood of them */
+        sent += 2;
+        if (type != CONTROL_HELLO) { /* no hello before */
+            must_be_rejected(&message, sizeof(message.header) + (size_t)size, -1, 0);
+            sent++;
+        }
+    }
+    message.header = (struct control_header){CONTROL_MAGIC, CONTROL_VERSION + 1, CONTROL_HELLO, 1, 0};
+    must_be_rejected(&message, sizeof(message.header) + sizeof(struct control_hello), -1, 0);
+    sent++;
+    assert_true(service_lives());
+    assert_int_equal(total("rejected_messages"), rejected + sent);
+    for (int i = 0; i < 100 && service_descriptors() > descriptors; i++)
+        usleep(10000);
+    assert_int_equal(service_descriptors(), descriptors);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+/* Who floods the service with requests and never fetches the replies is cut off. */
+static void test_16_replies_not_fetched(void **unused)
+{
+    struct {
+        struct control_header header;
+        struct control_hello body;
+    } message = {.header = {CONTROL_MAGIC, CONTROL_VERSION, CONTROL_HELLO, 1, 0}};
+    int fd = raw_connection();
+    ssize_t result = 0;
+
+    (void)unused;
+    for (int i = 0; i < 100000 && result >= 0; i++)
+        result = send(fd, &message, sizeof(message), MSG_NOSIGNAL);
+    assert_int_equal(result, -1);
+    assert_int_equal(errno, EPIPE);
+    assert_true(service_lives());
+    close(fd);
+}
+
+static void test_17_a_lane_that_is_never_drained(void **unused)
+{
+    struct program lazy, busy;
+    char text[1200];
+    uint32_t flow_id;
+    int a = bound_socket(0, SOCK_DGRAM, "", 5018, false), b = bound_socket(0, SOCK_DGRAM, "", 5019, false);
+
+    (void)unused;
+    memset(&lazy, 0, sizeof(lazy));
+    assert_int_equal(client_connect(&lazy.client, dir, "lazy", 0, NULL), 0);
+    assert_int_equal(client_lane_open(lazy.client, CONTROL_INJECTOR_GUARDED, 65536, &lazy.lane, &lazy.fds), 0);
+    program_open(&busy);
+    assert_int_equal(flow_add_bound(&lazy, a, 1, &flow_id), 0);
+    assert_int_equal(flow_add_bound(&busy, b, 1, &flow_id), 0);
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    for (int i = 0; i < 200; i++)
+        peer_sends(HERE, 5018, text);
+    peer_sends(HERE, 5019, "unharmed");
+    assert_true(lane_hears(&busy, "unharmed"));
+    {
+        struct json_object *root = report(CONTROL_REPORT_STATUS), *lanes, *overruns;
+        uint64_t sum = 0;
+
+        json_object_object_get_ex(root, "lanes", &lanes);
+        for (size_t i = 0; i < json_object_array_length(lanes); i++) {
+            json_object_object_get_ex(json_object_array_get_idx(lanes, i), "overruns", &overruns);
+            sum += json_object_get_uint64(overruns);
+        }
+        assert_true(sum > 100);
+        json_object_put(root);
+    }
+    client_close(lazy.client);
+    for (int *fd = &lazy.fds.ring; fd <= &lazy.fds.event; fd++)
+        close(*fd);
+    close(a);
+    close(b);
+    program_close(&busy);
+}
+
+static void test_18_sockets_of_the_kernel_are_listed(void **unused)
+{
+    struct control_not_accelerated item = {.protocol = IPPROTO_TCP, .reason = "loopback"};
+    struct json_object *root, *kernel, *last, *field;
+    struct netd_client *client;
+
+    (void)unused;
+    item.local = endpoint("127.0.0.1", 80);
+    assert_int_equal(client_connect(&client, dir, "lister\n", 0, NULL), 0);
+    for (int i = 0; i < KERNEL_SOCKETS_KEPT + 10; i++)
+        assert_int_equal(client_not_accelerated(client, &item), 0);
+    root = report(CONTROL_REPORT_CONNECTIONS);
+    json_object_object_get_ex(root, "kernel", &kernel);
+    assert_true(json_object_array_length(kernel) > 0 && json_object_array_length(kernel) <= KERNEL_SOCKETS_KEPT);
+    last = json_object_array_get_idx(kernel, json_object_array_length(kernel) - 1);
+    json_object_object_get_ex(last, "reason", &field);
+    assert_string_equal(json_object_get_string(field), "loopback");
+    json_object_object_get_ex(last, "program", &field);
+    assert_string_equal(json_object_get_string(field), "lister?");
+    json_object_object_get_ex(last, "local", &field);
+    assert_string_equal(json_object_get_string(field), "127.0.0.1:80");
+    json_object_put(root);
+    client_close(client);
+}
+
+/* --- restart ------------------------------------------------------------------------------------------------ */
+
+static void survive_restart(int signal_number, uint16_t port)
+{
+    struct control_lane_adopt adopt = {0};
+    struct control_route_reply route;
+    struct net_endpoint from = endpoint(HERE, port), to = endpoint(PEER, 6020);
+    struct program program;
+    uint32_t flow_id;
+    int fd = bound_socket(0, SOCK_DGRAM, "", port, false), receiver = bound_socket(1, SOCK_DGRAM, PEER, 6020, false);
+
+    program_open(&program);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    assert_int_equal(route_to(&program, PEER, &route), 0);
+    service_end(signal_number);
+    assert_int_equal(client_check(program.client), LOCKSTEP_E_NO_SERVICE);
+    assert_int_equal(client_flow_remove(program.client, 99), LOCKSTEP_E_NO_SERVICE);
+    peer_sends(HERE, port, "nobody is in charge");
+    assert_true(lane_hears(&program, "nobody is in charge"));
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "still sending"), 0);
+    assert_true(kernel_hears(receiver, "still sending"));
+    client_close(program.client);
+    close(program.fds.event);
+    service_start();
+    peer_sends(HERE, port, "not handed back yet");
+    assert_true(lane_hears(&program, "not handed back yet"));
+    assert_int_equal(client_connect(&program.client, dir, "test", 0, NULL), 0);
+    adopt.lane = program.lane.lane;
+    adopt.injector = program.lane.injector;
+    adopt.ring_bytes = program.lane.ring_bytes;
+    assert_int_equal(client_lane_adopt(program.client, &adopt, &program.fds), 0);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    peer_sends(HERE, port, "handed back");
+    assert_true(lane_hears(&program, "handed back"));
+    usleep(300000); /* by now the new instance's programs are attached */
+    peer_sends(HERE, port, "new programs");
+    assert_true(lane_hears(&program, "new programs"));
+    assert_int_equal(route_to(&program, PEER, &route), 0);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "sent again"), 0);
+    assert_true(kernel_hears(receiver, "sent again"));
+    assert_int_equal(total("lanes_adopted"), 1);
+    close(fd);
+    close(receiver);
+    program_close(&program);
+    wait_total("lanes", 0, 1000);
+}
+
+static void test_19_service_is_stopped_and_started(void **unused)
+{
+    (void)unused;
+    survive_restart(SIGTERM, 5020);
+}
+
+static void test_20_service_is_killed_and_started(void **unused)
+{
+    (void)unused;
+    survive_restart(SIGKILL, 5021);
+}
+
+/* Nobody can pass off something else as a lane. */
+static void test_21_adopting_nonsense(void **unused)
+{
+    struct control_lane_adopt adopt = {.lane = 5, .ring_bytes = 65536};
+    struct client_lane_fds fds;
+    struct netd_client *client;
+    struct program program;
+    int memfd = memory_file("no statistics");
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(client_connect(&client, dir, "forger", 0, NULL), 0);
+    fds = (struct client_lane_fds){memfd, memfd, memfd, memfd, -1};
+    assert_true(client_lane_adopt(client, &adopt, &fds) < 0);
+    fds = (struct client_lane_fds){program.fds.ring, program.fds.control, memfd, program.fds.stats, -1};
+    assert_true(client_lane_adopt(client, &adopt, &fds) < 0);
+    fds = (struct client_lane_fds){program.fds.ring, program.fds.control, program.fds.injector, memfd, -1};
+    assert_true(client_lane_adopt(client, &adopt, &fds) < 0);
+    adopt.lane = program.lane.lane;
+    fds.stats = program.fds.stats;
+    assert_int_equal(client_lane_adopt(client, &adopt, &fds), LOCKSTEP_E_CONFLICT);
+    adopt.lane = DIVERT_MAX_LANES;
+    assert_int_equal(client_lane_adopt(client, &adopt, &fds), LOCKSTEP_E_BAD_VALUE);
+    assert_true(service_lives());
+    client_close(client);
+    close(memfd);
+    program_close(&program);
+    wait_total("lanes", 0, 1000);
+}
+
+static void test_22_one_service_each(void **unused)
+{
+    char other[80];
+    char *same_interface[] = {"lockstep-netd", "-i", "v0", "-d", other, "-l", "error", NULL};
+    char *same_directory[] = {"lockstep-netd", "-i", "lo", "-d", dir, "-l", "error", NULL};
+    char *no_interface[] = {"lockstep-netd", "-i", "nope0", "-d", other, "-l", "error", NULL};
+    char **lines[] = {same_interface, same_directory, no_interface};
+
+    (void)unused;
+    snprintf(other, sizeof(other), "%s-other", dir);
+    for (size_t i = 0; i < 3; i++) {
+        int status;
+        pid_t child = fork();
+
+        if (child == 0)
+            exit(netd_main(7, lines[i]));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    }
+    assert_true(service_lives());
+    assert_int_equal(total("lanes"), 0);
+    shell("rm -r %s", other);
+}
+
+static void test_23_nothing_stays_attached(void **unused)
+{
+    (void)unused;
+    service_end(SIGTERM);
+    shell("! tc filter show dev v0 ingress | grep lockstep; ! ip link show dev v0 | grep -q xdp");
+    shell("! ip link show type tun | grep -q .");
+    service_start();
+}
+
+static int set_up(void **unused)
+{
+    (void)unused;
+    snprintf(dir, sizeof(dir), "/tmp/lockstep-test-netd-%d", (int)getpid());
+    namespaces_create();
+    service_start();
+    return 0;
+}
+
+static int tear_down(void **unused)
+{
+    (void)unused;
+    if (service)
+        service_end(SIGTERM);
+    shell("rm -rf %s", dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_01_datagrams_go_to_the_lane),
+        cmocka_unit_test(test_02_ipv6_and_dual_stack),
+        cmocka_unit_test(test_03_sending),
+        cmocka_unit_test(test_04_routes_follow_the_kernel),
+        cmocka_unit_test(test_05_a_new_address_is_local_at_once),
+        cmocka_unit_test(test_06_authorisation),
+        cmocka_unit_test(test_07_ports_stay_reserved),
+        cmocka_unit_test(test_08_shared_port),
+        cmocka_unit_test(test_09_multicast),
+        cmocka_unit_test(test_10_unprivileged_user),
+        cmocka_unit_test(test_11_a_users_lanes_are_limited),
+        cmocka_unit_test(test_12_death_of_a_program),
+        cmocka_unit_test(test_13_migration),
+        cmocka_unit_test(test_14_claim),
+        cmocka_unit_test(test_15_garbage),
+        cmocka_unit_test(test_16_replies_not_fetched),
+        cmocka_unit_test(test_17_a_lane_that_is_never_drained),
+        cmocka_unit_test(test_18_sockets_of_the_kernel_are_listed),
+        cmocka_unit_test(test_19_service_is_stopped_and_started),
+        cmocka_unit_test(test_20_service_is_killed_and_started),
+        cmocka_unit_test(test_21_adopting_nonsense),
+        cmocka_unit_test(test_22_one_service_each),
+        cmocka_unit_test(test_23_nothing_stays_attached),
+    };
+
+    if (!namespaces_possible()) {
+        puts("1..0 # SKIP needs root");
+        return 0;
+    }
+    return cmocka_run_group_tests_name("netd", tests, set_up, tear_down);
+}
