@@ -95,6 +95,54 @@ static void flow_free(struct flow *flow)
     list_push_front(&free_flows, &flow->link);
 }
 
+void flow_describe(const struct flow *flow, uint8_t protocol, const struct net_endpoint *local,
+                   const struct net_endpoint *remote)
+{
+    struct lane_stats_slot *slot = flow_slot(flow);
+
+    if (!slot)
+        return;
+    slot->in_use = 1;
+    slot->protocol = protocol;
+    slot->local = local->addr;
+    slot->local_port = local->port;
+    slot->remote = remote ? remote->addr : net_addr_any(net_addr_is_v4(&local->addr));
+    slot->remote_port = remote ? remote->port : 0;
+    if (slot->opened_ns == 0)
+        slot->opened_ns = platform_now_ns();
+}
+
+struct lane_stats_slot *sock_engine_opened(void *context, void *listener_user, const struct net_endpoint *local,
+                                           const struct net_endpoint *remote, void **connection_id)
+{
+    const struct sock *listener = listener_user;
+    struct flow *flow = *connection_id;
+
+    (void)context;
+    if (flow)
+        return flow_slot(flow);
+    flow = flow_new(NULL);
+    if (!flow)
+        return NULL;
+    flow->accepted = true;
+    flow->listener = listener->flow;
+    flow->local = *local;
+    flow->remote = *remote;
+    flow_describe(flow, IPPROTO_TCP, local, remote);
+    *connection_id = flow;
+    return flow_slot(flow);
+}
+
+void sock_engine_gone(void *context, void *connection_id)
+{
+    struct flow *flow = connection_id;
+
+    (void)context;
+    if (flow->sock)
+        flow->sock->flow = NULL;
+    flow_drop(flow);
+}
+
 int flow_register(struct flow *flow, int fd, struct control_flow_add *request)
 {
     uint32_t id;

@@ -161,6 +161,9 @@ bool sock_kernel_due(struct sock *sock);
 /* ---- sock_flow.c ---- */
 struct flow *flow_new(struct sock *sock); /* with a slot if there is one. Lock held; NULL: no memory */
 struct lane_stats_slot *flow_slot(const struct flow *flow);
+/* Names the socket in its slot. remote may be NULL. Lock held. */
+void flow_describe(const struct flow *flow, uint8_t protocol, const struct net_endpoint *local,
+                   const struct net_endpoint *remote);
 /* Asks the service. Lock not held. 0 or a negative code. */
 int flow_register(struct flow *flow, int fd, struct control_flow_add *request);
 /* Queues removal and frees. Lock held. */

@@ -42,6 +42,7 @@ static int start_listener(struct sock *sock, struct flow *flow, int backlog)
     if (err == 0) {
         sock->flow = flow;
         sock->life = LIFE_LISTENER;
+        flow_describe(flow, IPPROTO_TCP, &sock->local, NULL);
         sock->backlog = backlog;
         sock->kernel_readable = true;
         tcp_sock_apply_options(sock);
@@ -296,6 +297,7 @@ static int start_connection(struct sock *sock, struct flow *flow, const struct e
     sock->flow = flow;
     sock->connecting = true;
     sock->route = *route;
+    flow_describe(flow, IPPROTO_TCP, &sock->local, &sock->remote);
     err = sock_ops()->tcp_connect(stack_state.pub.engine, &sock->local, &sock->remote, route, sock, flow,
                                   flow_slot(flow), &sock->conn);
     if (err < 0) {

@@ -28,6 +28,8 @@ static int open_engine(struct sock *sock, int fd, struct flow *flow, const struc
             sock_ops()->udp_receive_buffer(sock->udp, (uint32_t)buffer);
         sock->flow = flow;
         sock->life = LIFE_DATAGRAM;
+        if (flow)
+            flow_describe(flow, IPPROTO_UDP, &sock->bound, NULL);
         sock->kernel_readable = true;
         sock_edge(sock, EPOLLOUT);
     }
@@ -162,6 +164,8 @@ static void set_peer(struct sock *sock, const struct net_endpoint *remote, const
         if (net_addr_is_any(&sock->local.addr))
             sock->local.addr = route->source;
         sock->connected = true;
+        if (sock->flow)
+            flow_describe(sock->flow, IPPROTO_UDP, &sock->local, remote);
         sock->shut_receive = sock->shut_send = false;
         sock_edge(sock, EPOLLOUT);
     }
