@@ -6,7 +6,7 @@
 
 #include "platform/platform.h"
 #include "stack/epoll.h"
-#include "stack/poll.h"
+#include "stack/polling.h"
 #include "stack/preload.h"
 
 #define NS_PER_S  1000000000ll

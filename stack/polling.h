@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* poll and select over accelerated sockets and the kernel's descriptors together. Results or negated errnos; SOCK_PASS:
  * no accelerated socket is among them, the caller makes the system call. Thread-safe; called without the stack lock. */
-#ifndef LOCKSTEP_STACK_POLL_H
-#define LOCKSTEP_STACK_POLL_H
+#ifndef LOCKSTEP_STACK_POLLING_H
+#define LOCKSTEP_STACK_POLLING_H
 
 #include <poll.h>
 #include <signal.h>

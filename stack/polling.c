@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "stack/poll.h"
+#include "stack/polling.h"
 
 #include <errno.h>
 #include <stdbool.h>
