@@ -214,6 +214,7 @@ const struct engine_ops engine_lwip = {
     .tcp_option = op_tcp_option,
     .tcp_error = op_tcp_error,
     .tcp_connected = op_tcp_connected,
+    .tcp_id = op_tcp_id,
     .tcp_addresses = op_tcp_addresses,
     .tcp_info = op_tcp_info,
     .tcp_drained = op_tcp_drained,

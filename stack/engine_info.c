@@ -164,6 +164,11 @@ int op_tcp_error(struct tcp_conn *conn)
     return error;
 }
 
+void *op_tcp_id(const struct tcp_conn *conn)
+{
+    return conn->connection_id;
+}
+
 bool op_tcp_connected(const struct tcp_conn *conn)
 {
     return conn->connected;

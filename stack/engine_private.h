@@ -415,6 +415,7 @@ void conn_apply_options(struct tcp_conn *conn, const struct tcp_options *options
 int op_tcp_option(struct tcp_conn *conn, enum engine_tcp_option option, int value);
 int op_tcp_error(struct tcp_conn *conn);
 bool op_tcp_connected(const struct tcp_conn *conn);
+void *op_tcp_id(const struct tcp_conn *conn);
 void op_tcp_addresses(const struct tcp_conn *conn, struct net_endpoint *local, struct net_endpoint *remote);
 void op_tcp_info(const struct tcp_conn *conn, struct tcp_info *info);
 size_t op_tcp_readable_bytes(const struct tcp_conn *conn);
