@@ -115,6 +115,10 @@ unsigned short engine_lwip_ooseq_pbufs(const struct tcp_pcb *pcb)
     return (unsigned short)min_u32(pcb->rcv_wnd / 512 + 64, 8192);
 }
 
+void tcp_timer_needed(void)
+{
+}
+
 struct netif *ip4_route(const ip4_addr_t *destination)
 {
     (void)destination;
