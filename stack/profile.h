@@ -11,9 +11,9 @@
 #define PROFILE_DEFAULT "balanced"
 
 /* spin_backoff: the time that spinning threads lose to other threads is measured (gaps between two looks at the clock).
- * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us. A
- * budget that is used up in vain 16 times in a row is halved too, down to an eighth of spin_us, and restored at the
- * first success. On a single core it never exceeds 20 us. */
+ * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us. After
+ * 16 waits in a row that were longer than spin_us it is halved too, down to an eighth of spin_us; each shorter wait
+ * doubles it. On a single core it never exceeds 20 us. */
 struct profile {
     uint32_t spin_us;        /* a waiting thread spins this long before it sleeps (UINT32_MAX: for ever) */
     bool spin_backoff;       /* shrink the budget when cores are short or spinning brings nothing */

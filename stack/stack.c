@@ -183,7 +183,7 @@ static bool drain(struct stack_state *s)
 {
     const struct lane_record *record = lane_next(s->lane);
     struct lane_stats *stats = s->pub.stats;
-    uint64_t now_ns, backlog;
+    uint64_t now_ns, backlog, stamp_ns = 0;
 
     if (!record)
         return false;
@@ -193,10 +193,12 @@ static bool drain(struct stack_state *s)
         __atomic_store_n(&stats->ring_high_water, backlog, __ATOMIC_RELAXED);
     for (int count = 1; record; count++) {
         count_packet(record, now_ns);
+        stamp_ns = record->stamp_ns;
         s->pub.ops->input(s->pub.engine, (struct lane_record *)(uintptr_t)record,
                           routes_full_checksum(record->ifindex, record->data, record->length));
         record = count < BATCH ? lane_next(s->lane) : NULL;
     }
+    s->last_stamp_ns = stamp_ns;
     lane_release(s->lane);
     s->pub.ops->flush(s->pub.engine);
     return true;

@@ -49,6 +49,7 @@ struct stack_state {
     uint64_t timer_cycles; /* when the engine's timers are due or looked at next */
     uint32_t progress;     /* counts what may make a wait come true; read without lock */
     uint32_t evaluated;    /* progress when the waiters were last asked */
+    uint64_t last_stamp_ns; /* of the latest packet */
     uint32_t polls;        /* counts the program's own polls */
     struct list waiters;
     const void *driver;    /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
@@ -60,7 +61,7 @@ struct stack_state {
 
     /* Spin budget, see profile.h. Written without lock: only hints. */
     uint64_t spin_limit_cycles, spin_full_cycles;
-    uint64_t window_spun, window_lost;
+    uint64_t window_start, window_spun, window_lost;
     uint32_t misses;
 };
 

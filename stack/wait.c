@@ -8,7 +8,8 @@
 
 #define KERNEL_LOOK_US  25   /* kernel descriptors are asked this often while spinning */
 #define LOST_GAP_US     50   /* a longer gap between two looks at the clock: another thread had the core */
-#define WINDOW_US       10000
+#define WINDOW_US       10000 /* of spinning */
+#define WINDOW_LIMIT_US 50000 /* of time */
 #define SHORT_BUDGET_US 200  /* after the first sign of short cores */
 #define MIN_BUDGET_US   2
 #define MISSES_MAX      16
@@ -123,27 +124,38 @@ static void judge_window(struct stack_state *s)
     s->window_lost = 0;
 }
 
-static void account_gap(struct stack_state *s, uint64_t gap)
+static void account_gap(struct stack_state *s, uint64_t now, uint64_t gap)
 {
     s->window_spun += gap;
     if (gap > LOST_GAP_US * s->cycles_per_us)
         s->window_lost += gap;
-    if (s->profile.spin_backoff && s->window_spun > WINDOW_US * s->cycles_per_us)
-        judge_window(s);
+    if (s->window_spun > WINDOW_US * s->cycles_per_us || now - s->window_start > WINDOW_LIMIT_US * s->cycles_per_us) {
+        if (s->profile.spin_backoff)
+            judge_window(s);
+        s->window_start = now;
+    }
 }
 
-static void count_miss(struct stack_state *s)
+/* What came of a wait since start: it was long, so that spinning was in vain, or a full budget would have (or has) covered
+ * it. The time that waking up took does not count: the packet's stamp tells. */
+static void judge_wait(struct stack_state *s, uint64_t start)
 {
-    __atomic_store_n(&s->pub.stats->spins_empty, s->pub.stats->spins_empty + 1, __ATOMIC_RELAXED);
-    if (!s->profile.spin_backoff || ++s->misses < MISSES_MAX)
+    uint64_t waited = platform_cycles() - start, now_ns, late;
+
+    if (!s->profile.spin_backoff)
         return;
-    s->misses = 0;
-    if (s->spin_limit_cycles / 2 >= s->spin_full_cycles / 8)
-        s->spin_limit_cycles /= 2;
-}
-
-static void count_hit(struct stack_state *s)
-{
+    if (waited > s->spin_limit_cycles) {
+        now_ns = platform_now_ns();
+        late = (now_ns > s->last_stamp_ns ? now_ns - s->last_stamp_ns : 0) * s->cycles_per_us / NS_PER_US;
+        waited -= late < waited ? late : 0;
+    }
+    if (waited > s->spin_full_cycles) {
+        if (++s->misses >= MISSES_MAX && s->spin_limit_cycles / 2 >= s->spin_full_cycles / 8) {
+            s->spin_limit_cycles /= 2;
+            s->misses = 0;
+        }
+        return;
+    }
     s->misses = 0;
     if (s->window_lost == 0 && s->spin_limit_cycles < s->spin_full_cycles)
         s->spin_limit_cycles = s->spin_limit_cycles * 2 < s->spin_full_cycles ? s->spin_limit_cycles * 2
@@ -193,7 +205,7 @@ static int spin(const struct wait *wait)
         if (signalled(wait))
             return -EINTR;
         now = platform_cycles();
-        account_gap(s, now - last);
+        account_gap(s, now, now - last);
         last = now;
         if (now - kernel_at > KERNEL_LOOK_US * s->cycles_per_us) {
             int count = look_at_kernel(wait);
@@ -387,15 +399,15 @@ static int spin_locked(const struct wait *wait)
     result = spin(wait);
     stack_lock_quiet();
     spin_end(s);
-    if (result == 1)
-        count_hit(s);
-    else if (result == 0)
-        count_miss(s);
+    if (result == 0)
+        __atomic_store_n(&s->pub.stats->spins_empty, s->pub.stats->spins_empty + 1, __ATOMIC_RELAXED);
     return result;
 }
 
 static int wait_locked(struct wait *wait)
 {
+    struct stack_state *s = &stack_state;
+    uint64_t start = platform_cycles();
     int result;
 
     if (look(wait))
@@ -410,10 +422,12 @@ static int wait_locked(struct wait *wait)
 
         result = sleep_once(wait, &kernel_ready);
         if (look(wait) || kernel_ready)
-            return 1;
-        if (result == 0 && expired(wait))
-            return 0;
+            result = 1;
+        else if (result == 0 && expired(wait))
+            result = -ETIMEDOUT;
     }
+    if (s->open && s->spin_full_cycles > 0 && result == 1)
+        judge_wait(s, start);
     return result == -ETIMEDOUT ? 0 : result;
 }
 
