@@ -24,6 +24,7 @@
 
 #include "divert/inject.h"
 #include "stack/engine.h"
+#include "stack/packet.h"
 
 #define RIG_ENGINE_V4 "10.9.0.2"
 #define RIG_KERNEL_V4 "10.9.0.1"
@@ -44,6 +45,7 @@ struct rig {
     uint64_t out_count, in_count;
     uint64_t random;
     unsigned drop_per_million;
+    bool cut; /* segments large packets itself, so that the filter sees those of the wire */
     unsigned gone_count, opened_count;
     uint32_t last_events;
     int send_error; /* not 0: what send returns for the next send_error_count packets */
@@ -76,9 +78,54 @@ static inline struct net_endpoint rig_endpoint(const char *address, uint16_t por
     return endpoint;
 }
 
+static int rig_send(void *context, const struct inject_packet *packet);
+
+/* TCP segmentation as a device does it: every segment gets the headers with its own sequence number and lengths. */
+static inline int rig_send_cut(struct rig *r, const struct inject_packet *packet)
+{
+    static uint8_t payload[65536];
+    uint8_t headers[128];
+    size_t length = 0, ip = packet->checksum_start;
+    memcpy(headers, packet->iov[1].iov_base, packet->header_bytes);
+    for (int i = 2; i < packet->iov_count; i++) {
+        memcpy(payload + length, packet->iov[i].iov_base, packet->iov[i].iov_len);
+        length += packet->iov[i].iov_len;
+    }
+    uint32_t sequence;
+    memcpy(&sequence, headers + ip + 4, 4);
+    uint8_t flags = headers[ip + 13];
+    for (size_t at = 0; at < length; at += packet->segment_size) {
+        size_t part = length - at < packet->segment_size ? length - at : packet->segment_size;
+        size_t tcp = packet->header_bytes - ip + part;
+        uint32_t here = htonl(ntohl(sequence) + (uint32_t)at);
+        uint64_t sum = htonl((uint32_t)tcp) + htons(6);
+        memcpy(headers + ip + 4, &here, 4);
+        headers[ip + 13] = at + part < length ? flags & (uint8_t)~9 : flags;
+        uint16_t total = htons((uint16_t)(packet->ipv6 ? tcp : tcp + ip));
+        memcpy(headers + (packet->ipv6 ? 4 : 2), &total, 2);
+        if (!packet->ipv6) {
+            memset(headers + 10, 0, 2);
+            uint16_t check = (uint16_t)~checksum_fold(checksum_add(0, headers, 20));
+            memcpy(headers + 10, &check, 2);
+        }
+        sum = checksum_add(sum, headers + (packet->ipv6 ? 8 : 12), packet->ipv6 ? 32 : 8);
+        uint16_t pseudo = checksum_fold(sum);
+        memcpy(headers + ip + 16, &pseudo, 2);
+        struct iovec iov[3] = {{0}, {headers, packet->header_bytes}, {payload + at, part}};
+        struct inject_packet one = *packet;
+        one.iov = iov;
+        one.iov_count = 3;
+        one.segment_size = 0;
+        rig_send(r, &one);
+    }
+    return 0;
+}
+
 static int rig_send(void *context, const struct inject_packet *packet)
 {
     struct rig *r = context;
+    if (r->cut && packet->segment_size > 0 && packet->protocol == 6)
+        return rig_send_cut(r, packet);
     r->out_count++;
     if (r->send_error_count > 0) {
         r->send_error_count--;

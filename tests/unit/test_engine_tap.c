@@ -290,6 +290,9 @@ static void test_loss(void **state)
     (void)state;
     rig.drop_out = lose_out;
     rig.drop_in = lose_in;
+    rig.cut = true;
+    rig.drop_per_million = 1000;
+    bulk(50000000, 0, 65536);
     rig.drop_per_million = 10000;
     bulk(20000000, 0, 65536);
     bulk(0, 20000000, 65536);
@@ -298,6 +301,7 @@ static void test_loss(void **state)
     bulk(500000, 500000, 65536);
     rig.drop_out = NULL;
     rig.drop_in = NULL;
+    rig.cut = false;
 }
 
 /* A server on the engine: accepts from a kernel client. */
