@@ -265,9 +265,11 @@ static void finish_leftovers(uint64_t until_ns)
         const struct net_addr *local = flow->accepted ? &flow->local.addr : &flow->request.remote.addr;
         uint8_t family = net_addr_is_v4(local) ? AF_INET : AF_INET6;
         int fd = sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int on = 1;
 
         if (fd < 0)
             break;
+        sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* its TIME_WAIT is in nobody's way */
         if (migrate_connection(leftovers.conns[i], flow, fd, family, 0) < 0)
             log_debug("stack: a closed connection could not be handed to the kernel");
         sys_close(fd);

@@ -445,14 +445,12 @@ static void log_option(struct sock *sock, int level, int name, const void *value
     memcpy(entry->value, value, len);
 }
 
-/* The address-sharing ones make no difference to a connection; the rest is what the kernel's accept would inherit. */
+/* What the kernel's accept would inherit; SO_REUSEADDR matters too, once the connection is the kernel's. */
 void options_replay(const struct sock *from, int fd)
 {
     for (unsigned i = 0; from->log && i < from->log->count; i++) {
         const struct option_log_entry *entry = &from->log->entries[i];
 
-        if (entry->level == SOL_SOCKET && (entry->name == SO_REUSEADDR || entry->name == SO_REUSEPORT))
-            continue;
         sys_setsockopt(fd, entry->level, entry->name, entry->value, entry->length);
     }
 }
