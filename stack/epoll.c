@@ -292,8 +292,8 @@ void epoll_item_sync(struct epoll_item *item)
     struct epoll_event event;
 
     if (kernel != 0 && item->events & ~EPOLL_FLAGS)
-        wanted = ((epoll_widen(kernel) | EPOLLERR | EPOLLHUP) & item->events) |
-                 (item->events & (EPOLLET | EPOLLEXCLUSIVE));
+        wanted =
+            ((epoll_widen(kernel) | EPOLLERR | EPOLLHUP) & item->events) | (item->events & (EPOLLET | EPOLLEXCLUSIVE));
     if (wanted == item->side || (wanted != 0 && !side_open(set)))
         return;
     if (wanted == 0 || wanted & EPOLLEXCLUSIVE)

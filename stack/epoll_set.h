@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Internal to epoll: one set (epoll.c keeps membership, epoll_wait.c collects events). All fields are guarded by the stack
- * lock; those read without it are marked. Sets are recycled, never freed, so that such a look can never fault. */
+/* Internal to epoll: one set (epoll.c keeps membership, epoll_wait.c collects events). All fields are guarded by the
+ * stack lock; those read without it are marked. Sets are recycled, never freed, so that such a look can never fault. */
 #ifndef LOCKSTEP_STACK_EPOLL_SET_H
 #define LOCKSTEP_STACK_EPOLL_SET_H
 
@@ -21,7 +21,7 @@ struct epoll_set;
 struct epoll_item {
     struct sock_watch watch;
     struct epoll_set *set;
-    struct sock *sock; /* no reference: the watch tells when it goes */
+    struct sock *sock;       /* no reference: the watch tells when it goes */
     struct epoll_item *next; /* in its bucket */
     struct list ready;       /* in the set's ready list, or in none */
     uint64_t data;
@@ -38,23 +38,23 @@ struct epoll_set {
     unsigned descriptors; /* that refer to it */
     unsigned users;       /* calls inside epoll_set_wait */
     struct epoll_item **buckets;
-    size_t bucket_count;   /* a power of two */
-    size_t members;        /* accelerated; read without lock */
-    struct list ready;     /* of epoll_item: had an edge, or were ready when last reported */
-    unsigned changes;      /* of what a wait has to watch in the kernel */
-    unsigned generation;   /* of members */
-    uint64_t collection;   /* number of the current one */
-    uint64_t kernel_ns;    /* when the kernel was last looked at */
-    unsigned idle_polls;   /* calls in a row that found nothing and did not wait */
-    int side;              /* epoll descriptor with the kernel sides of members, or -1 */
+    size_t bucket_count; /* a power of two */
+    size_t members;      /* accelerated; read without lock */
+    struct list ready;   /* of epoll_item: had an edge, or were ready when last reported */
+    unsigned changes;    /* of what a wait has to watch in the kernel */
+    unsigned generation; /* of members */
+    uint64_t collection; /* number of the current one */
+    uint64_t kernel_ns;  /* when the kernel was last looked at */
+    unsigned idle_polls; /* calls in a row that found nothing and did not wait */
+    int side;            /* epoll descriptor with the kernel sides of members, or -1 */
     unsigned side_members;
-    int bell;              /* eventfd in the program's epoll descriptor, or -1: rings while something is ready */
+    int bell; /* eventfd in the program's epoll descriptor, or -1: rings while something is ready */
     bool ringing;
-    bool exposed;          /* watched by somebody itself */
-    bool kernel_members;   /* may have some; read without lock */
-    bool kernel_first;     /* its kernel members were left out last time */
-    bool watches_sets;     /* has epoll descriptors among its kernel members; read without lock */
-    bool inherited;        /* over fork; members are still to be claimed */
+    bool exposed;            /* watched by somebody itself */
+    bool kernel_members;     /* may have some; read without lock */
+    bool kernel_first;       /* its kernel members were left out last time */
+    bool watches_sets;       /* has epoll descriptors among its kernel members; read without lock */
+    bool inherited;          /* over fork; members are still to be claimed */
     unsigned kernel_waiters; /* threads in the kernel's epoll_wait; atomic */
 };
 

@@ -7,9 +7,10 @@
 #include "stack/epoll_set.h"
 #include "stack/stack.h"
 
-#define SIDE_BATCH     64
-#define KERNEL_LOOK_NS 25000 /* the kernel is asked at most this often while accelerated members keep the program busy */
-#define IDLE_POLLS     8     /* calls that do not wait ask it each time at first: most programs do not spin */
+#define SIDE_BATCH 64
+#define KERNEL_LOOK_NS                                                                                                 \
+    25000            /* the kernel is asked at most this often while accelerated members keep the program busy */
+#define IDLE_POLLS 8 /* calls that do not wait ask it each time at first: most programs do not spin */
 
 struct collection {
     struct epoll_set *set;

@@ -2,8 +2,8 @@
 /* The C library's own functions behind the interposed ones. The preload calls these for descriptors that are the
  * kernel's, so that cancellation points, symbol versions and other preloaded libraries stay as they are.
  *
- * Resolved at start, or on first use by an earlier constructor. Thread-safe, no allocation, safe in signal handlers once
- * resolved. */
+ * Resolved at start, or on first use by an earlier constructor. Thread-safe, no allocation, safe in signal handlers
+ * once resolved. */
 #ifndef LOCKSTEP_STACK_LIBC_REAL_H
 #define LOCKSTEP_STACK_LIBC_REAL_H
 

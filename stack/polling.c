@@ -18,8 +18,8 @@
 /* One accelerated socket of the call. */
 struct watched {
     struct sock *sock;
-    nfds_t index;      /* in the program's array */
-    short kernel;      /* events asked of its kernel side */
+    nfds_t index; /* in the program's array */
+    short kernel; /* events asked of its kernel side */
     nfds_t kernel_index;
 };
 

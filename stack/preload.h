@@ -44,8 +44,8 @@ int preload_to_kernel(int fd, const char *why);
 /* Lets go of what a descriptor meant before it is closed or replaced by the kernel. */
 void preload_forget(int fd);
 
-/* Whether this process ever had a socket or epoll descriptor of its own making: before that, nothing here has state that
- * a child could spoil. */
+/* Whether this process ever had a socket or epoll descriptor of its own making: before that, nothing here has state
+ * that a child could spoil. */
 bool preload_sockets_used(void);
 
 #endif

@@ -71,8 +71,8 @@ pid_t _Fork(void)
     return child;
 }
 
-/* A child that shares the parent's memory must not touch sockets in there, so it gets memory of its own; the parent waits
- * until it has executed a program or ended, as with vfork. */
+/* A child that shares the parent's memory must not touch sockets in there, so it gets memory of its own; the parent
+ * waits until it has executed a program or ended, as with vfork. */
 __attribute__((used)) static pid_t preload_vfork_as_fork(void)
 {
     int ends[2];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interposed: installing signal handlers. Each runs inside run_handler, which counts it, so that a thread that spins for a
- * socket knows of it, and puts it off while its thread holds the stack's lock: handlers may use sockets, or never return.
+/* Interposed: installing signal handlers. Each runs inside run_handler, which counts it, so that a thread that spins
+ * for a socket knows of it, and puts it off while its thread holds the stack's lock: handlers may use sockets, or never
+ * return.
  *
- * The table is written only when a handler is installed, never for SIG_DFL and SIG_IGN: a child of vfork, which shares this
- * memory, resets signals before it executes a program. */
+ * The table is written only when a handler is installed, never for SIG_DFL and SIG_IGN: a child of vfork, which shares
+ * this memory, resets signals before it executes a program. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>

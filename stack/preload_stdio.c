@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interposed: streams. libc's streams make their system calls inside libc, so a socket under a stream is the kernel's. */
+/* Interposed: streams. libc's streams make their system calls inside libc, so a socket under a stream is the kernel's.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A socket layer for the tests of epoll and poll: what is ready is what the test says. Each socket has a kernel descriptor
- * behind it, one end of a socket pair, whose other end the test can write to. Include it in one file of a test. */
+/* A socket layer for the tests of epoll and poll: what is ready is what the test says. Each socket has a kernel
+ * descriptor behind it, one end of a socket pair, whose other end the test can write to. Include it in one file of a
+ * test. */
 #ifndef LOCKSTEP_TESTS_FAKE_SOCKETS_H
 #define LOCKSTEP_TESTS_FAKE_SOCKETS_H
 
@@ -20,7 +21,7 @@ struct sock {
     unsigned references;
     uint32_t ready;
     short kernel_events;
-    bool kernel; /* moved there */
+    bool kernel;      /* moved there */
     bool kernel_seen; /* sock_kernel_readable was called */
     bool inherited;   /* touching it moves it to the kernel */
     struct list watches;
