@@ -77,10 +77,35 @@ int flows_create(struct flows **out, struct divert *divert, struct netlink *netl
     return 0;
 }
 
+static void free_flow(struct table_node *node, void *context)
+{
+    struct flow *flow = table_entry(node, struct flow, by_id);
+
+    (void)context;
+    list_for_each(link, &flow->members) free(list_entry(link, struct member, of_flow));
+    closer_close(flow->fd);
+    free(flow);
+}
+
+static void free_binding(struct table_node *node, void *context)
+{
+    (void)context;
+    free(table_entry(node, struct binding, node));
+}
+
+static void free_guard(struct table_node *node, void *context)
+{
+    (void)context;
+    free(table_entry(node, struct guard, node));
+}
+
 void flows_destroy(struct flows *flows)
 {
     if (!flows)
         return;
+    table_each(&flows->ids, free_flow, NULL);
+    table_each(&flows->bindings, free_binding, NULL);
+    table_each(&flows->guards, free_guard, NULL);
     table_fini(&flows->bindings);
     table_fini(&flows->guards);
     table_fini(&flows->ids);
@@ -511,8 +536,7 @@ void flows_remove(struct flows *flows, struct flow *flow)
         table_remove(&flows->cookies, &flow->by_cookie);
     list_remove(&flow->of_owner);
     flow->owner->count--;
-    if (flow->fd >= 0)
-        closer_close(flow->fd);
+    closer_close(flow->fd);
     free(flow);
 }
 

@@ -50,7 +50,7 @@ struct flow {
 };
 
 int flows_create(struct flows **out, struct divert *divert, struct netlink *netlink);
-/* All owners must be empty. */
+/* Flows that are left stay in the divert, for the next instance. */
 void flows_destroy(struct flows *flows);
 
 /* Takes a copy of *wanted (its id is chosen here unless it has FLOW_CLIENT_ID) and, on success, takes fd over.

@@ -12,6 +12,13 @@
 
 #include "base/net_addr.h"
 
+/* mnl_nlmsg_ok takes lengths beyond INT_MAX for negative ones, and a walk over such a message never ends. */
+static inline bool netlink_message_ok(const struct nlmsghdr *message, int left)
+{
+    return left >= (int)sizeof(*message) && message->nlmsg_len >= sizeof(*message) &&
+           message->nlmsg_len <= (unsigned)left;
+}
+
 struct link {
     unsigned ifindex;
     unsigned parent; /* ifindex of the device below, if it is in this namespace; 0: none */

@@ -107,7 +107,7 @@ int netlink_read_events(struct netlink *netlink, netlink_message_fn handle, void
 
         if (length < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+        for (; netlink_message_ok(message, left); message = mnl_nlmsg_next(message, &left))
             handle(context, message);
     }
     return 0;
@@ -131,7 +131,7 @@ static int transact(struct netlink *netlink, struct mnl_socket *socket, struct n
             continue;
         if (length < 0)
             return -errno;
-        for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+        for (; netlink_message_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
             if (message->nlmsg_seq != netlink->sequence)
                 continue;
             if (message->nlmsg_type == NLMSG_ERROR) {

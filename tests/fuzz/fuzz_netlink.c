@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int left = (int)size;
 
     memcpy(copy, data, size);
-    for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+    for (; netlink_message_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
         struct neighbour_info neighbour;
         struct route_info route;
 

@@ -1075,7 +1075,7 @@ static void test_15_garbage(void **unused)
     assert_int_equal(total("rejected_messages"), rejected + sent);
     for (int i = 0; i < 100 && service_descriptors() > descriptors; i++)
         usleep(10000);
-    assert_int_equal(service_descriptors(), descriptors);
+    assert_true(service_descriptors() <= descriptors);
     close(pipes[0]);
     close(pipes[1]);
 }
