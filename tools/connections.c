@@ -68,13 +68,13 @@ static void print_accelerated(struct json_object *report, FILE *out, unsigned wi
                                                   {"TX", true, 0},     {"LOST", true, 0},     {"RETR", true, 0}};
     struct text_table *table;
 
-    if (report_count(report, "connections") == 0) {
+    if (report_count(report, "flows") == 0) {
         fputs("No socket is accelerated at present.\n", out);
         return;
     }
     table = text_table_create(columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < report_count(report, "connections"); i++)
-        add_socket(table, report_element(report, "connections", i));
+    for (size_t i = 0; i < report_count(report, "flows"); i++)
+        add_socket(table, report_element(report, "flows", i));
     text_table_print(table, out, width);
     text_table_destroy(table);
 }

@@ -224,7 +224,8 @@ static void prepare(const struct run_options *options, const char *name, const s
     if (options->quiet)
         return;
     if (obstacle)
-        log_info("%s runs on the kernel's stack: %s %s", name, program->image, obstacle);
+        log_info("%s runs on the kernel's stack: %s %s", name, strcmp(name, program->image) ? program->image : "it",
+                 obstacle);
     else if (refusal)
         log_info("%s runs on the kernel's stack: %s", name, refusal);
     else

@@ -21,7 +21,7 @@ static const char status_text[] =
     " \"divert\": {\"passed\": 5, \"diverted\": 2000000, \"overrun\": 2, \"both\": 1}}";
 
 static const char connections_text[] =
-    "{\"connections\": [{\"protocol\": \"tcp\", \"local\": \"10.0.0.1:7001\", \"remote\": \"10.0.0.2:40000\","
+    "{\"flows\": [{\"protocol\": \"tcp\", \"local\": \"10.0.0.1:7001\", \"remote\": \"10.0.0.2:40000\","
     "   \"state\": \"established\", \"pid\": 77, \"program\": \"sockperf\", \"rx_bytes\": 1048576, \"tx_bytes\": 12,"
     "   \"drops\": 0, \"ring_drops\": 3, \"retransmissions\": 4}],"
     " \"kernel\": [{\"protocol\": \"tcp\", \"local\": \"*\", \"remote\": \"127.0.0.1:80\", \"pid\": 5,"
