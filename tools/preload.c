@@ -13,7 +13,8 @@
 #define SEPARATORS " :" /* of LD_PRELOAD */
 
 /* LOCKSTEP_LIBRARY_DIR, LOCKSTEP_LIBRARY_DIR_FROM_BIN: set by meson.build. */
-static const char *const places[] = {"../stack", LOCKSTEP_LIBRARY_DIR_FROM_BIN, NULL};
+static const char *const places[] = {"../stack", LOCKSTEP_LIBRARY_DIR_FROM_BIN "/lockstep",
+                                     LOCKSTEP_LIBRARY_DIR_FROM_BIN, NULL};
 
 /* The directory that this program is in, with a '/' at its end. */
 static int own_directory(char *directory, size_t size)
@@ -41,6 +42,8 @@ int preload_find(char *path, size_t size)
         snprintf(candidate, sizeof candidate, "%s%s/%s", directory, places[i], PRELOAD_LIBRARY);
         found = realpath(candidate, resolved);
     }
+    if (!found)
+        found = realpath(LOCKSTEP_LIBRARY_DIR "/lockstep/" PRELOAD_LIBRARY, resolved);
     if (!found)
         found = realpath(LOCKSTEP_LIBRARY_DIR "/" PRELOAD_LIBRARY, resolved);
     if (!found)
