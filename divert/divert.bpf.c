@@ -14,7 +14,9 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define PACKET_OTHERHOST 3 /* linux/if_packet.h: for another host, seen in promiscuous mode */
+/* linux/if_packet.h */
+#define PACKET_HOST 0
+#define PACKET_OTHERHOST 3 /* seen in promiscuous mode */
 #define FRAGMENTS_TRACKED 4096
 
 enum hook { HOOK_XDP, HOOK_XDP_ALONE, HOOK_TC, HOOK_TC_BULK };
@@ -165,6 +167,35 @@ static __always_inline struct divert_flow *flow_lookup(struct divert_flow_key *k
     else
         __builtin_memset(&key->local, 0, sizeof(key->local));
     return bpf_map_lookup_elem(&flows, key);
+}
+
+/* A TCP connection that the kernel has although its port is a lane's: accepted before the port was registered, or moved to
+ * the kernel later. (The kernel sockets behind a lane's own connections are not connected: they are never found.) */
+static __always_inline int kernel_has_connection(void *ctx, const struct divert_flow_key *key)
+{
+    const __u32 *local = (const __u32 *)key->local.byte, *remote = (const __u32 *)key->remote.byte;
+    struct bpf_sock_tuple tuple = {};
+    struct bpf_sock *sock;
+    int has;
+
+    if (addr_is_mapped(&key->local)) {
+        tuple.ipv4.saddr = remote[3];
+        tuple.ipv4.daddr = local[3];
+        tuple.ipv4.sport = key->remote_port;
+        tuple.ipv4.dport = key->local_port;
+        sock = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+    } else {
+        __builtin_memcpy(tuple.ipv6.saddr, remote, sizeof(tuple.ipv6.saddr));
+        __builtin_memcpy(tuple.ipv6.daddr, local, sizeof(tuple.ipv6.daddr));
+        tuple.ipv6.sport = key->remote_port;
+        tuple.ipv6.dport = key->local_port;
+        sock = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+    }
+    if (!sock)
+        return 0;
+    has = sock->state != BPF_TCP_LISTEN;
+    bpf_sk_release(sock);
+    return has;
 }
 
 /* Spreads remote endpoints over a group's buckets. The same in every instance, so that a restart moves nobody. */
@@ -429,6 +460,7 @@ static __always_inline void first_fragment_note(const struct fragment_key *key, 
 
 static __always_inline int packet_divert(void *ctx, const int xdp, __u32 hook, struct packet *packet)
 {
+    const struct divert_flow_key whole = packet->key;
     struct fragment_key fragment_key;
     struct divert_flow *flow = 0;
     __u32 hash;
@@ -446,6 +478,8 @@ static __always_inline int packet_divert(void *ctx, const int xdp, __u32 hook, s
     hash = endpoint_hash(&packet->key);
     if (kinds)
         flow = flow_lookup(&packet->key, kinds);
+    if (flow && whole.protocol == IPPROTO_TCP && packet->key.remote_port == 0 && kernel_has_connection(ctx, &whole))
+        return VERDICT_PASS;
     if (first)
         first_fragment_note(&fragment_key, packet, flow, hash);
     return flow ? flow_divert(ctx, xdp, hook, flow, hash, packet) : VERDICT_PASS;
@@ -465,12 +499,12 @@ static __always_inline void verdict_count(int verdict)
 
 __noinline int frame_parse_xdp(struct xdp_md *ctx, __u32 frame_length, struct packet *packet)
 {
-    return packet ? parse_frame(ctx, 1, frame_length, packet) : PARSE_OTHER;
+    return packet ? parse_frame(ctx, 1, frame_length, 0, packet) : PARSE_OTHER;
 }
 
-__noinline int frame_parse_tc(struct __sk_buff *ctx, __u32 frame_length, struct packet *packet)
+__noinline int frame_parse_tc(struct __sk_buff *ctx, __u32 frame_length, __u32 protocol, struct packet *packet)
 {
-    return packet ? parse_frame(ctx, 0, frame_length, packet) : PARSE_OTHER;
+    return packet ? parse_frame(ctx, 0, frame_length, protocol, packet) : PARSE_OTHER;
 }
 
 __noinline int packet_divert_xdp(struct xdp_md *ctx, __u32 hook, struct packet *packet)
@@ -502,21 +536,37 @@ static __always_inline int xdp_parse(struct xdp_md *ctx, struct packet *packet)
     return frame_parse_xdp(ctx, frame_length, packet);
 }
 
+/* Behind generic XDP the kernel may have forgotten the link layer's length, and the frame starts at the IP header. Then
+ * what would be the link layer's protocol is not the frame's. */
+static __always_inline int tc_is_bare(struct __sk_buff *skb)
+{
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    struct ethhdr *ethernet = data;
+
+    if ((void *)(ethernet + 1) > end || ethernet->h_proto == skb->protocol)
+        return 0;
+    if (skb->protocol == bpf_htons(ETH_P_IP))
+        return *(__u8 *)data >> 4 == 4;
+    return skb->protocol == bpf_htons(ETH_P_IPV6) && *(__u8 *)data >> 4 == 6;
+}
+
 static __always_inline int tc_parse(struct __sk_buff *skb, struct packet *packet)
 {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
     __u16 vlan = skb->vlan_present ? skb->vlan_tci & VLAN_ID_MASK : 0;
-    int result;
+    int bare = tc_is_bare(skb), result;
 
     if (skb->pkt_type == PACKET_OTHERHOST)
         return PARSE_OTHER;
     packet->key.vlan = vlan;
-    result = parse_plain(data, end, skb->len, packet);
+    result = bare ? PARSE_UNUSUAL : parse_plain(data, end, skb->len, packet);
     if (result != PARSE_UNUSUAL)
         return result;
     __builtin_memset(packet, 0, sizeof(*packet));
     packet->key.vlan = vlan;
-    return frame_parse_tc(skb, skb->len, packet);
+    if (bare && skb->pkt_type != PACKET_HOST)
+        packet->flags = LANE_RECORD_MULTICAST;
+    return frame_parse_tc(skb, skb->len, bare ? skb->protocol : 0, packet);
 }
 
 /* Generic XDP sees packets that GRO has merged already. */

@@ -295,14 +295,15 @@ static __always_inline int parse_link(void *ctx, const int xdp, struct packet *p
 }
 
 /* Reads the frame, of frame_length bytes, into packet (zeroed by the caller; key.vlan may be set already from a tag that
- * the device took off). PARSE_OTHER: not a packet that a flow can be about, or malformed. */
-static __always_inline int parse_frame(void *ctx, const int xdp, __u32 frame_length, struct packet *packet)
+ * the device took off). protocol: 0, or what the frame starts with when it has no link layer (then flags are set).
+ * PARSE_OTHER: not a packet that a flow can be about, or malformed. */
+static __always_inline int parse_frame(void *ctx, const int xdp, __u32 frame_length, __be16 protocol,
+                                       struct packet *packet)
 {
     struct network net = {};
-    __be16 protocol;
     int v6;
 
-    if (parse_link(ctx, xdp, packet, &protocol))
+    if (!protocol && parse_link(ctx, xdp, packet, &protocol))
         return PARSE_OTHER;
     v6 = protocol == bpf_htons(ETH_P_IPV6);
     if (!v6 && protocol != bpf_htons(ETH_P_IP))
