@@ -139,36 +139,6 @@ static __always_inline __u8 port_kinds(const struct divert_flow_key *key)
     return kinds ? *kinds >> (index % 8 * 8) : 0;
 }
 
-/* Finds the packet's entry: exact, then bound, then any address. Leaves the entry's key in key. */
-static __always_inline struct divert_flow *flow_lookup(struct divert_flow_key *key, __u8 kinds)
-{
-    struct divert_flow *flow;
-    __u32 *local;
-
-    if (kinds & DIVERT_PORT_EXACT) {
-        flow = bpf_map_lookup_elem(&flows, key);
-        if (flow)
-            return flow;
-    }
-    __builtin_memset(&key->remote, 0, sizeof(key->remote));
-    key->remote_port = 0;
-    if (kinds & DIVERT_PORT_BOUND) {
-        flow = bpf_map_lookup_elem(&flows, key);
-        if (flow)
-            return flow;
-    }
-    if (!(kinds & DIVERT_PORT_ANY))
-        return 0;
-    local = bpf_map_lookup_elem(&locals, &key->local);
-    if (!local)
-        return 0;
-    if (addr_is_mapped(&key->local))
-        addr_map_v4(&key->local, 0);
-    else
-        __builtin_memset(&key->local, 0, sizeof(key->local));
-    return bpf_map_lookup_elem(&flows, key);
-}
-
 /* A TCP connection that the kernel has although its port is a lane's: accepted before the port was registered, or moved to
  * the kernel later. (The kernel sockets behind a lane's own connections are not connected: they are never found.) */
 static __always_inline int kernel_has_connection(void *ctx, const struct divert_flow_key *key)
@@ -196,6 +166,51 @@ static __always_inline int kernel_has_connection(void *ctx, const struct divert_
     has = sock->state != BPF_TCP_LISTEN;
     bpf_sk_release(sock);
     return has;
+}
+
+/* Global functions, because the verifier looks at each of them once. */
+__noinline int kernel_has_connection_xdp(struct xdp_md *ctx, struct packet *packet)
+{
+    return packet && kernel_has_connection(ctx, &packet->key);
+}
+
+__noinline int kernel_has_connection_tc(struct __sk_buff *ctx, struct packet *packet)
+{
+    return packet && kernel_has_connection(ctx, &packet->key);
+}
+
+/* Finds the packet's entry: exact, then bound, then any address. Leaves the entry's key in key. */
+static __always_inline struct divert_flow *flow_lookup(void *ctx, const int xdp, struct packet *packet, __u8 kinds)
+{
+    struct divert_flow_key *key = &packet->key;
+    struct divert_flow *flow;
+    __u32 *local;
+
+    if (kinds & DIVERT_PORT_EXACT) {
+        flow = bpf_map_lookup_elem(&flows, key);
+        if (flow)
+            return flow;
+    }
+    if (key->protocol == IPPROTO_TCP &&
+        (xdp ? kernel_has_connection_xdp(ctx, packet) : kernel_has_connection_tc(ctx, packet)))
+        return 0;
+    __builtin_memset(&key->remote, 0, sizeof(key->remote));
+    key->remote_port = 0;
+    if (kinds & DIVERT_PORT_BOUND) {
+        flow = bpf_map_lookup_elem(&flows, key);
+        if (flow)
+            return flow;
+    }
+    if (!(kinds & DIVERT_PORT_ANY))
+        return 0;
+    local = bpf_map_lookup_elem(&locals, &key->local);
+    if (!local)
+        return 0;
+    if (addr_is_mapped(&key->local))
+        addr_map_v4(&key->local, 0);
+    else
+        __builtin_memset(&key->local, 0, sizeof(key->local));
+    return bpf_map_lookup_elem(&flows, key);
 }
 
 /* Spreads remote endpoints over a group's buckets. The same in every instance, so that a restart moves nobody. */
@@ -460,7 +475,6 @@ static __always_inline void first_fragment_note(const struct fragment_key *key, 
 
 static __always_inline int packet_divert(void *ctx, const int xdp, __u32 hook, struct packet *packet)
 {
-    const struct divert_flow_key whole = packet->key;
     struct fragment_key fragment_key;
     struct divert_flow *flow = 0;
     __u32 hash;
@@ -477,9 +491,7 @@ static __always_inline int packet_divert(void *ctx, const int xdp, __u32 hook, s
         fragment_key_of(packet, &fragment_key);
     hash = endpoint_hash(&packet->key);
     if (kinds)
-        flow = flow_lookup(&packet->key, kinds);
-    if (flow && whole.protocol == IPPROTO_TCP && packet->key.remote_port == 0 && kernel_has_connection(ctx, &whole))
-        return VERDICT_PASS;
+        flow = flow_lookup(ctx, xdp, packet, kinds);
     if (first)
         first_fragment_note(&fragment_key, packet, flow, hash);
     return flow ? flow_divert(ctx, xdp, hook, flow, hash, packet) : VERDICT_PASS;
