@@ -12,6 +12,7 @@ extern const struct api_case tcp_close_cases[];
 extern const struct api_case tcp_option_cases[];
 extern const struct api_case tcp_listen_cases[];
 extern const struct api_case udp_cases[];
+extern const struct api_case udp_port_cases[];
 extern const struct api_case udp_control_cases[];
 extern const struct api_case udp_multicast_cases[];
 extern const struct api_case poll_cases[];

@@ -60,7 +60,8 @@ ssize_t data_send(int fd, size_t length, uint64_t offset, size_t chunk)
     while (done < length && result >= 0) {
         size_t count = length - done < chunk ? length - done : chunk;
         data_fill(buffer, count, offset + done);
-        for (size_t sent = 0; sent < count && result >= 0; sent += result > 0 ? result : 0, done += result > 0 ? result : 0)
+        for (size_t sent = 0; sent < count && result >= 0;
+             sent += result > 0 ? result : 0, done += result > 0 ? result : 0)
             result = TEMP_FAILURE_RETRY(send(fd, buffer + sent, count - sent, MSG_NOSIGNAL));
     }
     int number = errno;

@@ -16,7 +16,8 @@ void data_fill(void *buffer, size_t length, uint64_t offset);
 bool data_is(const void *buffer, size_t length, uint64_t offset);
 
 /* Sends or receives exactly length bytes of the stream over a connection whose descriptor blocks, in calls of at most
- * chunk bytes (0: 64 KiB). The number of bytes done (fewer: end of stream), or -errno; -EBADMSG: not the stream's bytes. */
+ * chunk bytes (0: 64 KiB). The number of bytes done (fewer: end of stream), or -errno; -EBADMSG: not the stream's
+ * bytes. */
 ssize_t data_send(int fd, size_t length, uint64_t offset, size_t chunk);
 ssize_t data_receive(int fd, size_t length, uint64_t offset, size_t chunk);
 

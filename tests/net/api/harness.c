@@ -256,11 +256,20 @@ static int run_all(const struct selection *selection)
                     puts(name);
                     continue;
                 }
-                char *arguments[] = {"api_client",        "--case",    name,
-                                     "--server",          (char *)api.server, "--self",
-                                     (char *)api.self,    "--blackhole", (char *)api.blackhole,
-                                     "--interface",       (char *)api.interface, "--control",
-                                     (char *)api.control, NULL};
+                char *arguments[] = {"api_client",
+                                     "--case",
+                                     name,
+                                     "--server",
+                                     (char *)api.server,
+                                     "--self",
+                                     (char *)api.self,
+                                     "--blackhole",
+                                     (char *)api.blackhole,
+                                     "--interface",
+                                     (char *)api.interface,
+                                     "--control",
+                                     (char *)api.control,
+                                     NULL};
                 run_case(name, definition, arguments, selection->verbose) ? passed++ : failed++;
             }
         }
@@ -313,30 +322,54 @@ static _Noreturn void usage(int status)
 
 int harness_main(int argc, char **argv, const struct api_case *const *tables)
 {
-    static const struct option options[] = {
-        {"server", required_argument, NULL, 's'},    {"self", required_argument, NULL, 'S'},
-        {"blackhole", required_argument, NULL, 'b'}, {"interface", required_argument, NULL, 'i'},
-        {"control", required_argument, NULL, 'c'},   {"except", required_argument, NULL, 'e'},
-        {"case", required_argument, NULL, 'C'},      {"list", no_argument, NULL, 'l'},
-        {"verbose", no_argument, NULL, 'v'},         {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                            {"self", required_argument, NULL, 'S'},
+                                            {"blackhole", required_argument, NULL, 'b'},
+                                            {"interface", required_argument, NULL, 'i'},
+                                            {"control", required_argument, NULL, 'c'},
+                                            {"except", required_argument, NULL, 'e'},
+                                            {"case", required_argument, NULL, 'C'},
+                                            {"list", no_argument, NULL, 'l'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct selection selection = {.tables = tables};
     char *only = NULL;
     int option;
 
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
-        case 's': api.server = optarg; break;
-        case 'S': api.self = optarg; break;
-        case 'b': api.blackhole = optarg; break;
-        case 'i': api.interface = optarg; break;
-        case 'c': api.control = optarg; break;
-        case 'e': selection.except = optarg; break;
-        case 'C': only = optarg; break;
-        case 'l': selection.list = true; break;
-        case 'v': selection.verbose = true; break;
-        case 'h': usage(0);
-        default: usage(2);
+        case 's':
+            api.server = optarg;
+            break;
+        case 'S':
+            api.self = optarg;
+            break;
+        case 'b':
+            api.blackhole = optarg;
+            break;
+        case 'i':
+            api.interface = optarg;
+            break;
+        case 'c':
+            api.control = optarg;
+            break;
+        case 'e':
+            selection.except = optarg;
+            break;
+        case 'C':
+            only = optarg;
+            break;
+        case 'l':
+            selection.list = true;
+            break;
+        case 'v':
+            selection.verbose = true;
+            break;
+        case 'h':
+            usage(0);
+        default:
+            usage(2);
         }
     }
     if (!api.server || !api.self || !api.control || !api.blackhole)

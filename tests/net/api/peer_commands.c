@@ -287,7 +287,8 @@ static long do_control(const struct words *words)
 {
     char data[2000], control[512];
     struct iovec part = {data, sizeof(data)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 
     if (recvmsg(socket_of(words), &message, 0) < 0)
         return -errno;
@@ -334,12 +335,13 @@ static long membership(const struct words *words, bool join)
     memcpy(&request.gsr_group, &group, sizeof(group));
     if (words->count < 4) {
         struct group_req any = {.gr_interface = request.gsr_interface, .gr_group = request.gsr_group};
-        return result_of(setsockopt(socket_of(words), level, join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &any, sizeof(any)));
+        return result_of(
+            setsockopt(socket_of(words), level, join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &any, sizeof(any)));
     }
     union address source = address_of((struct words *)words, 3);
     memcpy(&request.gsr_source, &source, sizeof(source));
-    return result_of(setsockopt(socket_of(words), level, join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &request,
-                                sizeof(request)));
+    return result_of(setsockopt(socket_of(words), level, join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP,
+                                &request, sizeof(request)));
 }
 
 static long do_join(const struct words *words)
@@ -416,14 +418,14 @@ static const struct command {
     const char *name;
     long (*execute)(const struct words *words);
 } commands[] = {
-    {"tcp", do_tcp},           {"udp", do_udp},       {"bind", do_bind},         {"listen", do_listen},
-    {"server", do_server},     {"accept", do_accept}, {"connect", do_connect},   {"dial", do_dial},
-    {"send", do_send},         {"receive", do_receive}, {"read", do_read},       {"eof", do_eof},
-    {"echo", do_echo},         {"shutdown", do_shutdown}, {"close", do_close},   {"reset", do_reset},
-    {"oob", do_oob},           {"option", do_option}, {"getoption", do_getoption}, {"port", do_port},
-    {"peerport", do_peerport}, {"sleep", do_sleep},   {"wait", do_wait},         {"sendto", do_sendto},
-    {"flood", do_flood},       {"datagram", do_datagram}, {"sender", do_sender}, {"udpecho", do_udpecho},
-    {"join", do_join},         {"leave", do_leave},   {"serve", do_serve},       {"dialall", do_dialall},
+    {"tcp", do_tcp},           {"udp", do_udp},           {"bind", do_bind},           {"listen", do_listen},
+    {"server", do_server},     {"accept", do_accept},     {"connect", do_connect},     {"dial", do_dial},
+    {"send", do_send},         {"receive", do_receive},   {"read", do_read},           {"eof", do_eof},
+    {"echo", do_echo},         {"shutdown", do_shutdown}, {"close", do_close},         {"reset", do_reset},
+    {"oob", do_oob},           {"option", do_option},     {"getoption", do_getoption}, {"port", do_port},
+    {"peerport", do_peerport}, {"sleep", do_sleep},       {"wait", do_wait},           {"sendto", do_sendto},
+    {"flood", do_flood},       {"datagram", do_datagram}, {"sender", do_sender},       {"udpecho", do_udpecho},
+    {"join", do_join},         {"leave", do_leave},       {"serve", do_serve},         {"dialall", do_dialall},
     {"askall", do_askall},     {"control", do_control},
 };
 

@@ -41,8 +41,8 @@ static long ask(const char *format, va_list arguments)
         control_open();
     int length = vsnprintf(command, sizeof(command) - 1, format, arguments);
     command[length++] = '\n';
-    if (TEMP_FAILURE_RETRY(send(CONTROL_FD, command, length, MSG_NOSIGNAL)) != length || !fgets(reply, sizeof(reply), control) ||
-        sscanf(reply, "%ld", &result) != 1)
+    if (TEMP_FAILURE_RETRY(send(CONTROL_FD, command, length, MSG_NOSIGNAL)) != length ||
+        !fgets(reply, sizeof(reply), control) || sscanf(reply, "%ld", &result) != 1)
         FAIL("the peer died at '%.*s'", length - 1, command);
     pthread_mutex_unlock(&lock);
     return result;
@@ -73,6 +73,11 @@ long peer_do(const char *file, int line, const char *format, ...)
     vsnprintf(command, sizeof(command), format, arguments);
     va_end(arguments);
     case_fail(file, line, "the peer's '%s': %s", command, errno_name(-result));
+}
+
+void peer_start(void)
+{
+    peer("sleep 0");
 }
 
 void peer_kill(void)
@@ -189,6 +194,32 @@ int udp_pair(void)
     peer("connect 1 %s %u", api.self, local_port(fd));
     connect_to(fd, port);
     return fd;
+}
+
+ssize_t send_datagram(int fd, size_t length, uint64_t offset)
+{
+    static char buffer[70000];
+
+    data_fill(buffer, length, offset);
+    return send(fd, buffer, length, 0);
+}
+
+ssize_t receive_datagram(int fd, uint64_t offset)
+{
+    static char buffer[70000];
+    ssize_t size = recv(fd, buffer, sizeof(buffer), 0);
+
+    if (size > 0)
+        CHECK(data_is(buffer, size, offset));
+    return size;
+}
+
+void datagrams_both_ways(int fd)
+{
+    EQUAL(send_datagram(fd, 100, 1), 100);
+    EQUAL(peer("datagram 1 1"), 100);
+    EQUAL(peer("sendto 1 200 2"), 200);
+    EQUAL(receive_datagram(fd, 2), 200);
 }
 
 int poll_one(int fd, int events, int timeout_ms)

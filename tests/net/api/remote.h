@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The other end of a case's connections: a process of api_server's, of the case's own, whose sockets the case drives by
- * commands over a Unix socket (so the control works even if the network does not). It is started by the first command and
- * ends with the case. Its sockets have numbers that the case chooses. See peer_commands.c for the commands.
+ * commands over a Unix socket (so the control works even if the network does not). It is started by the first command
+ * and ends with the case. Its sockets have numbers that the case chooses. See peer_commands.c for the commands.
  *
  *   uint16_t port = peer("server 0 %s", api.server);   // a listener, as number 0
  *   ...connect...
@@ -22,6 +22,8 @@
 long peer_do(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The command's result or -errno. */
 long peer_try(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Starts it before the first command: for cases whose child processes give commands as well as they do. */
+void peer_start(void);
 /* Ends the peer's process at once. */
 void peer_kill(void);
 
@@ -49,6 +51,12 @@ int tcp_listener(uint16_t *port);
 int tcp_pair(void);
 /* A UDP socket at our own address connected to the peer's number 1, which is connected to it too. */
 int udp_pair(void);
+
+/* Sends the stream's bytes from offset on as one datagram; receives one and checks that. The call's result. */
+ssize_t send_datagram(int fd, size_t length, uint64_t offset);
+ssize_t receive_datagram(int fd, uint64_t offset);
+/* One each way, between fd and the peer's number 1. */
+void datagrams_both_ways(int fd);
 
 /* poll on one descriptor: its revents, 0 after timeout_ms. */
 int poll_one(int fd, int events, int timeout_ms);

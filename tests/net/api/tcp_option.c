@@ -12,7 +12,6 @@
 #include "tests/net/api/cases.h"
 #include "tests/net/api/remote.h"
 
-
 static void works(int fd)
 {
     EQUAL(data_send(fd, 5000, 0, 0), 5000);
@@ -44,11 +43,11 @@ static void set_and_get(int fd)
     static const struct {
         int level, name, value;
     } options[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},       {SOL_SOCKET, SO_KEEPALIVE, 0},    {SOL_SOCKET, SO_REUSEADDR, 1},
-        {SOL_SOCKET, SO_PRIORITY, 3},        {SOL_SOCKET, SO_DONTROUTE, 0},    {IPPROTO_TCP, TCP_NODELAY, 1},
-        {IPPROTO_TCP, TCP_NODELAY, 0},       {IPPROTO_TCP, TCP_KEEPIDLE, 77},  {IPPROTO_TCP, TCP_KEEPINTVL, 7},
-        {IPPROTO_TCP, TCP_KEEPCNT, 3},       {IPPROTO_TCP, TCP_SYNCNT, 4},     {IPPROTO_TCP, TCP_LINGER2, 5},
-        {IPPROTO_TCP, TCP_USER_TIMEOUT, 9000}, {IPPROTO_TCP, TCP_QUICKACK, 1}, {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 65536},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},         {SOL_SOCKET, SO_KEEPALIVE, 0},   {SOL_SOCKET, SO_REUSEADDR, 1},
+        {SOL_SOCKET, SO_PRIORITY, 3},          {SOL_SOCKET, SO_DONTROUTE, 0},   {IPPROTO_TCP, TCP_NODELAY, 1},
+        {IPPROTO_TCP, TCP_NODELAY, 0},         {IPPROTO_TCP, TCP_KEEPIDLE, 77}, {IPPROTO_TCP, TCP_KEEPINTVL, 7},
+        {IPPROTO_TCP, TCP_KEEPCNT, 3},         {IPPROTO_TCP, TCP_SYNCNT, 4},    {IPPROTO_TCP, TCP_LINGER2, 5},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, 9000}, {IPPROTO_TCP, TCP_QUICKACK, 1},  {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 65536},
     };
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {

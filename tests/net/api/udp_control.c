@@ -29,8 +29,8 @@ static void receive(int fd, struct received *out, size_t control_size, int flags
 
     part = (struct iovec){out->data, sizeof(out->data)};
     memset(out->control, 0, sizeof(out->control));
-    out->header = (struct msghdr){
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = out->control, .msg_controllen = control_size};
+    out->header =
+        (struct msghdr){.msg_iov = &part, .msg_iovlen = 1, .msg_control = out->control, .msg_controllen = control_size};
     out->size = OK(recvmsg(fd, &out->header, flags));
 }
 

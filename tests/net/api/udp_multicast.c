@@ -195,10 +195,10 @@ static void one_source(void)
     peer_sends(30, group_text(1), port);
     expect(fd, 30);
     expect(other, 30);
-    OK(membership(fd, MCAST_LEAVE_SOURCE_GROUP, group_text(1), api.server));
+    OK(membership(other, MCAST_LEAVE_SOURCE_GROUP, group_text(1), api.server));
     peer_sends(40, group_text(1), port);
-    expect(other, 40);
-    EQUAL(poll_one(fd, POLLIN, 50), 0);
+    expect(fd, 40);
+    EQUAL(poll_one(other, POLLIN, 50), 0);
 }
 
 static void one_source_classic(void)
@@ -206,9 +206,8 @@ static void one_source_classic(void)
     uint16_t port = 0;
     int fd = receiver(&port);
     union address group = to_text(group_text(1), 0), self = to_self(0), server = to_server(0);
-    struct ip_mreq_source request = {.imr_multiaddr = group.v4.sin_addr,
-                                     .imr_interface = self.v4.sin_addr,
-                                     .imr_sourceaddr = server.v4.sin_addr};
+    struct ip_mreq_source request = {
+        .imr_multiaddr = group.v4.sin_addr, .imr_interface = self.v4.sin_addr, .imr_sourceaddr = server.v4.sin_addr};
 
     OK(setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &request, sizeof(request)));
     peer_sends(20, group_text(1), port);
@@ -427,7 +426,8 @@ static void packet_info(void)
     int fd = receiver(&port);
     char data[100], control[256];
     struct iovec part = {data, sizeof(data)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     union address group = to_text(group_text(1), 0);
 
     set_option(fd, ip_level(), six() ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);

@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# timeout: 300
+# The socket API as programs know it: TCP.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/api/scenario.sh"
+setup
+api_cases '^tcp' 100000000 0.2
