@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "stack/pool.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -67,7 +68,7 @@ static int grow(void)
     return 0;
 }
 
-static __attribute__((noinline)) void *carve(unsigned class)
+static __attribute__((noinline, unused)) void *carve(unsigned class)
 {
     size_t bytes = class_bytes(class);
     if ((size_t)(pool.fresh_end[class] - pool.fresh[class]) < bytes) {
@@ -85,6 +86,17 @@ static __attribute__((noinline)) void *carve(unsigned class)
     return block;
 }
 
+#ifdef POOL_USES_MALLOC /* fuzzing: the sanitizers know malloc */
+void *pool_alloc(size_t size)
+{
+    return size > POOL_LARGEST ? NULL : malloc(size);
+}
+
+void pool_free(void *block)
+{
+    free(block);
+}
+#else
 void *pool_alloc(size_t size)
 {
     if (size > POOL_LARGEST)
@@ -98,12 +110,6 @@ void *pool_alloc(size_t size)
     return block;
 }
 
-void *pool_zalloc(size_t size)
-{
-    void *block = pool_alloc(size);
-    return block ? memset(block, 0, size) : NULL;
-}
-
 void pool_free(void *block)
 {
     if (!block)
@@ -113,6 +119,14 @@ void pool_free(void *block)
     head->next = pool.free[span->class];
     pool.free[span->class] = head;
     pool.usage.allocated -= class_bytes(span->class);
+}
+
+#endif
+
+void *pool_zalloc(size_t size)
+{
+    void *block = pool_alloc(size);
+    return block ? memset(block, 0, size) : NULL;
 }
 
 size_t pool_usable(size_t size)

@@ -229,7 +229,7 @@ static inline void rig_stop(void)
     free(rig.stats);
 }
 
-static struct {
+static union {
     struct lane_record record;
     uint8_t bytes[70000];
 } rig_record;
