@@ -106,10 +106,11 @@ static void print_interfaces(struct json_object *status, FILE *out, unsigned wid
 
 static const char *user_name(uint64_t uid, char *text, size_t size)
 {
-    const struct passwd *entry = getpwuid((uid_t)uid);
+    struct passwd entry, *found = NULL;
+    char buffer[1024];
 
-    if (entry)
-        snprintf(text, size, "%s", entry->pw_name);
+    if (getpwuid_r((uid_t)uid, &entry, buffer, sizeof buffer, &found) == 0 && found)
+        snprintf(text, size, "%s", found->pw_name);
     else
         snprintf(text, size, "%" PRIu64, uid);
     return text;
