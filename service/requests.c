@@ -286,13 +286,8 @@ static int handle_flow_accepted(struct netd *netd, struct request *request, stru
     return result;
 }
 
-/* The flow goes, and claims on it are answered. */
-static void remove_flow(struct netd *netd, struct lane *lane, struct flow *flow, int status)
+static void answer_claims(struct netd *netd, const struct lane *lane, uint32_t id, int status)
 {
-    uint32_t id = flow->id;
-
-    flows_remove(netd->flows, flow);
-    lane->client->user->flows--;
     list_for_each(link, &netd->claims)
     {
         struct claim *claim = list_entry(link, struct claim, link);
@@ -303,6 +298,16 @@ static void remove_flow(struct netd *netd, struct lane *lane, struct flow *flow,
         list_remove(&claim->link);
         free(claim);
     }
+}
+
+/* The flow goes, and claims on it are answered. */
+static void remove_flow(struct netd *netd, struct lane *lane, struct flow *flow, int status)
+{
+    uint32_t id = flow->id;
+
+    flows_remove(netd->flows, flow);
+    lane->client->user->flows--;
+    answer_claims(netd, lane, id, status);
 }
 
 static int handle_flow_remove(struct netd *netd, struct request *request, struct reply *reply)
@@ -350,6 +355,7 @@ static int migrate(struct netd *netd, struct request *request, struct lane *lane
     struct control_migrate state = *(const struct control_migrate *)request->body;
     struct socket_info info;
     struct repair repair;
+    uint32_t id = flow->id;
     int result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
 
     if (result < 0)
@@ -363,8 +369,11 @@ static int migrate(struct netd *netd, struct request *request, struct lane *lane
     result = repair_prepare(&repair, request->fds[0], request->fd_count > 1 ? request->fds[1] : -1, &state);
     if (result < 0)
         return result;
-    remove_flow(netd, lane, flow, 0);
-    return repair_finish(&repair, &netd->sender);
+    flows_remove(netd->flows, flow);
+    lane->client->user->flows--;
+    result = repair_finish(&repair, &netd->sender);
+    answer_claims(netd, lane, id, 0); /* not before: a socket under repair refuses to be used */
+    return result;
 }
 
 static int handle_migrate(struct netd *netd, struct request *request, struct reply *reply)
