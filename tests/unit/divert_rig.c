@@ -214,9 +214,16 @@ long rig_receive(int socket_fd, void *data, size_t bytes)
 {
     struct pollfd wait = {.fd = socket_fd, .events = POLLIN};
 
-    if (poll(&wait, 1, QUIET_MS * 3) != 1)
+    if (poll(&wait, 1, 2 * PATIENCE_MS) != 1)
         return -1;
     return recv(socket_fd, data, bytes, MSG_DONTWAIT);
+}
+
+bool rig_silent(int socket_fd)
+{
+    struct pollfd wait = {.fd = socket_fd, .events = POLLIN};
+
+    return poll(&wait, 1, QUIET_MS) == 0;
 }
 
 static size_t put_ipv4(uint8_t *at, const char *source, const char *destination, size_t payload)

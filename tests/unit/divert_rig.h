@@ -53,8 +53,9 @@ void rig_flow(struct rig *rig, const struct divert_flow_key *key, uint32_t targe
 /* A UDP socket in namespace 0 (own) or 1 (peer), bound to that address and port. */
 int rig_udp(int where, const char *address, uint16_t port);
 void rig_send(int socket_fd, const char *to, uint16_t port, const void *data, size_t bytes);
-/* Waits a little for a datagram; its length, or -1. */
+/* Waits for a datagram; its length, or -1. */
 long rig_receive(int socket_fd, void *data, size_t bytes);
+bool rig_silent(int socket_fd); /* nothing comes within a short while */
 
 /* Frames made by hand and sent from v1. */
 struct frame {
