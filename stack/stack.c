@@ -504,9 +504,27 @@ static void prepare_spinning(struct stack_state *s)
     s->spin_limit_cycles = s->spin_full_cycles;
 }
 
+/* The program may close or replace its standard error: the log keeps a duplicate. */
+static void start_log(void)
+{
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    const char *name = getenv("LOCKSTEP_LOG_LEVEL");
+    static int fd = -1;
+    enum log_level level = LOG_LEVEL_WARNING;
+
+    for (int i = 0; name && i < 4; i++)
+        level = strcmp(name, levels[i]) == 0 ? (enum log_level)i : level;
+    log_init("lockstep", level);
+    if (fd < 0)
+        fd = stack_own_fd(sys_fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, stack_fd_minimum()));
+    log_set_fd(fd);
+}
+
 static int open_stack(struct stack_state *s)
 {
     int err;
+
+    start_log();
 
     load_profile(&s->profile);
     prepare_spinning(s);
