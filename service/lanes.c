@@ -32,10 +32,10 @@ static void close_all(int *fds, size_t count)
 
 static void store_survivors(const struct netd *netd)
 {
-    pid_t owner[DIVERT_MAX_LANES];
+    struct survivor owner[DIVERT_MAX_LANES];
 
     for (unsigned i = 0; i < DIVERT_MAX_LANES; i++)
-        owner[i] = netd->lanes[i] ? netd->lanes[i]->client->pid : netd->survivors.owner[i];
+        owner[i] = netd->lanes[i] ? netd->lanes[i]->client->process : netd->survivors.owner[i];
     survivors_store(netd->policy.runtime_dir, owner);
 }
 
@@ -45,7 +45,7 @@ static int choose_lane(struct netd *netd)
     for (uint32_t i = 0; i < DIVERT_MAX_LANES; i++) {
         uint32_t lane = (netd->next_lane + i) % DIVERT_MAX_LANES;
 
-        if (netd->lanes[lane] || (netd->adopting && netd->survivors.owner[lane]))
+        if (netd->lanes[lane] || (netd->adopting && netd->survivors.owner[lane].pid))
             continue;
         netd->next_lane = lane + 1;
         return (int)lane;
@@ -145,7 +145,7 @@ static int make_direct(const struct netd *netd, int *fd)
 static int make_injector(struct netd *netd, struct lane *lane, uint32_t wanted, int *fd)
 {
     if (wanted == CONTROL_INJECTOR_DIRECT &&
-        policy_grants_direct(&netd->policy, lane->client->uid, lane->client->pid)) {
+        policy_grants_direct(&netd->policy, lane->client->uid, lane->client->process.pid)) {
         lane->injector = CONTROL_INJECTOR_DIRECT;
         return make_direct(netd, fd);
     }
@@ -184,7 +184,8 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     if (result >= 0)
         result = make_event_sockets(lane, &fds[4]);
     if (result < 0) {
-        log_warning("lanes: no lane for %s (process %d): %s", client->program, (int)client->pid, error_text(result));
+        log_warning("lanes: no lane for %s (process %d): %s", client->program, (int)client->process.pid,
+                    error_text(result));
         close_all(fds, LANE_FDS);
         lanes_close(netd, lane, false);
         return result;
@@ -244,7 +245,7 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     result = adopt_parts(netd, lane, request, fds, event_fd);
     if (result < 0) {
         log_warning("lanes: lane %u of %s (process %d) cannot be taken over: %s", request->lane, client->program,
-                    (int)client->pid, error_text(result));
+                    (int)client->process.pid, error_text(result));
         close_all(event_fd, 1);
         lanes_close(netd, lane, false);
         return result;

@@ -53,7 +53,7 @@ struct client {
     struct list link;
     int fd;     /* -1: dropped */
     int pid_fd; /* readable when the process has ended; -1: none */
-    pid_t pid;
+    struct survivor process;
     uid_t uid;
     bool greeted;
     char program[CONTROL_NAME_MAX];

@@ -478,9 +478,11 @@ int network_route(struct network *network, const struct control_route *request, 
     enum nexthop_kind kind;
     struct route_info info;
     const struct link *link;
-    int result = netlink_route(network->netlink, &query, &info);
+    int result;
 
+    memset(&info, 0, sizeof(info));
     memset(reply, 0, sizeof(*reply));
+    result = netlink_route(network->netlink, &query, &info);
     *made_nexthop = false;
     reply->generation = nexthops_state(network->nexthops)->generation;
     if (result < 0)

@@ -184,7 +184,7 @@ static struct entry *find_free(struct nexthops *nexthops, uint64_t now_ns)
 static void fill(struct nexthops *nexthops, struct entry *entry, const struct link *link, uint64_t now_ns)
 {
     struct divert_nexthop *value = &entry->value;
-    struct neighbour_info info;
+    struct neighbour_info info = {0};
 
     memset(value, 0, sizeof(*value));
     memcpy(value->gateway.byte, entry->gateway.byte, 16);

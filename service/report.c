@@ -144,7 +144,7 @@ static void put_lane(struct json_object *object, const struct netd *netd, const 
     const struct lane_stats *stats = lane->stats;
 
     put_number(object, "lane", lane->owner.lane);
-    put_number(object, "pid", (uint64_t)lane->client->pid);
+    put_number(object, "pid", (uint64_t)lane->client->process.pid);
     put_number(object, "uid", lane->client->uid);
     put_text(object, "program", lane->client->program);
     put_text(object, "injector", lane->injector == CONTROL_INJECTOR_DIRECT ? "direct" : "guarded");
@@ -259,7 +259,7 @@ static void put_flow(struct json_object *object, const struct netd *netd, const 
 
     put_number(object, "lane", lane->owner.lane);
     put_number(object, "flow", flow->id);
-    put_number(object, "pid", (uint64_t)lane->client->pid);
+    put_number(object, "pid", (uint64_t)lane->client->process.pid);
     put_number(object, "uid", lane->client->uid);
     put_text(object, "program", lane->client->program);
     put_text(object, "protocol", flow->protocol == IPPROTO_TCP ? "tcp" : "udp");

@@ -231,6 +231,8 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
     if (result < 0)
         return result;
     request->fds[0] = -1; /* the reservation */
+    if (flow->kind == CONTROL_FLOW_MULTICAST)
+        flows_check_kernel_listeners(netd->flows); /* or the kernel gets a copy for its first second */
     client->user->flows++;
     netd->counters.flows_added++;
     *(struct control_flow_reply *)reply->body = (struct control_flow_reply){flow->id, 0};
@@ -329,7 +331,7 @@ static int handle_not_accelerated(struct netd *netd, struct request *request, st
     const struct control_not_accelerated *body = request->body;
     const struct client *client = request->client;
     struct kernel_socket item = {
-        .pid = client->pid,
+        .pid = client->process.pid,
         .uid = client->uid,
         .protocol = (uint8_t)body->protocol,
         .local = body->local,

@@ -249,14 +249,14 @@ static int client_create(struct server *server, int fd)
         goto failed;
     }
     client->fd = fd;
-    client->pid = credentials.pid;
+    client->process = (struct survivor){credentials.pid, survivors_start_time(credentials.pid)};
     client->uid = credentials.uid;
     snprintf(client->program, sizeof(client->program), "?");
     client->on_socket = (struct event_source){handle_client, client};
     client->on_exit = (struct event_source){handle_exit, client};
     if (watch(server->epoll_fd, fd, &client->on_socket) < 0)
         goto failed;
-    client->pid_fd = (int)syscall(SYS_pidfd_open, client->pid, 0);
+    client->pid_fd = (int)syscall(SYS_pidfd_open, client->process.pid, 0);
     if (client->pid_fd >= 0)
         watch(server->epoll_fd, client->pid_fd, &client->on_exit);
     client->user->clients++;
@@ -282,6 +282,7 @@ static void handle_listen(struct netd *netd, void *object, uint32_t events)
 
     (void)events;
     for (int i = 0; i < BACKLOG; i++) {
+        /* cppcheck-suppress nullPointer */
         int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0)

@@ -8,9 +8,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
-/* When the process started (field 22 of /proc/PID/stat), which tells it from a later one with the same number. 0: no
- * such process. */
-static unsigned long long start_time(pid_t pid)
+/* Field 22 of /proc/PID/stat. */
+unsigned long long survivors_start_time(pid_t pid)
 {
     char path[40], line[1024];
     unsigned long long value = 0;
@@ -44,16 +43,16 @@ void survivors_load(struct survivors *survivors, const char *dir)
     if (!file)
         return;
     while (fscanf(file, "%u %d %llu", &lane, &pid, &started) == 3) {
-        if (lane >= DIVERT_MAX_LANES || pid <= 0 || survivors->owner[lane] || started == 0 ||
-            start_time(pid) != started)
+        if (lane >= DIVERT_MAX_LANES || pid <= 0 || survivors->owner[lane].pid || started == 0 ||
+            survivors_start_time(pid) != started)
             continue;
-        survivors->owner[lane] = pid;
+        survivors->owner[lane] = (struct survivor){pid, started};
         survivors->count++;
     }
     fclose(file);
 }
 
-void survivors_store(const char *dir, const pid_t owner[DIVERT_MAX_LANES])
+void survivors_store(const char *dir, const struct survivor owner[DIVERT_MAX_LANES])
 {
     char path[128], temporary[128];
     FILE *file;
@@ -66,8 +65,8 @@ void survivors_store(const char *dir, const pid_t owner[DIVERT_MAX_LANES])
         return;
     }
     for (unsigned lane = 0; lane < DIVERT_MAX_LANES; lane++) {
-        if (owner[lane])
-            fprintf(file, "%u %d %llu\n", lane, (int)owner[lane], start_time(owner[lane]));
+        if (owner[lane].pid)
+            fprintf(file, "%u %d %llu\n", lane, (int)owner[lane].pid, owner[lane].started);
     }
     if (fclose(file) != 0 || rename(temporary, path) < 0)
         log_warning("survivors: cannot write %s: %s", path, error_text(-errno));
@@ -75,8 +74,8 @@ void survivors_store(const char *dir, const pid_t owner[DIVERT_MAX_LANES])
 
 void survivors_remove(struct survivors *survivors, uint32_t lane)
 {
-    if (!survivors->owner[lane])
+    if (!survivors->owner[lane].pid)
         return;
-    survivors->owner[lane] = 0;
+    survivors->owner[lane].pid = 0;
     survivors->count--;
 }

@@ -10,15 +10,24 @@
 
 #include "divert/divert_abi.h"
 
+/* A process: its number, and when it started, which tells it from a later one with the same number. */
+struct survivor {
+    pid_t pid; /* 0: none */
+    unsigned long long started;
+};
+
 struct survivors {
-    pid_t owner[DIVERT_MAX_LANES]; /* 0: lane not in use */
+    struct survivor owner[DIVERT_MAX_LANES];
     unsigned count;
 };
 
+/* Reads the start time of a process; 0 when there is no such process. */
+unsigned long long survivors_start_time(pid_t pid);
+
 /* Reads DIR/lanes and keeps the lanes whose process still runs. A missing file is an empty list. */
 void survivors_load(struct survivors *survivors, const char *dir);
-/* Writes the file anew; owner[lane] 0 means free. Best effort: failure is logged. */
-void survivors_store(const char *dir, const pid_t owner[DIVERT_MAX_LANES]);
+/* Writes the file anew; owner[lane].pid 0 means free. Best effort: failure is logged. */
+void survivors_store(const char *dir, const struct survivor owner[DIVERT_MAX_LANES]);
 /* The lane was adopted, or its process has ended. */
 void survivors_remove(struct survivors *survivors, uint32_t lane);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Two network namespaces of the test process's own, joined by a veth pair, for tests that need the real kernel and root.
- * They vanish with the process. */
+/* Two network namespaces of the test process's own, joined by a veth pair, for tests that need the real kernel and
+ * root. They vanish with the process. */
 #ifndef LOCKSTEP_TESTS_NAMESPACES_H
 #define LOCKSTEP_TESTS_NAMESPACES_H
 
@@ -43,14 +43,9 @@ static inline bool namespaces_possible(void)
     return geteuid() == 0 && unshare(CLONE_NEWNET) == 0;
 }
 
-static inline void namespaces_create(void)
+/* The pair of devices with their addresses; leaves the process in namespace 0. */
+static inline void namespaces_link(void)
 {
-    for (int i = 0; i < 2; i++) {
-        if (unshare(CLONE_NEWNET) < 0)
-            abort();
-        namespace_fd[i] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        shell("ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0");
-    }
     enter(0);
     shell("ip link add v0 type veth peer name v1 netns /proc/%d/fd/%d", (int)getpid(), namespace_fd[1]);
     for (int i = 0; i < 2; i++) {
@@ -64,6 +59,17 @@ static inline void namespaces_create(void)
             return;
         usleep(20000);
     }
+}
+
+static inline void namespaces_create(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (unshare(CLONE_NEWNET) < 0)
+            abort();
+        namespace_fd[i] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        shell("ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0");
+    }
+    namespaces_link();
 }
 
 #endif

@@ -1132,8 +1132,11 @@ static void test_17_a_lane_that_is_never_drained(void **unused)
         json_object_put(root);
     }
     client_close(lazy.client);
-    for (int *fd = &lazy.fds.ring; fd <= &lazy.fds.event; fd++)
-        close(*fd);
+    close(lazy.fds.ring);
+    close(lazy.fds.control);
+    close(lazy.fds.injector);
+    close(lazy.fds.stats);
+    close(lazy.fds.event);
     close(a);
     close(b);
     program_close(&busy);
@@ -1286,6 +1289,119 @@ static void test_23_nothing_stays_attached(void **unused)
     service_start();
 }
 
+/* The VLAN's device is in both namespaces: routes through it, packets with its tag, both ways. */
+static void test_24_vlan(void **unused)
+{
+    struct control_route_reply route;
+    struct net_endpoint from, to;
+    struct program program;
+    uint32_t flow_id;
+    int fd, receiver;
+
+    (void)unused;
+    if (system("ip link add link v0 name v0.9 type vlan id 9 2>/dev/null && ip link del v0.9") != 0)
+        skip(); /* a kernel without VLAN devices */
+    fd = bound_socket(0, SOCK_DGRAM, "", 5024, false);
+    program_open(&program);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    for (int i = 0; i < 2; i++) {
+        enter(i);
+        shell(
+            "ip link add link v%d name v%d.7 type vlan id 7; ip addr add 10.78.0.%d/24 dev v%d.7; ip link set v%d.7 up",
+            i, i, i + 1, i, i);
+    }
+    enter(0);
+    usleep(300000);
+    peer_sends("10.78.0.1", 5024, "tagged");
+    assert_true(lane_hears(&program, "tagged"));
+    peer_sends(HERE, 5024, "untagged still");
+    assert_true(lane_hears(&program, "untagged still"));
+    assert_int_equal(route_to(&program, "10.78.0.2", &route), 0);
+    assert_int_equal(route.vlan, 7);
+    assert_int_equal(route.ifindex, if_nametoindex("v0.7"));
+    receiver = bound_socket(1, SOCK_DGRAM, "10.78.0.2", 6024, false);
+    from = endpoint("10.78.0.1", 5024);
+    to = endpoint("10.78.0.2", 6024);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "tagged too"), 0);
+    assert_true(kernel_hears(receiver, "tagged too"));
+    shell("ip link del v0.7");
+    usleep(100000);
+    assert_int_equal(route_to(&program, "10.78.0.2", &route), LOCKSTEP_E_NO_ROUTE);
+    peer_sends(HERE, 5024, "untagged after");
+    assert_true(lane_hears(&program, "untagged after"));
+    close(fd);
+    close(receiver);
+    program_close(&program);
+}
+
+#define MANY 10000
+
+static void many_connections_body(void *argument, int to_parent, int from_parent)
+{
+    struct control_flow_accepted accepted = {.slot = 2};
+    struct program program;
+
+    program_open(&program);
+    child_assert(flow_add_bound(&program, *(int *)argument, 0, &accepted.listener_flow_id) == 0);
+    accepted.local = endpoint(HERE, 5025);
+    accepted.remote = endpoint(PEER, 1);
+    for (uint32_t i = 1; i <= MANY; i++) {
+        accepted.slot = i;
+        accepted.client_id = FLOW_CLIENT_ID | i;
+        accepted.remote.port = (uint16_t)(1024 + i);
+        child_assert(client_flow_accepted(program.client, &accepted) == 0);
+        fill_slot(program.stats, i, 1000, 2000);
+    }
+    tell(to_parent);
+    await(from_parent);
+}
+
+static void test_25_ten_thousand_connections(void **unused)
+{
+    int fd = bound_socket(0, SOCK_STREAM, HERE, 5025, false);
+    uint64_t began_ns = platform_now_ns(), resets = total("resets_sent");
+    struct child child;
+
+    (void)unused;
+    assert_int_equal(listen(fd, 1), 0);
+    child_start(&child, 0, many_connections_body, &fd);
+    assert_true(await(child.from_child));
+    wait_total("flows", MANY + 1, 5000);
+    print_message("          registered after %.0f ms\n", (double)(platform_now_ns() - began_ns) / 1e6);
+    began_ns = platform_now_ns();
+    assert_int_equal(flow_count(), MANY + 1);
+    print_message("          listed after %.0f ms\n", (double)(platform_now_ns() - began_ns) / 1e6);
+    kill(child.pid, SIGKILL);
+    began_ns = platform_now_ns();
+    wait_total("flows", 0, 5000);
+    print_message("          gone after %.0f ms\n", (double)(platform_now_ns() - began_ns) / 1e6);
+    assert_int_equal(total("resets_sent"), resets + MANY);
+    assert_int_equal(child_end(&child), -SIGKILL);
+    close(fd);
+}
+
+/* An interface that is deleted and made again is attached again. */
+static void test_26_interface_comes_back(void **unused)
+{
+    struct program program;
+    uint32_t flow_id;
+    int fd;
+
+    (void)unused;
+    shell("ip link del v0");
+    usleep(200000);
+    assert_true(service_lives());
+    namespaces_link();
+    program_open(&program);
+    fd = bound_socket(0, SOCK_DGRAM, "", 5026, false);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+    usleep(300000);
+    peer_sends(HERE, 5026, "back again");
+    assert_true(lane_hears(&program, "back again"));
+    close(fd);
+    program_close(&program);
+}
+
 static int set_up(void **unused)
 {
     (void)unused;
@@ -1330,6 +1446,9 @@ int main(void)
         cmocka_unit_test(test_21_adopting_nonsense),
         cmocka_unit_test(test_22_one_service_each),
         cmocka_unit_test(test_23_nothing_stays_attached),
+        cmocka_unit_test(test_24_vlan),
+        cmocka_unit_test(test_25_ten_thousand_connections),
+        cmocka_unit_test(test_26_interface_comes_back),
     };
 
     if (!namespaces_possible()) {

@@ -25,8 +25,9 @@ static void write_file(const char *text)
 
 static void test_who_lives_is_kept(void **unused)
 {
-    static pid_t owner[DIVERT_MAX_LANES];
+    static struct survivor owner[DIVERT_MAX_LANES];
     static struct survivors survivors;
+    const struct survivor self = {getpid(), survivors_start_time(getpid())};
     pid_t child = fork();
 
     (void)unused;
@@ -36,13 +37,13 @@ static void test_who_lives_is_kept(void **unused)
     }
     survivors_load(&survivors, dir); /* no file yet */
     assert_int_equal(survivors.count, 0);
-    owner[0] = getpid();
-    owner[17] = child;
-    owner[DIVERT_MAX_LANES - 1] = getpid();
+    owner[0] = self;
+    owner[17] = (struct survivor){child, survivors_start_time(child)};
+    owner[DIVERT_MAX_LANES - 1] = self;
     survivors_store(dir, owner);
     survivors_load(&survivors, dir);
     assert_int_equal(survivors.count, 3);
-    assert_int_equal(survivors.owner[17], child);
+    assert_int_equal(survivors.owner[17].pid, child);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     survivors_load(&survivors, dir);
