@@ -169,6 +169,43 @@ static bool state_changed(struct tcp_conn *conn, const struct before *before)
     return false;
 }
 
+/* ---- The usual segment */
+
+/* The next in order, nothing special about it, nothing waiting out of order: lwIP would do what take_usual does. */
+static bool usual(const struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    const struct tcp_pcb *pcb = conn->pcb;
+    return pcb->state == ESTABLISHED && (segment->flags & ~SEGMENT_PSH) == SEGMENT_ACK &&
+           segment->sequence == pcb->rcv_nxt && !pcb->ooseq && segment->payload_length <= pcb->rcv_wnd &&
+           segment->acknowledgement - pcb->lastack <= pcb->snd_nxt - pcb->lastack &&
+           (conn->handle_open || conn->listener);
+}
+
+/* RFC 9293, 3.10.7.4: window and acknowledgement, then the data. */
+static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    uint32_t window = (uint32_t)segment->window << pcb->snd_scale;
+    if (seq_lt(pcb->snd_wl1, segment->sequence) || seq_lt(pcb->snd_wl2, segment->acknowledgement) ||
+        (pcb->snd_wl2 == segment->acknowledgement && window > pcb->snd_wnd)) {
+        pcb->snd_wnd = window;
+        pcb->snd_wnd_max = max_u32(pcb->snd_wnd_max, window);
+        pcb->snd_wl1 = segment->sequence;
+        pcb->snd_wl2 = segment->acknowledgement;
+    }
+    pcb->lastack = segment->acknowledgement;
+    if (segment->payload_length == 0)
+        return;
+    if (byte_queue_append(&conn->rx, segment->payload, segment->payload_length, conn->stamp_ns) <
+        segment->payload_length)
+        conn->data_for_nobody = true; /* no memory: the stream cannot go on */
+    pcb->rcv_nxt += segment->payload_length;
+    pcb->rcv_wnd -= segment->payload_length;
+    tcp_update_rcv_ann_wnd(pcb);
+    tcp_set_flags(pcb, TF_ACK_DELAY);
+    conn->received_now = true;
+}
+
 static void process(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment,
                     bool with_options)
 {
@@ -176,7 +213,10 @@ static void process(struct tcp_conn *conn, const struct packet *packet, const st
     struct before before = {pcb->lastack,   pcb->snd_wnd,    pcb->lastack + pcb->snd_wnd, op_tcp_ready(conn),
                             pcb->state, conn->connected};
     conn->received_now = false;
-    lwip_input(conn, packet, segment, with_options);
+    if (!with_options && usual(conn, segment))
+        take_usual(conn, segment);
+    else
+        lwip_input(conn, packet, segment, with_options);
     if (conn->connected && !before.connected && conn->listener)
         listener_established(conn);
     if (state_changed(conn, &before))

@@ -59,7 +59,7 @@ static size_t put_ip_header(uint8_t *at, const struct ip_fields *ip, size_t leng
     memset(at + 10, 0, 2);
     memcpy(at + 12, ip->source->byte + 12, 4);
     memcpy(at + 16, ip->destination->byte + 12, 4);
-    uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, at, 20));
+    uint16_t sum = (uint16_t)~checksum_fold(checksum_words(0, at, 5));
     memcpy(at + 10, &sum, 2);
     return 20;
 }

@@ -238,7 +238,7 @@ static size_t put_headers(uint8_t *at, struct udp_socket *socket, const struct e
         at[9] = IPPROTO_UDP;
         memcpy(at + 12, source->byte + 12, 4);
         memcpy(at + 16, how->to.addr.byte + 12, 4);
-        uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, at, 20));
+        uint16_t sum = (uint16_t)~checksum_fold(checksum_words(0, at, 5));
         memcpy(at + 10, &sum, 2);
     }
     uint8_t *udp = at + ip_length;

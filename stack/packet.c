@@ -35,10 +35,25 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t length)
         more += (second >> 32) + (uint32_t)second;
     }
     sum += more;
-    for (; length >= 2; length -= 2, bytes += 2) {
+    if (length >= 8) {
+        memcpy(&word, bytes, 8);
+        sum += (word >> 32) + (uint32_t)word;
+        length -= 8;
+        bytes += 8;
+    }
+    if (length >= 4) {
+        uint32_t quarter;
+        memcpy(&quarter, bytes, 4);
+        sum += quarter;
+        length -= 4;
+        bytes += 4;
+    }
+    if (length >= 2) {
         uint16_t half;
         memcpy(&half, bytes, 2);
         sum += half;
+        length -= 2;
+        bytes += 2;
     }
     if (length > 0) {
         uint8_t last[2] = {*bytes, 0};
@@ -49,25 +64,13 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t length)
     return sum;
 }
 
-uint16_t checksum_fold(uint64_t sum)
-{
-    sum = (sum >> 32) + (uint32_t)sum;
-    sum = (sum >> 16) + (sum & 0xffff);
-    sum = (sum >> 16) + (sum & 0xffff);
-    sum = (sum >> 16) + (sum & 0xffff);
-    return (uint16_t)sum;
-}
-
 uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *destination, bool ipv6,
                          uint8_t protocol, uint32_t length)
 {
     uint64_t sum = (uint64_t)htonl(length) + htons(protocol);
-    if (ipv6) {
-        sum = checksum_add(sum, source->byte, 16);
-        return checksum_add(sum, destination->byte, 16);
-    }
-    sum = checksum_add(sum, source->byte + 12, 4);
-    return checksum_add(sum, destination->byte + 12, 4);
+    if (ipv6)
+        return checksum_words(checksum_words(sum, source->byte, 4), destination->byte, 4);
+    return checksum_words(checksum_words(sum, source->byte + 12, 1), destination->byte + 12, 1);
 }
 
 static bool known_protocol(uint8_t protocol)
@@ -91,23 +94,23 @@ static int parse_v4(const uint8_t *data, size_t length, bool quoted, struct pack
     unsigned total = get16(data + 2);
     if (header < 20 || total < header || header > length)
         return LOCKSTEP_E_BAD_FORMAT;
-    if (!quoted && (total > length || checksum_fold(checksum_add(0, data, header)) != 0xffff))
+    if (!quoted && (total > length || checksum_fold(checksum_words(0, data, header / 4)) != 0xffff))
         return LOCKSTEP_E_BAD_FORMAT;
     unsigned fragment = get16(data + 6);
-    *out = (struct packet){
-        .source = mapped_v4(data + 12),
-        .destination = mapped_v4(data + 16),
-        .transport = data + header,
-        .transport_length = (uint32_t)((total < length ? total : length) - header),
-        .header_length = (uint16_t)header,
-        .protocol = data[9],
-        .ttl = data[8],
-        .tos = data[1],
-        .fragment = (fragment & 0x3fff) != 0,
-        .more_fragments = (fragment & 0x2000) != 0,
-        .fragment_offset = (uint16_t)((fragment & 0x1fff) * 8),
-        .fragment_id = get16(data + 4),
-    };
+    out->source = mapped_v4(data + 12);
+    out->destination = mapped_v4(data + 16);
+    out->transport = data + header;
+    out->transport_length = (uint32_t)((total < length ? total : length) - header);
+    out->header_length = (uint16_t)header;
+    out->protocol = data[9];
+    out->ttl = data[8];
+    out->tos = data[1];
+    out->ipv6 = false;
+    out->fragment = (fragment & 0x3fff) != 0;
+    out->more_fragments = (fragment & 0x2000) != 0;
+    out->fragment_offset = (uint16_t)((fragment & 0x1fff) * 8);
+    out->fragment_id = get16(data + 4);
+    out->source_port = out->destination_port = 0;
     return 0;
 }
 

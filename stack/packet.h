@@ -82,7 +82,27 @@ int packet_parse_icmp_error(const struct packet *packet, struct icmp_error *out)
 
 /* Internet checksum (RFC 1071) in pieces: sums are native-endian and unfolded. Only the last piece may be of odd length. */
 uint64_t checksum_add(uint64_t sum, const void *data, size_t length);
-uint16_t checksum_fold(uint64_t sum);
+
+static inline uint16_t checksum_fold(uint64_t sum)
+{
+    sum = (sum >> 32) + (uint32_t)sum;
+    sum = (sum >> 32) + (uint32_t)sum;
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    return (uint16_t)sum;
+}
+
+/* Sum over count 32-bit words. */
+static inline uint64_t checksum_words(uint64_t sum, const void *data, unsigned count)
+{
+    const uint8_t *bytes = data;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t word;
+        __builtin_memcpy(&word, bytes + 4 * i, 4);
+        sum += word;
+    }
+    return sum;
+}
 /* Pseudo-header's sum; length: of transport header and payload. */
 uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *destination, bool ipv6,
                          uint8_t protocol, uint32_t length);
