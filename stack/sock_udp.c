@@ -555,11 +555,31 @@ static ssize_t receive_from_kernel(struct sock *sock, int fd, struct msghdr *mes
     return received;
 }
 
+static bool has_decided(void *argument)
+{
+    const struct sock *sock = argument;
+
+    return sock->life != LIFE_UNDECIDED;
+}
+
+/* Another thread may decide for an undecided socket by sending, while this one waits. 0: it did; SOCK_PASS: there is
+ * something (or need not be) in the kernel. */
+static int wait_for_decision(struct sock_call *call)
+{
+    struct sock *sock = call->sock;
+    int result = 0;
+
+    sock->kernel_readable = false;
+    while (sock->life == LIFE_UNDECIDED && !sock->kernel_readable && result == 0)
+        result = sock_call_wait(call, has_decided, POLLIN);
+    return result == 0 && sock->life != LIFE_DATAGRAM ? SOCK_PASS : result;
+}
+
 ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags)
 {
     struct sock_call call;
 
-    if (sock->life == LIFE_UNDECIDED)
+    if (sock->life == LIFE_UNDECIDED && (sock->nonblocking || flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)))
         return SOCK_PASS;
     if (flags & MSG_OOB)
         return -EOPNOTSUPP;
@@ -568,6 +588,12 @@ ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
     if (message->msg_iovlen > CURSOR_IOV_MAX)
         return -EMSGSIZE;
     sock_call_begin(&call, sock, fd, flags & MSG_DONTWAIT, sock->options.receive_timeout_ns);
+    if (sock->life == LIFE_UNDECIDED) {
+        int result = wait_for_decision(&call);
+
+        if (result < 0)
+            return result;
+    }
     for (;;) {
         ssize_t received = receive_from_engine(sock, message, flags);
 
