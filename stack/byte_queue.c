@@ -24,6 +24,29 @@ void byte_queue_free(struct byte_queue *queue)
     queue->length = 0;
 }
 
+static void link_tail(struct byte_queue *queue, struct byte_chunk *chunk)
+{
+    chunk->next = NULL;
+    chunk->position = queue->position + queue->length;
+    if (queue->tail)
+        queue->tail->next = chunk;
+    else
+        queue->head = chunk;
+    queue->tail = chunk;
+}
+
+static struct byte_chunk *new_chunk(size_t size)
+{
+    size = pool_usable(size + sizeof(struct byte_chunk));
+    struct byte_chunk *chunk = pool_alloc(size);
+    if (!chunk)
+        return NULL;
+    chunk->begin = chunk->end = 0;
+    chunk->capacity = (uint32_t)(size - sizeof(struct byte_chunk));
+    chunk->bytes = chunk->data;
+    return chunk;
+}
+
 /* A new tail: as large as what is coming, or as what is already there (a queue that fills up fills up further). */
 static struct byte_chunk *add_chunk(struct byte_queue *queue, size_t wanted)
 {
@@ -32,20 +55,49 @@ static struct byte_chunk *add_chunk(struct byte_queue *queue, size_t wanted)
         size = CHUNK_MIN;
     if (size > CHUNK_MAX)
         size = CHUNK_MAX;
-    size = pool_usable(size + sizeof(struct byte_chunk));
-    struct byte_chunk *chunk = pool_alloc(size);
-    if (!chunk)
-        return NULL;
-    chunk->next = NULL;
-    chunk->position = queue->position + queue->length;
-    chunk->begin = chunk->end = 0;
-    chunk->capacity = (uint32_t)(size - sizeof(struct byte_chunk));
-    if (queue->tail)
-        queue->tail->next = chunk;
-    else
-        queue->head = chunk;
-    queue->tail = chunk;
+    struct byte_chunk *chunk = new_chunk(size);
+    if (chunk)
+        link_tail(queue, chunk);
     return chunk;
+}
+
+bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns)
+{
+    struct byte_chunk *chunk = pool_alloc(sizeof(*chunk));
+    if (!chunk)
+        return false;
+    chunk->begin = 0;
+    chunk->end = (uint32_t)length;
+    chunk->capacity = 0;
+    chunk->bytes = (uint8_t *)(uintptr_t)data;
+    chunk->stamp_ns = stamp_ns;
+    link_tail(queue, chunk);
+    queue->length += (uint32_t)length;
+    return true;
+}
+
+bool byte_queue_settle(struct byte_queue *queue)
+{
+    for (struct byte_chunk **link = &queue->head; *link; link = &(*link)->next) {
+        struct byte_chunk *old = *link;
+        if (old->capacity != 0)
+            continue;
+        struct byte_chunk *chunk = new_chunk(old->end - old->begin);
+        if (!chunk)
+            return false;
+        chunk->end = old->end - old->begin;
+        memcpy(chunk->data, old->bytes + old->begin, chunk->end);
+        chunk->position = old->position;
+        chunk->stamp_ns = old->stamp_ns;
+        chunk->next = old->next;
+        if (queue->tail == old)
+            queue->tail = chunk;
+        if (queue->cursor == old)
+            queue->cursor = NULL;
+        *link = chunk;
+        pool_free(old);
+    }
+    return true;
 }
 
 size_t byte_queue_append(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns)
@@ -53,7 +105,7 @@ size_t byte_queue_append(struct byte_queue *queue, const void *data, size_t leng
     size_t done = 0;
     while (done < length) {
         struct byte_chunk *chunk = queue->tail;
-        if (!chunk || chunk->end == chunk->capacity) {
+        if (!chunk || chunk->end >= chunk->capacity) {
             chunk = add_chunk(queue, length - done);
             if (!chunk)
                 break;
@@ -61,7 +113,7 @@ size_t byte_queue_append(struct byte_queue *queue, const void *data, size_t leng
         size_t part = chunk->capacity - chunk->end;
         if (part > length - done)
             part = length - done;
-        memcpy(chunk->data + chunk->end, (const uint8_t *)data + done, part);
+        memcpy(chunk->bytes + chunk->end, (const uint8_t *)data + done, part);
         chunk->end += (uint32_t)part;
         chunk->stamp_ns = stamp_ns;
         queue->length += (uint32_t)part;
@@ -103,7 +155,7 @@ size_t byte_queue_peek(const struct byte_queue *queue, const struct iovec *iov, 
                 part = iov[i].iov_len - filled;
             if (part > length - done)
                 part = length - done;
-            memcpy((uint8_t *)iov[i].iov_base + filled, chunk->data + chunk->begin + offset, part);
+            memcpy((uint8_t *)iov[i].iov_base + filled, chunk->bytes + chunk->begin + offset, part);
             *stamp_ns = chunk->stamp_ns;
             filled += part;
             done += part;
@@ -164,7 +216,7 @@ int byte_queue_map(struct byte_queue *queue, uint32_t position, size_t length, s
         size_t part = chunk->end - chunk->begin - offset;
         if (part > length - done)
             part = length - done;
-        iov[count].iov_base = chunk->data + chunk->begin + offset;
+        iov[count].iov_base = chunk->bytes + chunk->begin + offset;
         iov[count].iov_len = part;
         count++;
         done += part;

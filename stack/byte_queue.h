@@ -6,15 +6,17 @@
 #ifndef LOCKSTEP_STACK_BYTE_QUEUE_H
 #define LOCKSTEP_STACK_BYTE_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 struct byte_chunk {
     struct byte_chunk *next;
-    uint32_t position; /* of data[begin] */
-    uint32_t begin, end, capacity;
+    uint32_t position; /* of bytes[begin] */
+    uint32_t begin, end, capacity; /* capacity 0: borrowed */
     uint64_t stamp_ns; /* of the last append */
+    uint8_t *bytes;    /* data, or someone else's memory */
     uint8_t data[];
 };
 
@@ -30,6 +32,10 @@ void byte_queue_free(struct byte_queue *queue);
 
 /* Appends; returns how many bytes were taken (fewer only without memory). stamp_ns is kept with them. */
 size_t byte_queue_append(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns);
+/* Appends a reference to memory that stays as it is until byte_queue_settle. All or nothing. */
+bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns);
+/* Copies what is still borrowed. False without memory: the queue must be thrown away. */
+bool byte_queue_settle(struct byte_queue *queue);
 /* Appends up to length bytes of the vector, beginning `skip` bytes into it. */
 size_t byte_queue_append_iov(struct byte_queue *queue, const struct iovec *iov, int iov_count, size_t skip,
                              size_t length);

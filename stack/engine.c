@@ -66,6 +66,7 @@ static int op_create(struct engine **out, const struct engine_config *config,
     wheel_init(&engine->wheel, engine->now_ns);
     list_init(&engine->conns);
     list_init(&engine->flush);
+    list_init(&engine->borrowers);
     for (unsigned i = 0; i < PORT_BUCKETS; i++) {
         list_init(&engine->listeners[i]);
         list_init(&engine->udp[i]);
@@ -141,10 +142,12 @@ static void reassemble(struct engine *engine, const struct packet *fragment, con
         engine->environment.stats->bad_packets++;
     if (rc <= 0)
         return;
+    engine->reassembled = true;
     if (packet_parse_ports(&whole) == 0 && packet_checksum_ok(&whole, false))
         dispatch(engine, &whole, record);
     else
         engine->environment.stats->bad_packets++;
+    engine->reassembled = false;
     reassembly_release(engine, datagram);
 }
 
@@ -167,6 +170,29 @@ static void op_input(struct engine *engine, const struct lane_record *record, bo
         return;
     }
     dispatch(engine, &packet, record);
+}
+
+static bool op_holds(struct engine *engine)
+{
+    list_for_each(link, &engine->borrowers) {
+        if (list_entry(link, struct tcp_conn, borrow_link)->rx.length > 0)
+            return true;
+        list_remove(link);
+    }
+    return false;
+}
+
+static void op_settle(struct engine *engine)
+{
+    struct list *link;
+    while ((link = list_pop_front(&engine->borrowers)) != NULL) {
+        struct tcp_conn *conn = list_entry(link, struct tcp_conn, borrow_link);
+        if (byte_queue_settle(&conn->rx))
+            continue;
+        byte_queue_free(&conn->rx);
+        if (conn->pcb)
+            conn_reset(conn, ENOMEM);
+    }
 }
 
 static void op_flush(struct engine *engine)
@@ -195,6 +221,8 @@ const struct engine_ops engine_lwip = {
     .destroy = op_destroy,
     .abandon = op_abandon,
     .input = op_input,
+    .holds = op_holds,
+    .settle = op_settle,
     .flush = op_flush,
     .timers = op_timers,
     .tcp_connect = op_tcp_connect,

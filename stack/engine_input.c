@@ -181,6 +181,16 @@ static bool usual(const struct tcp_conn *conn, const struct tcp_segment *segment
            (conn->handle_open || conn->listener);
 }
 
+static bool take_payload(struct tcp_conn *conn, const void *payload, uint32_t length)
+{
+    struct engine *engine = conn->engine;
+    if (length < BORROW_MIN || !engine->config.borrow || engine->reassembled)
+        return byte_queue_append(&conn->rx, payload, length, conn->stamp_ns) == length;
+    if (list_empty(&conn->borrow_link))
+        list_push_back(&engine->borrowers, &conn->borrow_link);
+    return byte_queue_append_borrowed(&conn->rx, payload, length, conn->stamp_ns);
+}
+
 /* RFC 9293, 3.10.7.4: window and acknowledgement, then the data. */
 static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
@@ -196,8 +206,7 @@ static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
     pcb->lastack = segment->acknowledgement;
     if (segment->payload_length == 0)
         return;
-    if (byte_queue_append(&conn->rx, segment->payload, segment->payload_length, conn->stamp_ns) <
-        segment->payload_length)
+    if (!take_payload(conn, segment->payload, segment->payload_length))
         conn->data_for_nobody = true; /* no memory: the stream cannot go on */
     pcb->rcv_nxt += segment->payload_length;
     pcb->rcv_wnd -= segment->payload_length;

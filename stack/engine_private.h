@@ -32,6 +32,7 @@
 #define MSS_MIN             88
 #define SACK_RANGES_MAX     64
 #define IOV_MAX_SEGMENT     24
+#define BORROW_MIN          1024 /* smaller payloads are copied at once */
 
 static inline bool seq_lt(uint32_t a, uint32_t b)
 {
@@ -177,6 +178,7 @@ struct tcp_conn {
 
     uint32_t retransmissions;
     struct list flush_link;
+    struct list borrow_link; /* rx may point into records */
     struct wheel_timer timer;
     uint64_t deadline[DEADLINE_COUNT];
 };
@@ -243,7 +245,7 @@ struct engine {
     struct hash_key key;
     uint64_t now_ns; /* as of the last look at the clock or the last packet */
     bool silent;     /* destroyed or abandoned: nothing is sent, nobody called */
-    bool delivering; /* inside input: outputs wait for flush */
+    bool reassembled; /* the packet at hand lies in a block of the reassembly's */
 
     struct timer_wheel wheel;
     struct list conns; /* all */
@@ -255,6 +257,7 @@ struct engine {
     struct udp_socket **udp_table;
     uint32_t udp_table_mask, udp_table_count;
     struct list flush; /* connections with something to send at the end of the batch */
+    struct list borrowers; /* connections whose rx may point into records */
 
     struct tcp_conn *output_conn; /* whose packet lwIP is making */
     struct netif *netif;

@@ -23,6 +23,7 @@ struct tcp_conn *conn_new(struct engine *engine, const struct net_endpoint *loca
     conn->opened_ns = conn->last_receive_ns = engine->now_ns;
     list_init(&conn->listener_link);
     list_init(&conn->flush_link);
+    list_init(&conn->borrow_link);
     for (int i = 0; i < DEADLINE_COUNT; i++)
         conn->deadline[i] = NEVER;
     conn_apply_options(conn, options);
@@ -38,6 +39,7 @@ void conn_free(struct tcp_conn *conn)
     recovery_free(conn);
     wheel_cancel(&conn->engine->wheel, &conn->timer);
     list_remove(&conn->flush_link);
+    list_remove(&conn->borrow_link);
     list_remove(&conn->listener_link);
     list_remove(&conn->all_link);
     pool_free(conn);

@@ -125,6 +125,7 @@ static inline void script_start(const struct engine_config *given)
     else
         engine_config_default(&config);
     memset(config.hash_key, 9, sizeof(config.hash_key));
+    config.borrow = true;
     static struct lane_stats *stats;
     if (!stats)
         stats = calloc(1, sizeof(*stats));
@@ -181,6 +182,7 @@ static inline void script_input(const void *packet, size_t length, unsigned flag
                                    .flags = (uint16_t)flags};
     memcpy(record->data, packet, length);
     ops->input(script.engine, record, true);
+    ops->settle(script.engine); /* the next packet takes the same place */
 }
 
 static inline void script_put16(uint8_t *at, uint16_t value)

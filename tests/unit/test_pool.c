@@ -95,8 +95,20 @@ static void test_byte_queue(void **state)
                 in[i] = (uint8_t)(random >> (i % 48));
             struct iovec from[2] = {{in, amount / 2}, {in + amount / 2, amount - amount / 2}};
             memcpy(model + length, in, amount);
-            assert_int_equal(byte_queue_append_iov(&queue, from, 2, 0, amount), amount);
+            if (amount > 0 && random % 3 == 0)
+                assert_true(byte_queue_append_borrowed(&queue, in, amount, 5));
+            else
+                assert_int_equal(byte_queue_append_iov(&queue, from, 2, 0, amount), amount);
             length += amount;
+            if (random % 3 == 0 && random % 7 < 3)
+                amount = byte_queue_take(&queue, parts, 2, amount / 2, &stamp);
+            else
+                amount = 0;
+            assert_memory_equal(out, model, amount);
+            memmove(model, model + amount, length - amount);
+            length -= amount;
+            position += (uint32_t)amount;
+            assert_true(byte_queue_settle(&queue)); /* in is overwritten next time */
             break;
         case 1:
             amount = byte_queue_take(&queue, parts, 2, amount, &stamp);
