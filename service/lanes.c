@@ -270,45 +270,65 @@ static bool peer_may_live(uint8_t state)
            state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
 }
 
+/* A peer that must hear that its connection is no more. */
+struct orphan {
+    struct net_endpoint local, remote;
+    uint32_t snd_nxt, rcv_nxt;
+};
+
 /* Addresses and ports come from the database, never from the page: a program cannot reset what is not its own. If the
  * number is off, the peer's answer (a challenge acknowledgement) reaches the kernel, which resets it for good. */
-static void reset_peer(struct netd *netd, const struct flow *flow, const struct lane_stats_slot *slot)
+static void reset_peer(struct netd *netd, const struct orphan *orphan)
 {
     struct segment reset = {
-        .from = flow->local,
-        .to = flow->remote,
-        .sequence = slot->snd_nxt,
-        .acknowledgement = slot->rcv_nxt,
+        .from = orphan->local,
+        .to = orphan->remote,
+        .sequence = orphan->snd_nxt,
+        .acknowledgement = orphan->rcv_nxt,
         .flags = SEGMENT_RST | SEGMENT_ACK,
     };
-    unsigned scope =
-        net_addr_is_link_local(&flow->remote.addr) ? network_interface_of(netd->network, &flow->local.addr) : 0;
-    int result = segment_send(&netd->sender, &reset, scope);
+    unsigned scope = 0;
+    int result;
 
+    if (net_addr_is_link_local(&orphan->remote.addr))
+        scope = network_interface_of(netd->network, &orphan->local.addr);
+    result = segment_send(&netd->sender, &reset, scope);
     if (result < 0)
         log_debug("lanes: cannot reset a peer: %s", error_text(result));
     else
         netd->counters.resets_sent++;
 }
 
+static bool find_orphan(const struct lane *lane, const struct flow *flow, struct orphan *out)
+{
+    struct lane_stats_slot slot;
+
+    if (flow->protocol != IPPROTO_TCP || flow->kind != CONTROL_FLOW_CONNECT ||
+        !lanes_read_slot(lane, flow->slot, &slot) || !peer_may_live(slot.tcp_state))
+        return false;
+    *out = (struct orphan){flow->local, flow->remote, slot.snd_nxt, slot.rcv_nxt};
+    return true;
+}
+
 void lanes_close(struct netd *netd, struct lane *lane, bool reset)
 {
-    uint32_t number = lane->owner.lane;
+    struct orphan *orphans = reset ? calloc(lane->owner.count + 1, sizeof(*orphans)) : NULL;
+    size_t count = 0;
 
     list_for_each(link, &lane->owner.flows)
     {
         struct flow *flow = list_entry(link, struct flow, of_owner);
-        struct flow copy = *flow;
-        struct lane_stats_slot slot;
-        bool live = reset && flow->protocol == IPPROTO_TCP && flow->kind == CONTROL_FLOW_CONNECT &&
-                    lanes_read_slot(lane, flow->slot, &slot) && peer_may_live(slot.tcp_state);
 
+        if (orphans && find_orphan(lane, flow, &orphans[count]))
+            count++;
         flows_remove(netd->flows, flow);
         lane->client->user->flows--;
-        if (live)
-            reset_peer(netd, &copy, &slot);
     }
-    divert_lane_destroy(netd->divert, number);
+    divert_lane_destroy(netd->divert, lane->owner.lane);
+    /* Only now: what the peers answer is for the kernel. */
+    for (size_t i = 0; i < count; i++)
+        reset_peer(netd, &orphans[i]);
+    free(orphans);
     lane_free(netd, lane);
     store_survivors(netd);
 }

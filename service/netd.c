@@ -168,6 +168,7 @@ int netd_main(int argc, char **argv)
     list_init(&netd.dropped);
     list_init(&netd.users);
     list_init(&netd.claims);
+    list_init(&netd.reports);
     netd.started_ns = platform_now_ns();
     netd.sender = (struct segment_sender){-1, -1};
     result = socket_namespace(&netd.namespace_cookie);

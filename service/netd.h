@@ -90,7 +90,8 @@ struct netd {
     struct segment_sender sender;
     uint64_t namespace_cookie;
     uint64_t started_ns;
-    struct list clients, dropped, users, claims; /* dropped: clients to be freed after the events at hand */
+    int epoll_fd;
+    struct list clients, dropped, users, claims, reports; /* dropped: clients to be freed after the events at hand */
     struct lane *lanes[DIVERT_MAX_LANES];
     uint32_t next_lane;
     unsigned lane_count;

@@ -324,39 +324,35 @@ static struct json_object *make_connections(const struct netd *netd)
 
 /* --- the descriptor ----------------------------------------------------------------------------------------- */
 
-static int write_sealed(const char *text, size_t length)
+int report_create(void)
 {
     int fd = memfd_create("lockstep-report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (fd < 0)
-        return -errno;
+    return fd < 0 ? -errno : fd;
+}
+
+static int write_sealed(const char *text, size_t length, int fd)
+{
     while (length > 0) {
         ssize_t written = write(fd, text, length);
 
-        if (written <= 0) {
-            close(fd);
+        if (written <= 0)
             return -EIO;
-        }
         text += written;
         length -= (size_t)written;
     }
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
     lseek(fd, 0, SEEK_SET);
-    return fd;
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0 ? -errno : 0;
 }
 
-int report_make(struct netd *netd, uint32_t kind)
+int report_write(const struct netd *netd, uint32_t kind, int fd)
 {
-    struct json_object *root;
-    const char *text;
+    struct json_object *root = kind == CONTROL_REPORT_STATUS ? make_status(netd) : make_connections(netd);
     size_t length;
-    int fd;
+    const char *text =
+        json_object_to_json_string_length(root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, &length);
+    int result = text ? write_sealed(text, length, fd) : -ENOMEM;
 
-    if (kind > CONTROL_REPORT_CONNECTIONS)
-        return LOCKSTEP_E_BAD_VALUE;
-    root = kind == CONTROL_REPORT_STATUS ? make_status(netd) : make_connections(netd);
-    text = json_object_to_json_string_length(root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, &length);
-    fd = write_sealed(text, length);
     json_object_put(root);
-    return fd;
+    return result;
 }

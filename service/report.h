@@ -7,7 +7,9 @@
 
 #include "service/netd.h"
 
-/* kind: enum control_report_kind. A sealed memfd (the caller closes it), or a negative code. */
-int report_make(struct netd *netd, uint32_t kind);
+/* An empty memfd for a report; the caller closes it. */
+int report_create(void);
+/* Writes a report (kind: enum control_report_kind) and seals it. Takes milliseconds for a thousand flows. */
+int report_write(const struct netd *netd, uint32_t kind, int fd);
 
 #endif

@@ -21,6 +21,7 @@
 #include "platform/platform.h"
 #include "service/closer.h"
 #include "service/lanes.h"
+#include "service/reporter.h"
 #include "service/requests.h"
 
 #define TICK_NS           500000000ull
@@ -70,6 +71,7 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
     if (client->fd < 0)
         return;
     requests_forget_client(netd, client);
+    reporter_forget_client(netd, client);
     if (client->lane && !keep_lane)
         lanes_close(netd, client->lane, true);
     close(client->fd);
@@ -123,6 +125,14 @@ void server_reply(struct client *client, unsigned type, uint32_t sequence, int s
 
     if (client->fd >= 0)
         send_message(client, &header, NULL, 0, NULL, 0);
+}
+
+void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, int fd)
+{
+    struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, sequence, 0};
+
+    if (client->fd >= 0)
+        send_message(client, &header, NULL, 0, &fd, 1);
 }
 
 static void answer(struct netd *netd, struct request *request)
@@ -225,11 +235,11 @@ static void handle_exit(struct netd *netd, void *object, uint32_t events)
     drop_client(netd, object, false);
 }
 
-static int watch(int epoll_fd, int fd, struct event_source *source)
+int server_watch(const struct netd *netd, int fd, struct event_source *source)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
 
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+    return epoll_ctl(netd->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 static int client_create(struct server *server, int fd)
@@ -254,11 +264,11 @@ static int client_create(struct server *server, int fd)
     snprintf(client->program, sizeof(client->program), "?");
     client->on_socket = (struct event_source){handle_client, client};
     client->on_exit = (struct event_source){handle_exit, client};
-    if (watch(server->epoll_fd, fd, &client->on_socket) < 0)
+    if (server_watch(netd, fd, &client->on_socket) < 0)
         goto failed;
     client->pid_fd = (int)syscall(SYS_pidfd_open, client->process.pid, 0);
     if (client->pid_fd >= 0)
-        watch(server->epoll_fd, client->pid_fd, &client->on_exit);
+        server_watch(netd, client->pid_fd, &client->on_exit);
     client->user->clients++;
     list_push_back(&netd->clients, &client->link);
     netd->counters.clients_accepted++;
@@ -352,7 +362,7 @@ int server_run(struct server *server)
 
     while (!server->stop) {
         struct epoll_event events[64];
-        int count = epoll_wait(server->epoll_fd, events, 64, loop_timeout_ms(netd, now_ns, next_tick_ns));
+        int count = epoll_wait(netd->epoll_fd, events, 64, loop_timeout_ms(netd, now_ns, next_tick_ns));
 
         if (count < 0 && errno != EINTR) {
             log_error("netd: cannot wait for events: %s", error_text(-errno));
@@ -444,17 +454,18 @@ int server_open(struct server *server, struct netd *netd)
 {
     int result;
 
-    *server = (struct server){.netd = netd, .epoll_fd = -1, .listen_fd = -1, .lock_fd = -1, .signal_fd = -1};
+    *server = (struct server){.netd = netd, .listen_fd = -1, .lock_fd = -1, .signal_fd = -1};
     server->on_listen = (struct event_source){handle_listen, server};
     server->on_netlink = (struct event_source){handle_netlink, server};
     server->on_signal = (struct event_source){handle_signal, server};
+    netd->epoll_fd = -1;
     result = lock_directory(server, netd->policy.runtime_dir);
     if (result == 0)
         result = open_signals(server);
     if (result < 0)
         return result;
-    server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (server->epoll_fd < 0)
+    server->netd->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (server->netd->epoll_fd < 0)
         return -errno;
     return 0;
 }
@@ -464,11 +475,11 @@ int server_listen(struct server *server)
     int result = listen_socket(server, server->netd->policy.runtime_dir);
 
     if (result == 0)
-        result = watch(server->epoll_fd, server->listen_fd, &server->on_listen);
+        result = server_watch(server->netd, server->listen_fd, &server->on_listen);
     if (result == 0)
-        result = watch(server->epoll_fd, netlink_event_fd(server->netd->netlink), &server->on_netlink);
+        result = server_watch(server->netd, netlink_event_fd(server->netd->netlink), &server->on_netlink);
     if (result == 0)
-        result = watch(server->epoll_fd, server->signal_fd, &server->on_signal);
+        result = server_watch(server->netd, server->signal_fd, &server->on_signal);
     return result;
 }
 
@@ -481,8 +492,8 @@ void server_close(struct server *server)
         unlink(path);
         close(server->listen_fd);
     }
-    if (server->epoll_fd >= 0)
-        close(server->epoll_fd);
+    if (server->netd->epoll_fd >= 0)
+        close(server->netd->epoll_fd);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
     if (server->lock_fd >= 0)

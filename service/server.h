@@ -7,7 +7,7 @@
 
 struct server {
     struct netd *netd;
-    int epoll_fd, listen_fd, lock_fd, signal_fd;
+    int listen_fd, lock_fd, signal_fd;
     struct event_source on_listen, on_netlink, on_signal;
     bool stop;
 };
@@ -27,5 +27,9 @@ void server_drop_clients(struct server *server, bool keep_lanes);
 
 /* A reply without body or descriptors, later than the request. */
 void server_reply(struct client *client, unsigned type, uint32_t sequence, int status);
+/* The same with a descriptor, which stays the caller's. */
+void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, int fd);
+/* Calls the source when fd is readable, until fd is closed. */
+int server_watch(const struct netd *netd, int fd, struct event_source *source);
 
 #endif
