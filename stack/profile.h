@@ -11,7 +11,8 @@
 #define PROFILE_DEFAULT "balanced"
 
 /* spin_backoff: the time that spinning threads lose to other threads is measured (gaps between two looks at the clock).
- * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us. After
+ * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us, but the
+ * later (up to 16 windows) the more often it had to be cut. After
  * 16 waits in a row that were longer than spin_us it is halved too, down to an eighth of spin_us; each shorter wait
  * doubles it. On a single core it never exceeds 20 us. */
 struct profile {

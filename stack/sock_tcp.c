@@ -470,8 +470,8 @@ static ssize_t send_once(struct sock *sock, const struct cursor *cursor, bool mo
     stack_lock();
     if (sock->life == LIFE_CONNECTION)
         sent = sock_ops()->tcp_send(sock->conn, slices, count, more || bytes < cursor->left);
-    /* A program that only sends must take acknowledgements too. */
-    if (lane_ready(stack_state.lane))
+    /* A program that only sends must take acknowledgements too; a thread that sleeps on the ring does it by itself. */
+    if (lane_ready(stack_state.lane) && !stack_state.driver)
         stack_poll();
     stack_unlock();
     return sent;

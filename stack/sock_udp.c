@@ -430,7 +430,7 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
         sent = sock->connected ? -sock_ops()->udp_error(sock->udp) : 0;
         if (lane && sent == 0)
             sent = send_part(sock, out, cursor, bytes);
-        if (lane_ready(stack_state.lane))
+        if (lane_ready(stack_state.lane) && !stack_state.driver)
             stack_poll();
         stack_unlock();
         if (!lane)

@@ -50,6 +50,7 @@ struct stack_state {
     uint32_t progress;     /* counts what may make a wait come true; read without lock */
     uint32_t evaluated;    /* progress when the waiters were last asked */
     uint64_t last_stamp_ns; /* of the latest packet */
+    size_t held_bytes;      /* records taken from the ring and not yet given back */
     uint32_t polls;        /* counts the program's own polls */
     struct list waiters;
     const void *driver;    /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
@@ -63,6 +64,7 @@ struct stack_state {
     uint64_t spin_limit_cycles, spin_full_cycles;
     uint64_t window_start, window_spun, window_lost;
     uint32_t misses;
+    uint32_t clean_windows, clean_wanted;
 };
 
 extern struct stack_state stack_state;
@@ -73,6 +75,8 @@ bool stack_try_lock_quiet(void);
 void stack_unlock_quiet(void);
 /* Drain and timers, by whoever drives. Lock held. */
 bool stack_drive(void);
+/* Before sleeping on the ring: wake-ups on, and no record held back. Lock held. */
+void stack_watch_ring(struct stack_state *s);
 /* Runs the engine's timers now; the time of the next one. Lock held. */
 uint64_t stack_run_timers(uint64_t now_ns);
 

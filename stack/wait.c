@@ -10,6 +10,7 @@
 #define LOST_GAP_US     50   /* a longer gap between two looks at the clock: another thread had the core */
 #define WINDOW_US       10000 /* of spinning */
 #define WINDOW_LIMIT_US 50000 /* of time */
+#define CLEAN_MAX       16 /* windows without loss before the budget grows again, at most */
 #define SHORT_BUDGET_US 200  /* after the first sign of short cores */
 #define MIN_BUDGET_US   2
 #define MISSES_MAX      16
@@ -111,13 +112,18 @@ static void judge_window(struct stack_state *s)
     uint64_t limit = s->spin_limit_cycles;
 
     if (s->window_lost * 5 > s->window_spun) {
+        s->clean_windows = 0;
+        s->clean_wanted = s->clean_wanted < CLEAN_MAX ? 2 * s->clean_wanted + 1 : CLEAN_MAX;
         limit /= 4;
         if (limit > SHORT_BUDGET_US * s->cycles_per_us)
             limit = SHORT_BUDGET_US * s->cycles_per_us;
         if (limit < MIN_BUDGET_US * s->cycles_per_us)
             limit = MIN_BUDGET_US * s->cycles_per_us;
-    } else if (s->window_lost * 20 < s->window_spun) {
+    } else if (s->window_lost * 20 < s->window_spun && ++s->clean_windows >= s->clean_wanted) {
         limit *= 2;
+        s->clean_windows = 0;
+        if (limit >= s->spin_full_cycles)
+            s->clean_wanted /= 2;
     }
     s->spin_limit_cycles = limit < s->spin_full_cycles ? limit : s->spin_full_cycles;
     s->window_spun = 0;
@@ -157,7 +163,7 @@ static void judge_wait(struct stack_state *s, uint64_t start)
         return;
     }
     s->misses = 0;
-    if (s->window_lost == 0 && s->spin_limit_cycles < s->spin_full_cycles)
+    if (s->clean_wanted == 0 && s->window_lost == 0 && s->spin_limit_cycles < s->spin_full_cycles)
         s->spin_limit_cycles = s->spin_limit_cycles * 2 < s->spin_full_cycles ? s->spin_limit_cycles * 2
                                                                               : s->spin_full_cycles;
 }
@@ -231,7 +237,7 @@ static void spin_begin(struct stack_state *s)
 static void spin_end(struct stack_state *s)
 {
     if (--s->spinners == 0 && s->driver) {
-        lane_set_sleeping(s->lane, true);
+        stack_watch_ring(s);
         if (lane_ready(s->lane))
             stack_drive();
     }
@@ -299,7 +305,7 @@ static uint64_t take_driver_role(const struct waiter *waiter)
     uint64_t next;
 
     s->driver = waiter;
-    lane_set_sleeping(s->lane, true);
+    stack_watch_ring(s);
     if (lane_ready(s->lane))
         return 0;
     next = stack_run_timers(platform_now_ns());
