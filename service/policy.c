@@ -145,6 +145,22 @@ static int override(const char *name, const char *text, struct policy *policy)
     return -1;
 }
 
+static int resolve_users(const char *key, const char users[POLICY_MAX_USERS][33], uid_t *uids, unsigned *count)
+{
+    for (int i = 0; i < POLICY_MAX_USERS && users[i][0]; i++) {
+        char *end;
+        unsigned long number = strtoul(users[i], &end, 10);
+        const struct passwd *entry = *end ? getpwnam(users[i]) : NULL;
+
+        if (*end && !entry) {
+            fprintf(stderr, "lockstep-netd: %s: there is no user %s\n", key, users[i]);
+            return -1;
+        }
+        uids[(*count)++] = entry ? entry->pw_uid : (uid_t)number;
+    }
+    return 0;
+}
+
 int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_status)
 {
     static struct command_line line;
@@ -162,6 +178,10 @@ int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_st
         return -1;
     memcpy(policy->runtime_dir, line.policy.runtime_dir, sizeof(policy->runtime_dir));
     policy->log_level = line.policy.log_level;
+    if (resolve_users("direct-injector-users", policy->direct_injector_users, policy->direct_uids,
+                      &policy->direct_uid_count) < 0 ||
+        resolve_users("deny-users", policy->deny_users, policy->denied_uids, &policy->denied_uid_count) < 0)
+        return -1;
     if (!policy->interfaces[0][0]) {
         fprintf(stderr, "lockstep-netd: no interface to accelerate: give --interface NAME, or interfaces in %s\n",
                 POLICY_CONFIG_FILE);
@@ -171,17 +191,10 @@ int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_st
     return 0;
 }
 
-static bool user_listed(const char users[POLICY_MAX_USERS][33], uid_t uid)
+static bool user_listed(const uid_t *uids, unsigned count, uid_t uid)
 {
-    for (int i = 0; i < POLICY_MAX_USERS && users[i][0]; i++) {
-        const struct passwd *entry;
-        char *end;
-        unsigned long number = strtoul(users[i], &end, 10);
-
-        if (*end == 0 && number == uid)
-            return true;
-        entry = *end ? getpwnam(users[i]) : NULL;
-        if (entry && entry->pw_uid == uid)
+    for (unsigned i = 0; i < count; i++) {
+        if (uids[i] == uid)
             return true;
     }
     return false;
@@ -189,7 +202,7 @@ static bool user_listed(const char users[POLICY_MAX_USERS][33], uid_t uid)
 
 bool policy_denies(const struct policy *policy, uid_t uid)
 {
-    return user_listed(policy->deny_users, uid);
+    return user_listed(policy->denied_uids, policy->denied_uid_count, uid);
 }
 
 /* CapEff of /proc/PID/status. */
@@ -217,5 +230,5 @@ bool policy_grants_direct(const struct policy *policy, uid_t uid, pid_t pid)
         return false;
     if (policy->injector_policy == POLICY_INJECTOR_DIRECT)
         return true;
-    return uid == 0 || has_net_raw(pid) || user_listed(policy->direct_injector_users, uid);
+    return uid == 0 || has_net_raw(pid) || user_listed(policy->direct_uids, policy->direct_uid_count, uid);
 }

@@ -22,6 +22,9 @@ struct policy {
     int64_t flows_per_user;
     char direct_injector_users[POLICY_MAX_USERS][33];
     char deny_users[POLICY_MAX_USERS][33];
+    /* The users above by number: names are looked up once, at the start, because a look-up may take its time. */
+    uid_t direct_uids[POLICY_MAX_USERS], denied_uids[POLICY_MAX_USERS];
+    unsigned direct_uid_count, denied_uid_count;
     char runtime_dir[90]; /* + "/netd.sock" fits a socket address */
     int log_level;
 };
