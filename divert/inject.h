@@ -42,8 +42,8 @@ int injector_open_guarded(struct injector **out, int tap_fd);
 int injector_open_direct(struct injector **out, int packet_fd, injector_nexthop_fn lookup, void *context);
 void injector_close(struct injector *injector);
 
-/* 0, or a negative code: -EAGAIN / -ENOBUFS when the device's queue is full (try later), -EHOSTUNREACH when the next
- * hop is unknown. Writes iov[0]; the rest is read only. */
+/* Packets of up to about 4 KB are copied together first. 0, or a negative code: -EAGAIN / -ENOBUFS when the device's queue is full (try later), -EHOSTUNREACH when the next
+ * hop is unknown. May write iov[0]; the rest is read only. */
 int injector_send(struct injector *injector, const struct inject_packet *packet);
 
 int injector_fd(const struct injector *injector);
