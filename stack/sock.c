@@ -389,6 +389,14 @@ static int give_address(const struct sock *sock, const struct net_endpoint *endp
     return 0;
 }
 
+/* A forked child knows the addresses of what it inherited without asking for it. */
+static bool has_peer(const struct sock *sock)
+{
+    if (sock->life == LIFE_INHERITED && !sock->was_listener && !sock->was_datagram)
+        return true;
+    return (sock->life == LIFE_DATAGRAM || sock->life == LIFE_INHERITED) && sock->connected;
+}
+
 int sock_getsockname(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct net_endpoint local, remote;
@@ -398,7 +406,7 @@ int sock_getsockname(struct sock *sock, int fd, struct sockaddr *addr, socklen_t
     stack_lock();
     if (sock->life == LIFE_CONNECTION)
         sock_ops()->tcp_addresses(sock->conn, &local, &remote);
-    else if (sock->life == LIFE_DATAGRAM && sock->connected)
+    else if (has_peer(sock))
         local = sock->local;
     else
         ours = false;
@@ -419,7 +427,7 @@ int sock_getpeername(struct sock *sock, int fd, struct sockaddr *addr, socklen_t
         sock_ops()->tcp_addresses(sock->conn, &local, &remote);
         if (!sock_ops()->tcp_connected(sock->conn) || (events & EPOLLHUP))
             result = -ENOTCONN;
-    } else if (sock->life == LIFE_DATAGRAM && sock->connected) {
+    } else if (has_peer(sock)) {
         remote = sock->remote;
     } else {
         result = SOCK_PASS;
