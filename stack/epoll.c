@@ -330,10 +330,15 @@ static void drop_side(struct epoll_set *set)
     each_item(set, forget_side);
 }
 
+void epoll_set_sync(struct epoll_set *set)
+{
+    each_item(set, epoll_item_sync);
+}
+
 void epoll_set_renew_side(struct epoll_set *set)
 {
     drop_side(set);
-    each_item(set, epoll_item_sync);
+    epoll_set_sync(set);
 }
 
 /* ---- Joining and leaving ---- */
@@ -555,7 +560,7 @@ void epoll_set_release(struct epoll_set *set)
     set->bucket_count = 0;
     set->side_members = 0;
     set->idle_polls = 0;
-    set->exposed = set->kernel_first = set->inherited = false;
+    set->exposed = set->kernel_first = set->stale = false;
     __atomic_store_n(&set->kernel_members, false, __ATOMIC_RELAXED);
     __atomic_store_n(&set->watches_sets, false, __ATOMIC_RELAXED);
     list_push_back(&spare, &set->all);
@@ -603,6 +608,27 @@ void epoll_set_duplicated(int fd, int copy)
 
 /* ---- fork ---- */
 
+static void mark_stale(struct epoll_set *set)
+{
+    set->stale = set->members > 0;
+    set->changes++;
+}
+
+void epoll_fork_parent(void)
+{
+    stack_lock();
+    list_for_each(link, &sets) mark_stale(list_entry(link, struct epoll_set, all));
+    stack_wake();
+    stack_unlock();
+}
+
+/* The sockets have forgotten who watches them. */
+static void watch_again(struct epoll_item *item)
+{
+    list_init(&item->watch.link);
+    sock_watch_add(item->sock, &item->watch);
+}
+
 void epoll_fork_child(void)
 {
     list_for_each(link, &sets)
@@ -614,6 +640,7 @@ void epoll_fork_child(void)
         bell_close(set, false);
         if (set->side >= 0)
             drop_side(set);
-        set->inherited = set->members > 0;
+        each_item(set, watch_again);
+        mark_stale(set);
     }
 }

@@ -54,7 +54,7 @@ struct epoll_set {
     bool kernel_members;     /* may have some; read without lock */
     bool kernel_first;       /* its kernel members were left out last time */
     bool watches_sets;       /* has epoll descriptors among its kernel members; read without lock */
-    bool inherited;          /* over fork; members are still to be claimed */
+    bool stale;              /* the process has forked: members are to be touched */
     unsigned kernel_waiters; /* threads in the kernel's epoll_wait; atomic */
 };
 
@@ -70,6 +70,7 @@ uint32_t epoll_item_ready(const struct epoll_item *item);
 void epoll_item_push(struct epoll_item *item);
 /* Watches the kernel side for what is wanted now. */
 void epoll_item_sync(struct epoll_item *item);
+void epoll_set_sync(struct epoll_set *set);
 /* Replaces the side descriptor: it reports a member that no longer exists here. */
 void epoll_set_renew_side(struct epoll_set *set);
 /* Drops members from the head of the ready list that are not ready; true if one is. */

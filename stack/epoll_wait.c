@@ -184,14 +184,14 @@ static int wait_for_set(struct collection *c, uint64_t deadline_ns, const sigset
     return result;
 }
 
-/* In a forked child: the first use of the set claims its members, or hands them to the kernel. Lock held on entry and
- * return. */
-static void adopt(struct epoll_set *set)
+/* After a fork, the first use touches all members: a child claims them or gets them from the kernel, and a listener is
+ * registered again by whoever still uses it. Lock held on entry and return. */
+static void touch_members(struct epoll_set *set)
 {
-    size_t count = 0, room = set->members;
-    int *fds = malloc(room * sizeof *fds);
+    size_t count = 0;
+    int *fds = malloc(set->members * sizeof *fds);
 
-    set->inherited = false;
+    set->stale = false;
     if (!fds)
         return;
     for (size_t i = 0; i < set->bucket_count; i++)
@@ -208,20 +208,22 @@ static void adopt(struct epoll_set *set)
     }
     free(fds);
     stack_lock();
-    epoll_set_renew_side(set);
+    epoll_set_sync(set);
 }
 
 static int wait_locked(struct collection *c, uint64_t deadline_ns, const sigset_t *mask)
 {
     int count, result;
 
-    if (c->set->inherited)
-        adopt(c->set);
+    if (c->set->stale)
+        touch_members(c->set);
     count = collect_first(c, deadline_ns != 0);
     while (count == 0 && deadline_ns != 0) {
         result = wait_for_set(c, deadline_ns, mask);
         if (result < 0)
             return result;
+        if (c->set->stale)
+            touch_members(c->set);
         count = collect(c, true);
         if (result == 0 || !epoll_set_mixed(c->set))
             return count > 0 || result == 0 ? count : SOCK_PASS;

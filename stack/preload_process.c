@@ -27,6 +27,7 @@ static void fork_parent(void)
 {
     stack_fork_parent();
     sock_fork_parent();
+    epoll_fork_parent();
 }
 
 static void fork_child(void)

@@ -666,6 +666,7 @@ static void a_forked_child_claims_members(void **state)
 
     (void)state;
     assert_int_equal(control(set, EPOLL_CTL_ADD, fd, EPOLLIN, 5), 0);
+    list_init(&sock->watches); /* as sock_fork_child does */
     epoll_fork_child();
     sock->inherited = true;
     assert_int_equal(write(sock->other, "x", 1), 1);
