@@ -63,6 +63,9 @@ int divert_flow_update(struct divert *divert, const struct divert_flow_key *key,
                        uint32_t flow_id); /* keeps the counters */
 int divert_flow_remove(struct divert *divert, const struct divert_flow_key *key);
 int divert_flow_get(struct divert *divert, const struct divert_flow_key *key, struct divert_flow *out);
+/* After a restart, before divert_attach: the entry in the flow table of the earlier instance's programs, which are still
+ * attached to ifindex. LOCKSTEP_E_GONE: there is none. */
+int divert_previous_flow(unsigned ifindex, const struct divert_flow_key *key, struct divert_flow *out);
 
 int divert_group_set(struct divert *divert, uint32_t group, uint32_t mode, const uint32_t *lanes, size_t lane_count);
 

@@ -45,6 +45,8 @@ bool divert_program_is_own(unsigned program_id);
 /* tc programs at an interface's clsact hook (point: BPF_TC_INGRESS, BPF_TC_EGRESS). Replaces Lockstep's own earlier
  * program atomically and leaves foreign filters alone. */
 int divert_tc_attach(unsigned ifindex, int point, int program_fd);
+/* The id of Lockstep's own program there; 0: none. */
+unsigned divert_tc_find(unsigned ifindex, int point);
 /* Removes Lockstep's own; 0 also if there is none. */
 int divert_tc_detach(unsigned ifindex, int point);
 

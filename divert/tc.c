@@ -97,6 +97,19 @@ int divert_tc_attach(unsigned ifindex, int point, int program_fd)
     return err;
 }
 
+unsigned divert_tc_find(unsigned ifindex, int point)
+{
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = (enum bpf_tc_attach_point)point);
+
+    for (size_t i = 0; i < PRIORITY_COUNT; i++) {
+        LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = priorities[i]);
+
+        if (bpf_tc_query(&hook, &opts) == 0 && divert_program_is_own(opts.prog_id))
+            return opts.prog_id;
+    }
+    return 0;
+}
+
 int divert_tc_detach(unsigned ifindex, int point)
 {
     LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = (enum bpf_tc_attach_point)point);

@@ -70,6 +70,10 @@ struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, 
 /* The flow behind which this kernel socket (SO_COOKIE) stands. */
 struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie);
 
+/* Did the earlier instance, whose programs are still attached to ifindex, give this connection to this lane? */
+bool flows_had_connection(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct net_endpoint *local,
+                          const struct net_endpoint *remote);
+
 /* VLANs of the interfaces in use: id and the VLAN device's index; untagged traffic is always included. Flows follow. */
 struct flow_vlan {
     uint16_t id;

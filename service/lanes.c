@@ -238,6 +238,10 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
         return LOCKSTEP_E_BAD_VALUE;
     if (netd->lanes[request->lane])
         return LOCKSTEP_E_CONFLICT;
+    /* Whose lane it was is known; with it go rights to connections. */
+    if (netd->adopting && netd->survivors.owner[request->lane].pid &&
+        netd->survivors.owner[request->lane].pid != client->process.pid)
+        return LOCKSTEP_E_DENIED;
     lane = lane_create(netd, client, request->lane);
     if (!lane)
         return -ENOMEM;

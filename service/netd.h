@@ -97,7 +97,8 @@ struct netd {
     unsigned lane_count;
     struct survivors survivors;
     bool adopting; /* the divert is not attached yet, programs bring their lanes back */
-    uint64_t adopt_until_ns, last_adopt_ns;
+    uint64_t adopt_until_ns;
+    uint64_t last_adopt_ns; /* lanes and flows are still coming */
     struct kernel_sockets kernel_sockets;
     struct netd_counters counters;
 };

@@ -224,6 +224,7 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
     struct flow wanted, *flow;
     int result = check_flow_limit(netd, client);
 
+    netd->last_adopt_ns = platform_now_ns();
     if (result == 0)
         result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
     if (result == 0)
@@ -239,6 +240,20 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
     netd->counters.flows_added++;
     *(struct control_flow_reply *)reply->body = (struct control_flow_reply){flow->id, 0};
     return 0;
+}
+
+/* After a restart the listener may be closed long since: then the earlier instance's flow table, which no program can
+ * write to, tells whose the connection is. */
+static bool had_before(const struct netd *netd, const struct lane *lane, const struct control_flow_accepted *body)
+{
+    size_t count;
+    const struct network_interface *interfaces = network_interfaces(netd->network, &count);
+
+    for (size_t i = 0; netd->adopting && i < count; i++) {
+        if (flows_had_connection(netd->flows, interfaces[i].ifindex, lane->owner.lane, &body->local, &body->remote))
+            return true;
+    }
+    return false;
 }
 
 static int add_accepted(struct netd *netd, struct client *client, const struct control_flow_accepted *body)
@@ -264,11 +279,15 @@ static int add_accepted(struct netd *netd, struct client *client, const struct c
     if (!(body->client_id & FLOW_CLIENT_ID) || body->slot >= LANE_STATS_SLOTS ||
         !valid_remote(&body->local, &body->remote) || flows_find(netd->flows, &client->lane->owner, body->client_id))
         return LOCKSTEP_E_BAD_VALUE;
-    listener = flows_covering(netd->flows, &client->lane->owner, IPPROTO_TCP, &body->local);
-    if (!listener || !network_is_local(netd->network, &body->local.addr))
+    if (!network_is_local(netd->network, &body->local.addr))
         return LOCKSTEP_E_DENIED;
-    wanted.ifindex = listener->ifindex;
-    wanted.bulk = listener->bulk;
+    listener = flows_covering(netd->flows, &client->lane->owner, IPPROTO_TCP, &body->local);
+    if (listener) {
+        wanted.ifindex = listener->ifindex;
+        wanted.bulk = listener->bulk;
+    } else if (!had_before(netd, client->lane, body)) {
+        return LOCKSTEP_E_DENIED;
+    }
     result = flows_add(netd->flows, &client->lane->owner, &wanted, -1, &flow);
     if (result == 0) {
         client->user->flows++;
@@ -282,6 +301,7 @@ static int handle_flow_accepted(struct netd *netd, struct request *request, stru
     int result = add_accepted(netd, request->client, request->body);
 
     (void)reply;
+    netd->last_adopt_ns = platform_now_ns();
     if (result < 0) {
         netd->counters.accepted_failed++;
         log_debug("requests: an accepted connection of %s has no flow of its own: %s", request->client->program,

@@ -100,6 +100,14 @@ int divert_flow_get(struct divert *divert, const struct divert_flow_key *key, st
     return 0;
 }
 
+int divert_previous_flow(unsigned ifindex, const struct divert_flow_key *key, struct divert_flow *out)
+{
+    (void)ifindex;
+    (void)key;
+    (void)out;
+    return LOCKSTEP_E_GONE;
+}
+
 int divert_group_set(struct divert *divert, uint32_t group, uint32_t mode, const uint32_t *lanes, size_t lane_count)
 {
     divert->groups[group].mode = mode;

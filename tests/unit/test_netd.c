@@ -1214,6 +1214,73 @@ static void survive_restart(int signal_number, uint16_t port)
     wait_total("lanes", 0, 1000);
 }
 
+static void thief_body(void *argument, int to_parent, int from_parent)
+{
+    const struct program *program = argument;
+    struct client_lane_fds fds = program->fds;
+    struct control_lane_adopt adopt = {
+        .lane = program->lane.lane, .injector = program->lane.injector, .ring_bytes = program->lane.ring_bytes};
+    struct netd_client *client;
+
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "thief", 0, NULL) == 0);
+    child_assert(client_lane_adopt(client, &adopt, &fds) == LOCKSTEP_E_DENIED);
+}
+
+/* The service comes back and gets the lane, from its owner only. */
+static void hand_back(struct program *program)
+{
+    struct child thief;
+
+    struct control_lane_adopt adopt = {
+        .lane = program->lane.lane, .injector = program->lane.injector, .ring_bytes = program->lane.ring_bytes};
+
+    client_close(program->client);
+    close(program->fds.event);
+    service_start();
+    child_start(&thief, 0, thief_body, program);
+    assert_int_equal(child_end(&thief), 0);
+    assert_int_equal(client_connect(&program->client, dir, "test", 0, NULL), 0);
+    assert_int_equal(client_lane_adopt(program->client, &adopt, &program->fds), 0);
+}
+
+/* An accepted connection whose listener is closed survives, and only its own program gets it back. */
+static void test_27_accepted_connection_survives(void **unused)
+{
+    struct control_flow_accepted accepted = {.slot = 2, .client_id = FLOW_CLIENT_ID | 1};
+    struct program program;
+    int fd = bound_socket(0, SOCK_STREAM, HERE, 5027, false);
+
+    (void)unused;
+    assert_int_equal(listen(fd, 1), 0);
+    program_open(&program);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &accepted.listener_flow_id), 0);
+    accepted.local = endpoint(HERE, 5027);
+    accepted.remote = endpoint(PEER, 6027);
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    assert_int_equal(client_flow_remove(program.client, accepted.listener_flow_id), 0);
+    close(fd);
+    wait_total("flows", 1, 1000);
+    service_end(SIGKILL);
+    hand_back(&program);
+    accepted.remote.port++; /* never had that one */
+    accepted.client_id++;
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    accepted.remote.port--;
+    accepted.client_id--;
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    wait_total("flows", 1, 1000);
+    assert_int_equal(total("accepted_failed"), 1);
+    usleep(300000);
+    accepted.remote.port += 2; /* nor is there an earlier instance any longer */
+    accepted.client_id += 2;
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    wait_total("accepted_failed", 2, 1000);
+    program_close(&program);
+    wait_total("lanes", 0, 1000);
+}
+
 static void test_19_service_is_stopped_and_started(void **unused)
 {
     (void)unused;
@@ -1449,6 +1516,7 @@ int main(void)
         cmocka_unit_test(test_24_vlan),
         cmocka_unit_test(test_25_ten_thousand_connections),
         cmocka_unit_test(test_26_interface_comes_back),
+        cmocka_unit_test(test_27_accepted_connection_survives),
     };
 
     if (!namespaces_possible()) {
