@@ -11,13 +11,18 @@
 /* Layout of a BPF ring buffer's mapping: a page with the consumer's position (ours to write), a page with the
  * producer's, then the data twice in a row, so that no record wraps. Each record starts with 8 bytes: its length with
  * two flag bits, and a page offset for the kernel's use. Positions count up for ever. */
+/* The position is made known after each eighth of the ring: whenever it is, the divert's next look at it waits for
+ * another core's cache. Before sleeping it must be exact, for the kernel takes any difference for a waiting packet. */
+#define RELEASE_PARTS 8
+
 struct lane {
     uint64_t *consumer; /* shared position */
     const uint64_t *producer;
     const uint8_t *data;
     uint64_t mask;
-    uint64_t position; /* up to here lane_next has gone */
-    uint64_t limit;    /* the producer's position when last looked at */
+    uint64_t position;  /* up to here lane_next has gone */
+    uint64_t published; /* and up to here the divert knows that the room is free */
+    uint64_t limit;     /* the producer's position when last looked at */
     struct lane_control *control;
     size_t ring_bytes;
     size_t page_bytes;
@@ -80,6 +85,7 @@ int lane_open(struct lane **out, int ring_fd, size_t ring_bytes, int control_fd)
     }
     lane->position = __atomic_load_n(lane->consumer, __ATOMIC_ACQUIRE);
     lane->limit = lane->position;
+    lane->published = lane->position;
     *out = lane;
     return 0;
 }
@@ -125,9 +131,16 @@ const struct lane_record *lane_next(struct lane *lane)
     }
 }
 
+static void publish(struct lane *lane)
+{
+    lane->published = lane->position;
+    __atomic_store_n(lane->consumer, lane->position, __ATOMIC_RELEASE);
+}
+
 void lane_release(struct lane *lane)
 {
-    __atomic_store_n(lane->consumer, lane->position, __ATOMIC_RELEASE);
+    if (lane->position - lane->published >= lane->ring_bytes / RELEASE_PARTS || lane->control->sleeping)
+        publish(lane);
 }
 
 bool lane_ready(const struct lane *lane)
@@ -142,6 +155,8 @@ size_t lane_backlog(const struct lane *lane)
 
 void lane_set_sleeping(struct lane *lane, bool sleeping)
 {
+    if (sleeping)
+        publish(lane);
     __atomic_store_n(&lane->control->sleeping, sleeping, __ATOMIC_RELAXED);
     /* The flag must be visible before the caller looks for packets: the divert reserves before it reads the flag. */
     if (sleeping)

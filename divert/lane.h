@@ -21,7 +21,7 @@ void lane_close(struct lane *lane);
 
 /* The next packet or NULL. It stays valid until lane_release. */
 const struct lane_record *lane_next(struct lane *lane);
-/* Gives everything that lane_next returned so far back to the divert. */
+/* Gives everything that lane_next returned so far back to the divert; awake, not before an eighth of the ring. */
 void lane_release(struct lane *lane);
 /* True if a packet waits or is just being written (then lane_next may still return NULL for a moment); cheap, callable
  * without the caller's lock. */

@@ -111,15 +111,36 @@ static void packets_come_in_order(void **state)
     assert_int_equal(lane_backlog(kernel->lane), 0);
 }
 
+/* In eighths, because each look at the position costs the divert time. */
 static void room_is_given_back_by_release_only(void **state)
+{
+    struct kernel *kernel = *state;
+
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(consumer(kernel), 0);
+        produce(kernel, 160, 1);
+        assert_non_null(lane_next(kernel->lane));
+        if (i != 2)
+            lane_release(kernel->lane);
+    }
+    assert_int_equal(consumer(kernel), 4 * 168); /* more than 4096 / 8 */
+}
+
+/* The kernel takes a position that lags behind for a packet. */
+static void sleepers_give_back_all(void **state)
 {
     struct kernel *kernel = *state;
 
     produce(kernel, 160, 1);
     assert_non_null(lane_next(kernel->lane));
-    assert_int_equal(consumer(kernel), 0);
     lane_release(kernel->lane);
+    assert_int_equal(consumer(kernel), 0);
+    lane_set_sleeping(kernel->lane, true);
     assert_int_equal(consumer(kernel), 168);
+    produce(kernel, 160, 2);
+    assert_non_null(lane_next(kernel->lane));
+    lane_release(kernel->lane);
+    assert_int_equal(consumer(kernel), 2 * 168);
 }
 
 static void a_packet_being_written_blocks_later_ones(void **state)
@@ -144,7 +165,7 @@ static void discarded_packets_are_skipped(void **state)
     commit(kernel, reserve(kernel, 160), 160, 3, true);
     assert_int_equal(lane_next(kernel->lane)->flow_id, 2);
     assert_null(lane_next(kernel->lane));
-    lane_release(kernel->lane);
+    lane_set_sleeping(kernel->lane, true);
     assert_int_equal(consumer(kernel), 3 * 168);
 }
 
@@ -210,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(packets_come_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(room_is_given_back_by_release_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(sleepers_give_back_all, setup, teardown),
         cmocka_unit_test_setup_teardown(a_packet_being_written_blocks_later_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(discarded_packets_are_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(records_run_over_the_end_of_the_ring, setup, teardown),
