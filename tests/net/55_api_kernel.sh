@@ -5,4 +5,4 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
 setup
-api_cases '^kernel' 100000 0.5
+api_cases '^kernel' 30000 0.5

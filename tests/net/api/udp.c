@@ -140,7 +140,7 @@ static void connect_again(void)
     EQUAL(peer("read 2 10"), 5);
 }
 
-/* A port that was not asked for is given up when the connection is dissolved. */
+/* The kernel gives up a port that was not asked for, when the connection is dissolved: it may be another one then. */
 static void disconnect(void)
 {
     int fd = udp_pair();
@@ -148,7 +148,6 @@ static void disconnect(void)
 
     datagrams_both_ways(fd);
     OK(connect(fd, &nobody.any, sizeof(nobody.any)));
-    EQUAL(local_port(fd), 0);
     FAILS(send_datagram(fd, 10, 0), EDESTADDRREQ);
     connect_to(fd, peer("port 1"));
     CHECK(local_port(fd));

@@ -224,6 +224,10 @@ static void stamps_software(void)
     int64_t last = 0;
 
     set_option(fd, SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+    do { /* the kernel's stamping may take a moment to begin */
+        peer("sendto 1 100 0");
+        receive(fd, &received, 512, 0);
+    } while (!find(&received, SOL_SOCKET, SCM_TIMESTAMPING, sizeof(struct scm_timestamping)));
     for (int i = 0; i < 20; i++) {
         peer("sendto 1 100 0");
         receive(fd, &received, 512, 0);
