@@ -21,7 +21,8 @@ struct lane {
     const uint8_t *data;
     uint64_t mask;
     uint64_t position;  /* up to here lane_next has gone */
-    uint64_t published; /* and up to here the divert knows that the room is free */
+    uint64_t released;  /* up to here the caller needs nothing any more */
+    uint64_t published; /* and up to here the divert knows it */
     uint64_t limit;     /* the producer's position when last looked at */
     struct lane_control *control;
     size_t ring_bytes;
@@ -85,6 +86,7 @@ int lane_open(struct lane **out, int ring_fd, size_t ring_bytes, int control_fd)
     }
     lane->position = __atomic_load_n(lane->consumer, __ATOMIC_ACQUIRE);
     lane->limit = lane->position;
+    lane->released = lane->position;
     lane->published = lane->position;
     *out = lane;
     return 0;
@@ -125,6 +127,8 @@ const struct lane_record *lane_next(struct lane *lane)
         header = __atomic_load_n((const uint32_t *)at, __ATOMIC_ACQUIRE);
         if (header & BPF_RINGBUF_BUSY_BIT) /* being written */
             return NULL;
+        if ((header & BPF_RINGBUF_DISCARD_BIT) && lane->released == lane->position)
+            lane->released += record_span(header);
         lane->position += record_span(header);
         if (!(header & BPF_RINGBUF_DISCARD_BIT))
             return (const struct lane_record *)(at + BPF_RINGBUF_HDR_SZ);
@@ -133,13 +137,14 @@ const struct lane_record *lane_next(struct lane *lane)
 
 static void publish(struct lane *lane)
 {
-    lane->published = lane->position;
-    __atomic_store_n(lane->consumer, lane->position, __ATOMIC_RELEASE);
+    lane->published = lane->released;
+    __atomic_store_n(lane->consumer, lane->released, __ATOMIC_RELEASE);
 }
 
 void lane_release(struct lane *lane)
 {
-    if (lane->position - lane->published >= lane->ring_bytes / RELEASE_PARTS || lane->control->sleeping)
+    lane->released = lane->position;
+    if (lane->released - lane->published >= lane->ring_bytes / RELEASE_PARTS || lane->control->sleeping)
         publish(lane);
 }
 

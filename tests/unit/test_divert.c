@@ -587,6 +587,7 @@ static void only_sleepers_are_woken(void **state)
     rig_send(peer, OWN4, PORT, "x", 1);
     assert_non_null(rig_take(lane));
     assert_int_equal(lane_control(lane)->wakeups, 0);
+    lane_release(lane);
     lane_set_sleeping(lane, true);
     assert_false(readable(lane));
     for (int i = 0; i < 5; i++)

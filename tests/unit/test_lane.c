@@ -166,7 +166,13 @@ static void discarded_packets_are_skipped(void **state)
     assert_int_equal(lane_next(kernel->lane)->flow_id, 2);
     assert_null(lane_next(kernel->lane));
     lane_set_sleeping(kernel->lane, true);
+    assert_int_equal(consumer(kernel), 168); /* the packet is still in use */
+    lane_release(kernel->lane);
     assert_int_equal(consumer(kernel), 3 * 168);
+    commit(kernel, reserve(kernel, 160), 160, 4, true);
+    assert_null(lane_next(kernel->lane));
+    lane_set_sleeping(kernel->lane, true);
+    assert_int_equal(consumer(kernel), 4 * 168); /* and this one nobody ever used */
 }
 
 static void records_run_over_the_end_of_the_ring(void **state)
