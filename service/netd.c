@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,8 +80,28 @@ static int lock_interface(const char *name)
     return fd < 0 ? fd : 0;
 }
 
+/* Instances that were killed leave their lock files; names are never used again once the namespace has gone. */
+static void remove_stale_locks(void)
+{
+    glob_t found;
+
+    if (glob("/run/lockstep-netd-*.lock", 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        int fd = open(found.gl_pathv[i], O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlink(found.gl_pathv[i]);
+        close(fd);
+    }
+    globfree(&found);
+}
+
 static int lock_interfaces(void)
 {
+    remove_stale_locks();
     for (int i = 0; i < POLICY_MAX_INTERFACES && netd.policy.interfaces[i][0]; i++) {
         int result = lock_interface(netd.policy.interfaces[i]);
 
