@@ -72,6 +72,7 @@ struct engine_environment {
 /* Tunables; engine_config_default fills them in. Taken from the profile and from the system's tcp_rmem/tcp_wmem. */
 struct engine_config {
     uint32_t receive_default, receive_max; /* bytes: net.ipv4.tcp_rmem [1], [2] */
+    uint32_t window_budget; /* windows of connections that receive bulk data together; 0: no bound. A part of the ring */
     uint32_t send_default, send_max;       /* net.ipv4.tcp_wmem [1], [2] */
     uint32_t udp_receive_default;          /* net.core.rmem_default */
     uint32_t delayed_ack_us;               /* at most this late; 0: acknowledge every segment at once */

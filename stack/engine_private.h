@@ -159,6 +159,7 @@ struct tcp_conn {
     bool receive_fixed;
     bool received_now;      /* by this packet: for the edge */
     uint32_t drs_bytes;     /* read in this measuring interval */
+    uint64_t bulk_period;   /* the last in which it counted as a receiver of bulk data */
     uint64_t drs_start_ns;
     uint64_t stamp_ns; /* of the packet at hand */
     uint64_t last_receive_ns;
@@ -257,6 +258,8 @@ struct engine {
     struct udp_socket **udp_table;
     uint32_t udp_table_mask, udp_table_count;
     struct list flush; /* connections with something to send at the end of the batch */
+    uint64_t bulk_period; /* number of the present one */
+    unsigned bulk_now, bulk_before; /* receivers of bulk data in this period and in the one before */
     struct list borrowers; /* connections whose rx may point into records */
 
     struct tcp_conn *output_conn; /* whose packet lwIP is making */

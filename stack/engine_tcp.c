@@ -45,18 +45,15 @@ void conn_free(struct tcp_conn *conn)
     pool_free(conn);
 }
 
-/* Sets the window to what is free of the receive buffer; what was announced already stays announced. */
+/* lwIP has set the window to its constant; the SYN or SYN|ACK told the peer of 64 KB at most (adjust_syn). */
 static void init_window(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
-    uint32_t announced = conn->passive ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
-    if (announced > 0xffff)
-        announced = 0xffff;
-    pcb->rcv_wnd = max_u32(conn->receive_limit, announced);
+    pcb->rcv_wnd = conn->receive_limit;
     if (!(pcb->flags & TF_WND_SCALE))
         pcb->rcv_wnd = min_u32(pcb->rcv_wnd, 0xffff);
     pcb->rcv_ann_wnd = pcb->rcv_wnd;
-    pcb->rcv_ann_right_edge = pcb->rcv_nxt + (conn->passive ? announced : 0);
+    pcb->rcv_ann_right_edge = pcb->rcv_nxt + min_u32(pcb->rcv_wnd, 0xffff);
 }
 
 void conn_established(struct tcp_conn *conn)
@@ -64,8 +61,7 @@ void conn_established(struct tcp_conn *conn)
     struct tcp_pcb *pcb = conn->pcb;
     conn->stage = STAGE_OPEN;
     conn->connected = true;
-    if (!conn->passive)
-        init_window(conn);
+    init_window(conn);
     conn->peer_mss = pcb->mss;
     conn_set_mss(conn);
     byte_queue_init(&conn->tx, conn->passive ? pcb->snd_nxt : pcb->lastack);
@@ -280,11 +276,35 @@ ssize_t op_tcp_send(struct tcp_conn *conn, const struct iovec *iov, int iov_coun
 
 /* ---- Receiving */
 
+#define BULK_PERIOD_NS (100 * MILLISECOND)
+#define LONG_WAY_US    2000 /* a window's worth does not arrive all at once from there */
+
+/* The largest window for a connection that receives bulk data: such connections share the budget. */
+static uint32_t window_share(struct tcp_conn *conn)
+{
+    struct engine *engine = conn->engine;
+    uint32_t most = min_u32(engine->config.receive_max / 2, TCP_WND);
+    uint64_t period = engine->now_ns / BULK_PERIOD_NS;
+    bool far = !(conn->route.flags & CONTROL_ROUTE_LOCAL_LINK) && conn->rtt_min_us > LONG_WAY_US;
+    if (engine->config.window_budget == 0 || far)
+        return most;
+    if (period != engine->bulk_period) {
+        engine->bulk_before = period == engine->bulk_period + 1 ? engine->bulk_now : 0;
+        engine->bulk_now = 0;
+        engine->bulk_period = period;
+    }
+    if (conn->bulk_period != period) {
+        conn->bulk_period = period;
+        engine->bulk_now++;
+    }
+    unsigned receivers = engine->bulk_now > engine->bulk_before ? engine->bulk_now : engine->bulk_before;
+    return min_u32(most, max_u32(engine->config.window_budget / receivers, engine->config.receive_default / 2));
+}
+
 /* The window doubles when the application reads half of it within about a round trip (dynamic right-sizing). */
 static void right_size(struct tcp_conn *conn, uint32_t bytes)
 {
     const struct engine *engine = conn->engine;
-    uint32_t most = min_u32(engine->config.receive_max / 2, TCP_WND);
     uint64_t interval = max_u32(2 * conn->rtt_min_us, 2000) * MICROSECOND;
     if (engine->now_ns - conn->drs_start_ns > interval) {
         conn->drs_start_ns = engine->now_ns;
@@ -293,8 +313,8 @@ static void right_size(struct tcp_conn *conn, uint32_t bytes)
     conn->drs_bytes += bytes;
     if (conn->drs_bytes < conn->receive_limit / 2)
         return;
-    if (!conn->receive_fixed && conn->receive_limit < most)
-        conn->receive_limit = min_u32(2 * conn->receive_limit, most);
+    if (!conn->receive_fixed)
+        conn->receive_limit = min_u32(2 * conn->receive_limit, window_share(conn));
     conn->drs_bytes = 0;
     conn->drs_start_ns = engine->now_ns;
 }

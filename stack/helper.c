@@ -69,7 +69,7 @@ static uint64_t choose_rest(struct stack_state *s)
     }
     s->helper_mode = HELPER_RING;
     s->driver = &s->helper_mode;
-    lane_set_sleeping(s->lane, true);
+    stack_watch_ring(s);
     if (lane_ready(s->lane))
         return 0;
     next = stack_run_timers(platform_now_ns());
@@ -113,7 +113,7 @@ static int adopt(struct stack_state *s, struct netd_client *client)
 static void reconnect(struct stack_state *s)
 {
     struct netd_client *client;
-    int err = client_connect(&client, NULL, program_invocation_short_name, stack_fd_minimum(), NULL);
+    int err = stack_connect(&client);
 
     reconnect_at_ns = platform_now_ns() + RECONNECT_NS;
     if (err < 0)

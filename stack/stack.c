@@ -14,6 +14,7 @@
 
 #define RETRY_NS         NS_PER_S /* a service that is away is looked for at most this often */
 #define BATCH            64       /* packets a poll */
+#define HOLD_SHARE       4        /* records held back may take this part of the ring */
 #define TIMER_LOOK_US    500      /* the engine's timers are run at least this often by who drives */
 #define FD_LIMIT_MAX     (1u << 22)
 #define OWN_FD_MINIMUM   15000
@@ -179,12 +180,37 @@ static void count_packet(const struct lane_record *record, uint64_t now_ns)
     __atomic_store_n(&stats->rx_bytes, stats->rx_bytes + record->length, __ATOMIC_RELAXED);
 }
 
+/* Gives the records back to the divert as soon as the engine needs none of them any more; if they take too much of the
+ * ring, or with `now`, the engine copies what it still needs. */
+static void give_back(struct stack_state *s, bool now)
+{
+    if (s->held_bytes == 0)
+        return;
+    if (s->pub.ops->holds(s->pub.engine)) {
+        if (!now && s->held_bytes < s->lane_reply.ring_bytes / HOLD_SHARE)
+            return;
+        s->pub.ops->settle(s->pub.engine);
+    }
+    lane_release(s->lane);
+    s->held_bytes = 0;
+}
+
+void stack_watch_ring(struct stack_state *s)
+{
+    give_back(s, true); /* as long as records are held the ring looks readable */
+    lane_set_sleeping(s->lane, true);
+}
+
 static bool drain(struct stack_state *s)
 {
-    const struct lane_record *record = lane_next(s->lane);
+    const struct lane_record *record;
     struct lane_stats *stats = s->pub.stats;
     uint64_t now_ns, backlog, stamp_ns = 0;
 
+    if (!lane_ready(s->lane))
+        return false;
+    give_back(s, false);
+    record = lane_next(s->lane);
     if (!record)
         return false;
     now_ns = platform_now_ns();
@@ -194,12 +220,13 @@ static bool drain(struct stack_state *s)
     for (int count = 1; record; count++) {
         count_packet(record, now_ns);
         stamp_ns = record->stamp_ns;
-        s->pub.ops->input(s->pub.engine, (struct lane_record *)(uintptr_t)record,
+        s->held_bytes += record->length;
+        s->pub.ops->input(s->pub.engine, record,
                           routes_full_checksum(record->ifindex, record->data, record->length));
         record = count < BATCH ? lane_next(s->lane) : NULL;
     }
     s->last_stamp_ns = stamp_ns;
-    lane_release(s->lane);
+    give_back(s, lane_control(s->lane)->sleeping != 0); /* the divert wakes a sleeper only if the ring was empty */
     s->pub.ops->flush(s->pub.engine);
     return true;
 }
@@ -319,6 +346,39 @@ static bool find_nexthop(void *context, uint16_t nexthop, struct injector_nextho
     return false;
 }
 
+/* ---- Settings ---- */
+
+/* From the environment when the library was loaded: programs clear it (nginx does in its workers). */
+static struct {
+    char runtime_dir[108];
+    char profile[256];
+    char injector[16];
+    char log_level[16];
+} settings;
+
+static void copy_setting(const char *name, char *out, size_t size)
+{
+    const char *value = getenv(name);
+
+    if (value && strlen(value) < size)
+        strcpy(out, value);
+}
+
+__attribute__((constructor)) static void read_settings(void)
+{
+    copy_setting(CONTROL_DIR_ENV, settings.runtime_dir, sizeof settings.runtime_dir);
+    copy_setting(PROFILE_ENV, settings.profile, sizeof settings.profile);
+    copy_setting("LOCKSTEP_INJECTOR", settings.injector, sizeof settings.injector);
+    copy_setting("LOCKSTEP_LOG_LEVEL", settings.log_level, sizeof settings.log_level);
+}
+
+int stack_connect(struct netd_client **out)
+{
+    const char *dir = settings.runtime_dir[0] ? settings.runtime_dir : CONTROL_DEFAULT_DIR;
+
+    return client_connect(out, dir, program_invocation_short_name, stack_fd_minimum(), NULL);
+}
+
 /* ---- Opening ---- */
 
 static size_t read_text(const char *path, char *text, size_t size)
@@ -334,10 +394,9 @@ static size_t read_text(const char *path, char *text, size_t size)
 
 static void load_profile(struct profile *profile)
 {
-    const char *name = getenv(PROFILE_ENV);
+    const char *name = settings.profile[0] ? settings.profile : PROFILE_DEFAULT;
     char text[4096], problem[512];
 
-    name = name && *name ? name : PROFILE_DEFAULT;
     if (profile_builtin(name, profile) == 0)
         return;
     profile_builtin(PROFILE_DEFAULT, profile);
@@ -388,6 +447,9 @@ static int create_engine(struct stack_state *s)
     config.delayed_ack_us = s->profile.delayed_ack_us;
     config.coalesce_us = s->profile.coalesce_us;
     config.rto_min_us = s->profile.rto_min_us;
+    config.borrow = true;
+    /* Records are larger than what they hold, and some are held back. */
+    config.window_budget = s->lane_reply.ring_bytes / 4;
     err = platform_random(config.hash_key, sizeof config.hash_key);
     s->pub.ops = &engine_lwip;
     return err < 0 ? err : s->pub.ops->create(&s->pub.engine, &config, &environment);
@@ -436,9 +498,7 @@ static int open_lane(struct stack_state *s)
 
 static uint32_t wanted_injector(void)
 {
-    const char *name = getenv("LOCKSTEP_INJECTOR");
-
-    return name && strcmp(name, "direct") == 0 ? CONTROL_INJECTOR_DIRECT : CONTROL_INJECTOR_GUARDED;
+    return strcmp(settings.injector, "direct") == 0 ? CONTROL_INJECTOR_DIRECT : CONTROL_INJECTOR_GUARDED;
 }
 
 /* Gives back what is there, in this process only: nothing is said to the service but by closing the connection. */
@@ -473,7 +533,7 @@ static int open_parts(struct stack_state *s, const char **why)
     int err;
 
     *why = "the service is not reachable";
-    err = client_connect(&s->pub.client, NULL, program_invocation_short_name, stack_fd_minimum(), NULL);
+    err = stack_connect(&s->pub.client);
     if (err < 0) {
         *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
         return err;
@@ -508,12 +568,11 @@ static void prepare_spinning(struct stack_state *s)
 static void start_log(void)
 {
     static const char *const levels[] = {"error", "warning", "info", "debug"};
-    const char *name = getenv("LOCKSTEP_LOG_LEVEL");
     static int fd = -1;
     enum log_level level = LOG_LEVEL_WARNING;
 
-    for (int i = 0; name && i < 4; i++)
-        level = strcmp(name, levels[i]) == 0 ? (enum log_level)i : level;
+    for (int i = 0; i < 4; i++)
+        level = strcmp(settings.log_level, levels[i]) == 0 ? (enum log_level)i : level;
     log_init("lockstep", level);
     if (fd < 0)
         fd = stack_own_fd(sys_fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, stack_fd_minimum()));

@@ -80,6 +80,9 @@ void stack_watch_ring(struct stack_state *s);
 /* Runs the engine's timers now; the time of the next one. Lock held. */
 uint64_t stack_run_timers(uint64_t now_ns);
 
+/* Connects to the service that the environment named when the library was loaded. */
+int stack_connect(struct netd_client **out);
+
 /* Marks a busy stretch outside the lock (requests to the service): signal handlers are deferred. */
 void stack_busy_begin(void);
 void stack_busy_end(void);

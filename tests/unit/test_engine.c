@@ -759,11 +759,10 @@ static void start_listener(int backlog)
 }
 
 /* A client's SYN; false if it is not answered. */
-static bool client_syn(struct peer *client, uint16_t port)
+static bool client_syn_with(struct peer *client, uint16_t port, const void *options, size_t options_length)
 {
-    uint8_t options[4] = {2, 4, 0x05, 0xb4};
     *client = (struct peer){.port = port, .engine_port = 7000, .next = port * 1000u, .window = 0xffff};
-    peer_segment(client, client->next, SEGMENT_SYN, options, 4, NULL, 0);
+    peer_segment(client, client->next, SEGMENT_SYN, options, options_length, NULL, 0);
     client->next++;
     ops->flush(script.engine);
     if (!script_sent(&packet, &segment, NULL))
@@ -772,6 +771,36 @@ static bool client_syn(struct peer *client, uint16_t port)
     assert_int_equal(packet.destination_port, port);
     client->expected = segment.sequence + 1;
     return true;
+}
+
+static bool client_syn(struct peer *client, uint16_t port)
+{
+    static const uint8_t mss[4] = {2, 4, 0x05, 0xb4};
+    return client_syn_with(client, port, mss, 4);
+}
+
+/* The window of an accepted connection follows the buffer, not lwIP's constant. */
+static void test_accepted_window(void **state)
+{
+    (void)state;
+    static const uint8_t scaled[8] = {2, 4, 0x05, 0xb4, 1, 3, 3, 7};
+    struct peer client;
+    struct tcp_conn *accepted;
+    start_listener(5);
+    assert_int_equal(ops->tcp_listener_option(listener, ENGINE_TCP_RCVBUF, 40000), 0);
+    assert_true(client_syn_with(&client, 1500, scaled, 8));
+    assert_int_equal(segment.window, 20000);
+    peer_sends(&client, SEGMENT_ACK, NULL, 0);
+    assert_int_equal(ops->tcp_accept(listener, NULL, &accepted), 0);
+    ops->tcp_option(accepted, ENGINE_TCP_QUICKACK, 1);
+    peer_sends(&client, SEGMENT_ACK, data, 1000);
+    ops->flush(script.engine);
+    next_sent();
+    assert_true(segment.window << 8 <= 19000 && segment.window << 8 > 18000);
+    for (int i = 0; i < 30; i++)
+        peer_sends(&client, SEGMENT_ACK, data, 1000);
+    assert_int_equal(ops->tcp_readable_bytes(accepted), 20000);
+    ops->tcp_close(accepted, true);
 }
 
 static void test_accept(void **state)
@@ -1159,7 +1188,7 @@ int main(void)
         T(test_active_close), T(test_passive_close), T(test_lost_fin), T(test_orphan_gives_up), T(test_data_after_close),
         T(test_abort), T(test_simultaneous_close), T(test_keepalive),
         T(test_path_mtu), T(test_unreachable), T(test_route_changes),
-        T(test_accept), T(test_backlog), T(test_syn_flood), T(test_syn_ack_repeated), T(test_stray),
+        T(test_accept), T(test_accepted_window), T(test_backlog), T(test_syn_flood), T(test_syn_ack_repeated), T(test_stray),
         T(test_time_wait_reuse), T(test_export),
         T(test_udp_demultiplexing), T(test_multicast), T(test_udp_buffer), T(test_fragments), T(test_one_engine),
     };
