@@ -22,7 +22,7 @@ for i in 1 2; do
     start "subscriber.$i" client mosquitto_sub -h $SERVER -q 1 -t 'plant/+' -C 200 -i "sub$i"
     subscriber[i]=$STARTED
 done
-for i in 1 2; do wait_for 10 "subscription $i" has_line "$LT_WORK/broker.out" "SUBACK to sub$i"; done
+for i in 1 2; do wait_for 10 "subscription $i" has_line "$LT_WORK/broker.err" "SUBACK to sub$i"; done
 run client mosquitto_pub -h $SERVER -q 1 -t plant/a -l <"$LT_WORK/messages"
 for i in 1 2; do
     finish "${subscriber[i]}" 15

@@ -17,7 +17,7 @@ for mtu in 1300 1500 1280; do
 done
 steady_done up "$up" 40
 for node in client server; do ip -n "$(ns $node)" link set eth0 mtu 1500; done
-offload_end 400000000
+offload_end 300000000
 
 # A gateway whose way on is narrow. The way back is on-link.
 if [ "$LT_FAMILY" = 6 ]; then far=fd00:78::1 bits=128 gateway=fd00:77::fe; else far=10.78.0.1 bits=32 gateway=10.77.0.254; fi

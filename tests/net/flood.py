@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""flood.py DEVICE SECONDS [SEED]: sends malformed packets out of DEVICE (a bridge's port) to the node behind it.
+"""flood.py DEVICE SECONDS [SEED [KIND...]]: sends malformed packets out of DEVICE (a bridge's port) to the node behind it.
 
-It watches the traffic that passes on DEVICE to that node and sends, between plain random frames, altered copies: flipped
-bits, wrong lengths, cut ends, old sequence numbers with other contents, numbers far out of window, stray flags, overlapping
-fragments, ICMP errors that quote them. Nothing that it sends is a packet that a correct receiver would believe: data within the
-window is never forged with a correct checksum. Prints the number of packets sent of each kind.
+It watches the traffic that passes on DEVICE to and from that node and sends, between plain random frames, altered copies: flipped
+bits, wrong lengths, cut ends, other contents for what was acknowledged already, sequence numbers far out of window, stray
+flags, overlapping fragments, ICMP errors that quote them. Nothing that it sends is a packet that a correct receiver would
+believe: data within the window is never forged with a correct checksum. Prints the number of packets sent of each kind.
 """
 import random
 import socket
@@ -41,6 +41,11 @@ class Packet:
         else:
             self.protocol, self.addresses = 0, b""
         self.transport = ETHERNET + self.ip_length
+        ports = frame[self.transport : self.transport + 4]
+        half = len(self.addresses) // 2
+        self.flow = self.addresses + ports
+        self.reverse_flow = self.addresses[half:] + self.addresses[:half] + ports[2:] + ports[:2]
+        self.acknowledged = None  # by the receiver of this flow, at the latest look
         self.usable = self.protocol in (6, 17) and len(frame) >= self.transport + (20 if self.protocol == 6 else 8)
 
     def rebuilt(self, segment):
@@ -124,12 +129,11 @@ def tcp_with(packet, sequence=None, flags=None, payload=b"", options=b""):
 
 
 def stale(chance, packet):
-    """Old sequence numbers, other contents: overlaps only what the receiver has already."""
-    if packet.protocol != 6 or packet.segment()[13] & 7:
+    """Other contents for bytes that the receiver has acknowledged."""
+    if packet.acknowledged is None:
         return random_ip(chance, packet)
-    sequence = struct.unpack("!I", packet.segment()[4:8])[0]
     length = chance.randrange(1, 1200)
-    return tcp_with(packet, sequence - length - chance.randrange(200), 0x10, chance.randbytes(length))
+    return tcp_with(packet, packet.acknowledged - length - chance.choice([0, 0, 1, 200]), 0x10, chance.randbytes(length))
 
 
 def far(chance, packet):
@@ -141,19 +145,17 @@ def far(chance, packet):
 
 
 def bad_flags(chance, packet):
-    """No flags, all flags, SYN within the window: answered with a challenge or not at all (RFC 9293, 3.10.7.4)."""
-    if packet.protocol != 6:
+    """No flags, all flags, SYN on a connection: answered with a challenge or not at all (RFC 9293, 3.10.7.4)."""
+    if packet.acknowledged is None:
         return random_ip(chance, packet)
-    sequence = struct.unpack("!I", packet.segment()[4:8])[0] - 5
-    return tcp_with(packet, sequence, chance.choice([0x00, 0x02, 0x03, 0x12, 0x20, 0x3B]), chance.randbytes(3))
+    return tcp_with(packet, packet.acknowledged - 5, chance.choice([0x00, 0x02, 0x03, 0x12, 0x20, 0x3B]), chance.randbytes(3))
 
 
 def bad_options(chance, packet):
-    if packet.protocol != 6:
+    if packet.acknowledged is None:
         return random_ip(chance, packet)
-    sequence = struct.unpack("!I", packet.segment()[4:8])[0] - 2
     options = chance.choice([b"\x08\x00", b"\x02\x00\x05", b"\x08\xff\x01\x02", b"\x05\x02\x05\x01", b"\xfe\x03"])
-    return tcp_with(packet, sequence, 0x10, b"x", options + chance.randbytes(6))
+    return tcp_with(packet, packet.acknowledged - 2, 0x10, b"x", options + chance.randbytes(6))
 
 
 def fragments(chance, packet):
@@ -210,18 +212,23 @@ def icmp(chance, packet):
 KINDS = [random_frame, random_ip, flipped, cut, lengths, stale, far, bad_flags, bad_options, fragments, icmp]
 
 
-def watch(sock, seen):
-    """Takes the packets on their way to the node that were captured since the last look."""
-    for _ in range(64):
+def watch(sock, seen, acknowledged):
+    """Takes what was captured since the last look: packets on their way to the node, and what it acknowledges."""
+    for _ in range(256):
         try:
             frame, origin = sock.recvfrom(2048)
         except BlockingIOError:
-            return
-        if origin[2] == PACKET_OUTGOING and len(frame) >= 54:
-            packet = Packet(frame)
-            if packet.usable:
-                seen.append(packet)
+            break
+        packet = Packet(frame) if len(frame) >= 54 else None
+        if packet is None or not packet.usable:
+            continue
+        if origin[2] == PACKET_OUTGOING:
+            seen.append(packet)
+        elif packet.protocol == 6 and packet.segment()[13] & 0x16 == 0x10:
+            acknowledged[packet.reverse_flow] = struct.unpack("!I", packet.segment()[8:12])[0]
     del seen[:-32]
+    for packet in seen:
+        packet.acknowledged = acknowledged.get(packet.flow)
 
 
 def main():
@@ -230,17 +237,18 @@ def main():
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     sock.bind((device, ETH_P_ALL))  # this socket does not see what it sends itself: spoilt packets are not spoilt again
     sock.setblocking(False)
-    counts = dict.fromkeys((kind.__name__ for kind in KINDS), 0)
-    seen = []
+    kinds = [kind for kind in KINDS if len(sys.argv) <= 4 or kind.__name__ in sys.argv[4:]]
+    counts = dict.fromkeys((kind.__name__ for kind in kinds), 0)
+    seen, acknowledged = [], {}
     end = time.monotonic() + seconds
     print("started", flush=True)
     while time.monotonic() < end:
-        watch(sock, seen)
+        watch(sock, seen, acknowledged)
         if not seen:
             time.sleep(0.001)
             continue
         for _ in range(50):
-            kind = chance.choice(KINDS)
+            kind = chance.choice(kinds)
             frame = kind(chance, chance.choice(seen))
             try:
                 sock.send(frame[:1514])

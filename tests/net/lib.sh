@@ -152,7 +152,8 @@ exec_at() {
     shift
     timeout -k 2 "${LT_LIMIT:-60}" ip netns exec "$(ns "$node")" "$@"
 }
-# start NAME NODE PROGRAM...: in the background; output in NAME.out; its pid, that of the program itself, in $STARTED.
+# start NAME NODE PROGRAM...: in the background; output in NAME.out and NAME.err; its pid, that of the program itself, in
+# $STARTED.
 start() {
     local name=$1 node=$2
     shift 2
@@ -166,8 +167,9 @@ start() {
 start_kernel() {
     local name=$1 node=$2
     shift 2
-    : >"$LT_WORK/$name.out" # now, not when the new process gets to it: an older program's words must not be read
-    ip netns exec "$(ns "$node")" "$@" >>"$LT_WORK/$name.out" 2>&1 </dev/null &
+    # Emptied now, not when the new process gets to it: an older program's words must not be read.
+    : >"$LT_WORK/$name.out" >"$LT_WORK/$name.err"
+    ip netns exec "$(ns "$node")" "$@" >>"$LT_WORK/$name.out" 2>>"$LT_WORK/$name.err" </dev/null &
     STARTED=$!
     LT_PIDS+=("$STARTED")
 }
