@@ -60,6 +60,31 @@ int sock_socket(int domain, int type, int protocol)
     return fd;
 }
 
+/* ---- Deciding ---- */
+
+static struct platform_lock decide_lock; /* taken before the stack lock */
+
+bool sock_decide_begin(const struct sock *sock)
+{
+    stack_busy_begin();
+    platform_lock_acquire(&decide_lock);
+    if (sock->life == LIFE_UNDECIDED)
+        return true;
+    sock_decide_end();
+    return false;
+}
+
+void sock_decide_end(void)
+{
+    platform_lock_release(&decide_lock);
+    stack_busy_end();
+}
+
+void sock_decide_fork_child(void)
+{
+    platform_lock_init(&decide_lock);
+}
+
 /* ---- Leaving and closing ---- */
 
 static void tell_not_accelerated(const struct sock *sock, int fd, const struct net_endpoint *remote, const char *why)
@@ -392,7 +417,7 @@ static int give_address(const struct sock *sock, const struct net_endpoint *endp
 /* A forked child knows the addresses of what it inherited without asking for it. */
 static bool has_peer(const struct sock *sock)
 {
-    if (sock->life == LIFE_INHERITED && !sock->was_listener && !sock->was_datagram)
+    if (sock->life == LIFE_INHERITED && !sock->was_datagram)
         return true;
     return (sock->life == LIFE_DATAGRAM || sock->life == LIFE_INHERITED) && sock->connected;
 }
@@ -479,7 +504,7 @@ int sock_shutdown(struct sock *sock, int fd, int how)
 
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     if (sock->life == LIFE_LISTENER)
         return how == SHUT_WR ? 0 : shutdown_listener(sock, fd);
@@ -545,7 +570,7 @@ int sock_ioctl(struct sock *sock, int fd, unsigned long request, void *argument)
         return SOCK_PASS;
     if (!argument)
         return -EFAULT;
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     stack_lock();
     stack_poll();

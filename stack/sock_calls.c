@@ -26,7 +26,7 @@ int sock_listen(struct sock *sock, int fd, int backlog)
 
 int sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len)
 {
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     return sock->stream ? tcp_sock_connect(sock, fd, addr, len) : udp_sock_connect(sock, fd, addr, len);
 }
@@ -49,7 +49,7 @@ static ssize_t send_message(struct sock *sock, int fd, const struct msghdr *mess
 
 ssize_t sock_sendmsg(struct sock *sock, int fd, const struct msghdr *message, int flags)
 {
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     return send_message(sock, fd, message, flags);
 }
@@ -63,7 +63,7 @@ static ssize_t receive_message(struct sock *sock, int fd, struct msghdr *message
 
 ssize_t sock_recvmsg(struct sock *sock, int fd, struct msghdr *message, int flags)
 {
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     return receive_message(sock, fd, message, flags);
 }
@@ -72,7 +72,7 @@ int sock_sendmmsg(struct sock *sock, int fd, struct mmsghdr *vector, unsigned co
 {
     unsigned done = 0;
 
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     count = count < CURSOR_IOV_MAX ? count : CURSOR_IOV_MAX;
     while (done < count) {
@@ -93,7 +93,7 @@ int sock_recvmmsg(struct sock *sock, int fd, struct mmsghdr *vector, unsigned co
     uint64_t deadline_ns = UINT64_MAX;
     unsigned done = 0;
 
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     if (timeout)
         deadline_ns = platform_now_ns() + (uint64_t)timeout->tv_sec * NS_PER_S + (uint64_t)timeout->tv_nsec;
@@ -143,7 +143,7 @@ ssize_t sock_sendfile(struct sock *sock, int fd, int in_fd, off_t *offset, size_
     off_t position;
     ssize_t sent;
 
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     if (!sock->stream || sock->life != LIFE_CONNECTION)
         return SOCK_PASS;

@@ -19,8 +19,10 @@ void sock_fork_parent(void)
 /* In the child: what the parent's engine has is out of reach. */
 static void inherit(struct sock *sock)
 {
-    if (sock->life == LIFE_CONNECTION || sock->life == LIFE_LISTENER || sock->life == LIFE_DATAGRAM) {
-        sock->was_listener = sock->life == LIFE_LISTENER;
+    if (sock->life == LIFE_LISTENER) {
+        sock->life = LIFE_UNDECIDED;
+        sock->listening = true;
+    } else if (sock->life == LIFE_CONNECTION || sock->life == LIFE_DATAGRAM) {
         sock->was_datagram = sock->life == LIFE_DATAGRAM;
         sock->life = LIFE_INHERITED;
     }
@@ -38,6 +40,7 @@ void sock_fork_child(void)
 {
     in_child = true;
     sock_table_fork_child();
+    sock_decide_fork_child();
     flows_fork_child();
     list_for_each(link, sock_all())
         inherit(list_entry(link, struct sock, link));
@@ -54,7 +57,7 @@ static int ask_for(const struct sock *sock, int fd)
 
     stack_busy_begin();
     if (!client) {
-        err = client_connect(&own, NULL, program_invocation_short_name, stack_fd_minimum(), NULL);
+        err = stack_connect(&own);
         client = own;
     }
     if (err == 0)
@@ -82,29 +85,22 @@ void sock_claim_for_exec(void)
         struct sock *sock = list_entry(link, struct sock, link);
         int fd = sock_descriptor(sock);
 
-        if (sock->life == LIFE_INHERITED && !sock->was_listener && fd >= 0 && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+        if (sock->life == LIFE_INHERITED && fd >= 0 && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
             claim(sock, fd);
     }
 }
 
-/* A listener or an unconnected datagram socket becomes this process's own, too. */
-static int register_again(struct sock *sock, int fd)
-{
-    stack_lock();
-    sock->life = LIFE_UNDECIDED;
-    stack_unlock();
-    if (sock->was_listener)
-        tcp_sock_listen(sock, fd, sock->backlog);
-    else
-        udp_sock_register(sock, fd);
-    return sock_is_kernel(sock) ? SOCK_PASS : 0;
-}
-
-int sock_touch(struct sock *sock, int fd)
+int sock_claimed(struct sock *sock, int fd)
 {
     if (__builtin_expect(sock->life != LIFE_INHERITED, 1))
         return sock->life == LIFE_KERNEL ? SOCK_PASS : 0;
-    if (sock->was_listener)
-        return register_again(sock, fd);
     return claim(sock, fd);
+}
+
+/* A child's listener becomes its own this way, with its own lane. */
+int sock_touch(struct sock *sock, int fd)
+{
+    if (__builtin_expect(sock->life == LIFE_UNDECIDED && sock->listening, 0))
+        tcp_sock_register_listener(sock, fd);
+    return sock_claimed(sock, fd);
 }

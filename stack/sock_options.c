@@ -487,7 +487,7 @@ int sock_setsockopt(struct sock *sock, int fd, int level, int name, const void *
     const char *why = NULL;
     int err = 0;
 
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     if (!(sock->life == LIFE_LISTENER && is_receive_timeout(level, name)))
         err = sys_setsockopt(fd, level, name, value, len);
@@ -587,7 +587,7 @@ static int get_own(struct sock *sock, int level, int name, void *value, socklen_
 
 int sock_getsockopt(struct sock *sock, int fd, int level, int name, void *value, socklen_t *len)
 {
-    if (sock_touch(sock, fd) == SOCK_PASS)
+    if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     if (sock->life == LIFE_UNDECIDED || !value || !len)
         return SOCK_PASS;

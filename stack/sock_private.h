@@ -92,7 +92,8 @@ struct sock {
     bool connected;      /* UDP */
     bool explicit_port;  /* the program chose it with bind */
     bool shut_receive, shut_send; /* UDP */
-    bool was_listener, was_datagram; /* LIFE_INHERITED */
+    bool listening;      /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
+    bool was_datagram;   /* LIFE_INHERITED */
     bool kernel_readable; /* the kernel's descriptor was seen readable */
     bool filtered;        /* duplicates are filtered from the kernel's descriptor */
     int16_t pending_error; /* UDP: errno for SO_ERROR and the next call */
@@ -140,6 +141,12 @@ int sock_stay(struct sock *sock, int fd, const struct net_endpoint *remote, cons
 /* Takes the sock out of the table, its watches told. Lock not held. */
 void sock_leave(struct sock *sock, bool now_kernel);
 
+/* Around decisions, which ask the service: one thread at a time makes them. Begin is false if another has decided
+ * meanwhile (then there is no end). Lock not held. */
+bool sock_decide_begin(const struct sock *sock);
+void sock_decide_end(void);
+void sock_decide_fork_child(void);
+
 /* A call that may block. */
 struct sock_call {
     struct sock *sock;
@@ -176,6 +183,8 @@ void flows_fork_child(void);
 
 /* ---- sock_tcp.c ---- */
 int tcp_sock_listen(struct sock *sock, int fd, int backlog);
+/* A socket that listens in the kernel becomes the engine's too. 0 or SOCK_PASS. Lock not held. */
+int tcp_sock_register_listener(struct sock *sock, int fd);
 int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len);
 ssize_t tcp_sock_send(struct sock *sock, int fd, const struct iovec *iov, size_t count, int flags);
 ssize_t tcp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags);
@@ -202,6 +211,8 @@ void options_replay(const struct sock *from, int fd); /* the log onto another de
 uint32_t options_int(int fd, int level, int name, uint32_t otherwise); /* asks the kernel */
 
 /* ---- sock_fork.c ---- */
+/* The part of sock_touch that any call needs: an inherited socket is claimed. A listener's decision is left open. */
+int sock_claimed(struct sock *sock, int fd);
 /* In a forked child that is about to execute a program: claims the connections which that will find open. */
 void sock_claim_for_exec(void);
 

@@ -32,18 +32,17 @@ static void limit_kernel_accept(int fd)
     sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &shortest, sizeof shortest);
 }
 
-static int start_listener(struct sock *sock, struct flow *flow, int backlog)
+static int start_listener(struct sock *sock, struct flow *flow)
 {
     int err;
 
     stack_lock();
-    err = sock_ops()->tcp_listen(stack_state.pub.engine, &sock->local, flow->request.dual_stack, backlog, sock,
+    err = sock_ops()->tcp_listen(stack_state.pub.engine, &sock->local, flow->request.dual_stack, sock->backlog, sock,
                                  &sock->listener);
     if (err == 0) {
         sock->flow = flow;
         sock->life = LIFE_LISTENER;
         flow_describe(flow, IPPROTO_TCP, &sock->local, NULL);
-        sock->backlog = backlog;
         sock->kernel_readable = true;
         tcp_sock_apply_options(sock);
         sock_edge(sock, 0);
@@ -52,8 +51,7 @@ static int start_listener(struct sock *sock, struct flow *flow, int backlog)
     return err;
 }
 
-/* Registers the listener behind fd, which listens in the kernel already. */
-static int register_listener(struct sock *sock, int fd, int backlog)
+static int register_listener(struct sock *sock, int fd)
 {
     struct control_flow_add request = {.kind = CONTROL_FLOW_BOUND};
     const char *why = NULL;
@@ -77,7 +75,7 @@ static int register_listener(struct sock *sock, int fd, int backlog)
     err = flow_register(flow, fd, &request);
     if (err == 0) {
         limit_kernel_accept(fd);
-        err = start_listener(sock, flow, backlog);
+        err = start_listener(sock, flow);
     }
     if (err < 0) {
         stack_lock();
@@ -88,20 +86,32 @@ static int register_listener(struct sock *sock, int fd, int backlog)
     return 0;
 }
 
+int tcp_sock_register_listener(struct sock *sock, int fd)
+{
+    int result = 0;
+
+    if (sock_decide_begin(sock)) {
+        result = register_listener(sock, fd);
+        sock_decide_end();
+    }
+    return result;
+}
+
+/* Only the first use of the listener (accept, poll, epoll) decides: a parent that listens for its children, as nginx's
+ * master does, must not get a share of the connections. */
 int tcp_sock_listen(struct sock *sock, int fd, int backlog)
 {
     int err = sys_listen(fd, backlog);
 
     if (err < 0)
         return err;
-    if (sock->life == LIFE_LISTENER) {
-        stack_lock();
-        if (sock->life == LIFE_LISTENER)
-            sock_ops()->tcp_listener_backlog(sock->listener, backlog);
-        stack_unlock();
-    } else if (sock->life == LIFE_UNDECIDED || sock->life == LIFE_INHERITED) {
-        register_listener(sock, fd, backlog); /* also as the kernel's it listens already */
-    }
+    stack_lock();
+    sock->backlog = backlog;
+    if (sock->life == LIFE_LISTENER)
+        sock_ops()->tcp_listener_backlog(sock->listener, backlog);
+    else if (sock->life == LIFE_UNDECIDED)
+        sock->listening = true;
+    stack_unlock();
     return 0;
 }
 
@@ -431,7 +441,7 @@ int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, soc
     struct net_endpoint remote;
     int err;
 
-    if (sock->life == LIFE_LISTENER)
+    if (sock->life == LIFE_LISTENER || sock->listening)
         return -EISCONN;
     if (addr && len >= sizeof addr->sa_family && addr->sa_family == AF_UNSPEC)
         return sock->life == LIFE_CONNECTION ? disconnect(sock, fd, addr, len) : SOCK_PASS;
@@ -446,7 +456,10 @@ int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, soc
         sock->scope_id = ((const struct sockaddr_in6 *)(const void *)addr)->sin6_scope_id;
     if (remote.port == 0)
         return SOCK_PASS;
+    if (!sock_decide_begin(sock))
+        return sock_connect(sock, fd, addr, len); /* another thread was faster */
     err = begin_connect(sock, fd, &remote);
+    sock_decide_end();
     return err < 0 ? err : finish_connect(sock, fd, -EINPROGRESS);
 }
 

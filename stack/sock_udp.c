@@ -67,7 +67,7 @@ static int register_as(struct sock *sock, int fd, struct control_flow_add *reque
     return 0;
 }
 
-int udp_sock_register(struct sock *sock, int fd)
+static int register_bound(struct sock *sock, int fd)
 {
     struct control_flow_add request = {.kind = CONTROL_FLOW_BOUND};
     const char *why = NULL;
@@ -80,6 +80,17 @@ int udp_sock_register(struct sock *sock, int fd)
         return sock_stay(sock, fd, NULL, why);
     sock->local = sock->bound;
     return register_as(sock, fd, &request);
+}
+
+int udp_sock_register(struct sock *sock, int fd)
+{
+    int result = 0;
+
+    if (sock_decide_begin(sock)) {
+        result = register_bound(sock, fd);
+        sock_decide_end();
+    }
+    return sock->life == LIFE_KERNEL ? SOCK_PASS : result;
 }
 
 int udp_sock_bind(struct sock *sock, int fd)
@@ -276,9 +287,13 @@ int udp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, soc
         return SOCK_PASS;
     if (addr->sa_family == AF_INET6)
         sock->scope_id = ((const struct sockaddr_in6 *)(const void *)addr)->sin6_scope_id;
-    if (sock->life == LIFE_UNDECIDED)
-        return connect_undecided(sock, fd, &remote);
-    return connect_again(sock, fd, &remote);
+    if (sock_decide_begin(sock)) {
+        int result = connect_undecided(sock, fd, &remote);
+
+        sock_decide_end();
+        return result;
+    }
+    return sock->life == LIFE_DATAGRAM ? connect_again(sock, fd, &remote) : SOCK_PASS;
 }
 
 /* ---- Sending ---- */
@@ -449,6 +464,23 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
     return (ssize_t)total;
 }
 
+/* The first datagram of an unbound socket. 0: the engine has it now; SOCK_PASS: the kernel sends this one. */
+static int decide_by_sending(struct sock *sock, int fd, const struct outgoing *out)
+{
+    const struct net_addr any = net_addr_any(sock->family == AF_INET);
+    struct engine_route route;
+    const char *why = NULL;
+    int err;
+
+    if (net_addr_is_loopback(&out->to.addr) || net_addr_is_any(&out->to.addr) || sock->kernel_bound)
+        return SOCK_PASS; /* still open: the next destination may be another one */
+    if (!stack_get(&why) || route_of_peer(sock, &out->to, &route, &why) < 0 ||
+        (route.flags & CONTROL_ROUTE_BROADCAST) || sock_endpoint(fd, false, &sock->bound) < 0)
+        return SOCK_PASS;
+    err = sock->bound.port == 0 ? bind_behind(sock, fd, &any, 0) : 0;
+    return err < 0 ? err : register_bound(sock, fd);
+}
+
 ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, int flags)
 {
     struct outgoing out = {0};
@@ -467,26 +499,11 @@ ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, i
         sock_to_kernel(sock, fd, "MSG_MORE on datagrams");
         return SOCK_PASS;
     }
-    if (sock->life == LIFE_UNDECIDED) {
-        struct engine_route route;
-        const char *why = NULL;
-
-        if (net_addr_is_loopback(&out.to.addr) || net_addr_is_any(&out.to.addr) || sock->kernel_bound)
-            return SOCK_PASS; /* still open: the next destination may be another one */
-        if (!stack_get(&why) || route_of_peer(sock, &out.to, &route, &why) < 0 ||
-            (route.flags & CONTROL_ROUTE_BROADCAST))
-            return SOCK_PASS;
-        if (sock_endpoint(fd, false, &sock->bound) < 0)
-            return SOCK_PASS;
-        if (sock->bound.port == 0) {
-            struct net_addr any = net_addr_any(sock->family == AF_INET);
-
-            err = bind_behind(sock, fd, &any, 0);
-            if (err < 0)
-                return err;
-        }
-        if (udp_sock_register(sock, fd) == SOCK_PASS)
-            return SOCK_PASS;
+    if (sock_decide_begin(sock)) {
+        err = decide_by_sending(sock, fd, &out);
+        sock_decide_end();
+        if (err < 0)
+            return err;
     }
     err = cmsg_parse(message, sock->family, &out.control);
     if (err == LOCKSTEP_E_NOT_SUPPORTED)

@@ -354,6 +354,7 @@ static struct {
     char profile[256];
     char injector[16];
     char log_level[16];
+    char program[CONTROL_NAME_MAX]; /* before it may write over its own name */
 } settings;
 
 static void copy_setting(const char *name, char *out, size_t size)
@@ -370,13 +371,14 @@ __attribute__((constructor)) static void read_settings(void)
     copy_setting(PROFILE_ENV, settings.profile, sizeof settings.profile);
     copy_setting("LOCKSTEP_INJECTOR", settings.injector, sizeof settings.injector);
     copy_setting("LOCKSTEP_LOG_LEVEL", settings.log_level, sizeof settings.log_level);
+    strncpy(settings.program, program_invocation_short_name, sizeof settings.program - 1);
 }
 
 int stack_connect(struct netd_client **out)
 {
     const char *dir = settings.runtime_dir[0] ? settings.runtime_dir : CONTROL_DEFAULT_DIR;
 
-    return client_connect(out, dir, program_invocation_short_name, stack_fd_minimum(), NULL);
+    return client_connect(out, dir, settings.program, stack_fd_minimum(), NULL);
 }
 
 /* ---- Opening ---- */
