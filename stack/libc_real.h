@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -84,6 +85,7 @@ int __vasprintf_chk(char **text, int level, const char *restrict format, va_list
     X(system)                                                                                                          \
     X(popen)                                                                                                           \
     X(_exit)                                                                                                           \
+    X(pthread_cancel)                                                                                                  \
     X(sigaction)                                                                                                       \
     X(fdopen)                                                                                                          \
     X(__vdprintf_chk)

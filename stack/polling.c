@@ -38,8 +38,18 @@ struct call {
 
 /* ---- Sorting the program's descriptors ---- */
 
+/* More entries than there may be descriptors: the kernel refuses without looking at them. */
+static bool too_many(nfds_t count)
+{
+    struct rlimit limit;
+
+    return count > LOCAL && sys_get_rlimit(RLIMIT_NOFILE, &limit) == 0 && count > limit.rlim_cur;
+}
+
 bool poll_concerns(struct pollfd *fds, nfds_t count)
 {
+    if (too_many(count))
+        return false;
     for (nfds_t i = 0; i < count; i++)
         if (fds[i].fd >= 0 && (sock_known(fds[i].fd) || epoll_known(fds[i].fd)))
             return true;
@@ -256,8 +266,6 @@ int poll_wait(struct pollfd *fds, nfds_t count, uint64_t deadline_ns, const sigs
     struct call call;
     int result;
 
-    if (!poll_concerns(fds, count))
-        return SOCK_PASS;
     if (count > LOCAL)
         return wait_in_heap(fds, count, deadline_ns, mask);
     call = call_in(fds, count, &room);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* poll and select over accelerated sockets and the kernel's descriptors together. Results or negated errnos; SOCK_PASS:
- * no accelerated socket is among them, the caller makes the system call. Thread-safe; called without the stack lock. */
+/* poll and select over accelerated sockets and the kernel's descriptors together. Results or negated errnos.
+ * Thread-safe; called without the stack lock. */
 #ifndef LOCKSTEP_STACK_POLLING_H
 #define LOCKSTEP_STACK_POLLING_H
 
@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <sys/select.h>
 
-/* Whether poll_wait has anything to do with these. No lock. */
+/* Whether accelerated sockets are among them; if not, the caller makes the system call. No lock. */
 bool poll_concerns(struct pollfd *fds, nfds_t count);
 /* deadline_ns: CLOCK_MONOTONIC, UINT64_MAX: none, 0: do not wait. mask: as ppoll's. */
 int poll_wait(struct pollfd *fds, nfds_t count, uint64_t deadline_ns, const sigset_t *mask);
-/* The sets are changed on success only; the caller keeps the time. */
+/* SOCK_PASS: no accelerated socket is among them. The sets are changed on success only; the caller keeps the time. */
 int poll_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, uint64_t deadline_ns,
                 const sigset_t *mask);
 

@@ -14,21 +14,26 @@
 #include "stack/libc_real.h"
 #include "stack/sock.h"
 
-/* A result or negated errno as libc's functions return it. */
+/* A result or negated errno as libc's functions return it. A wait that was cut short may have been cancelled. */
 static inline ssize_t preload_result(ssize_t result)
 {
     if (result >= 0)
         return result;
+    if (result == -EINTR)
+        pthread_testcancel();
     errno = (int)-result;
     return -1;
 }
+
+/* Makes the calling thread one that pthread_cancel can wake from a wait for sockets, and is a cancellation point. */
+void preload_cancellation_point(void);
 
 /* The accelerated socket behind fd for a call that may block (a cancellation point), or NULL. */
 static inline struct sock *preload_blocking(int fd)
 {
     if (!sock_known(fd))
         return NULL;
-    pthread_testcancel();
+    preload_cancellation_point();
     return sock_get(fd);
 }
 
@@ -43,6 +48,9 @@ int preload_to_kernel(int fd, const char *why);
 
 /* Lets go of what a descriptor meant before it is closed or replaced by the kernel. */
 void preload_forget(int fd);
+
+/* In a forked child. */
+void preload_threads_fork_child(void);
 
 /* Whether this process ever had a socket or epoll descriptor of its own making: before that, nothing here has state
  * that a child could spoil. */

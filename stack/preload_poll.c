@@ -48,9 +48,10 @@ static bool deadline_spec(const struct timespec *timeout, uint64_t *out)
 
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    int result = poll_concerns(fds, count) ? poll_wait(fds, count, deadline_ms(timeout_ms), NULL) : SOCK_PASS;
-
-    return result == SOCK_PASS ? libc_real()->poll(fds, count, timeout_ms) : (int)preload_result(result);
+    if (!poll_concerns(fds, count))
+        return libc_real()->poll(fds, count, timeout_ms);
+    preload_cancellation_point();
+    return (int)preload_result(poll_wait(fds, count, deadline_ms(timeout_ms), NULL));
 }
 
 int __poll(struct pollfd *fds, nfds_t count, int timeout_ms) __attribute__((alias("poll")));
@@ -65,11 +66,11 @@ int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t room)
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
     uint64_t deadline_ns;
-    int result = SOCK_PASS;
 
-    if (poll_concerns(fds, count) && deadline_spec(timeout, &deadline_ns))
-        result = poll_wait(fds, count, deadline_ns, mask);
-    return result == SOCK_PASS ? libc_real()->ppoll(fds, count, timeout, mask) : (int)preload_result(result);
+    if (!poll_concerns(fds, count) || !deadline_spec(timeout, &deadline_ns))
+        return libc_real()->ppoll(fds, count, timeout, mask);
+    preload_cancellation_point();
+    return (int)preload_result(poll_wait(fds, count, deadline_ns, mask));
 }
 
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room)
@@ -221,7 +222,7 @@ static int wait_for_set(const struct set_call *call, uint64_t deadline_ns)
 
         if (result != SOCK_PASS)
             return result;
-        pthread_testcancel();
+        preload_cancellation_point();
         result = epoll_set_wait(call->epfd, call->events, call->max, deadline_ns, call->mask);
         if (result != SOCK_PASS)
             return (int)preload_result(result);

@@ -35,6 +35,7 @@ static void fork_child(void)
     stack_fork_child();
     sock_fork_child();
     epoll_fork_child();
+    preload_threads_fork_child();
 }
 
 static void exit_quickly(void)

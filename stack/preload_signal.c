@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "stack/preload.h"
 #include "stack/stack.h"
@@ -31,9 +32,12 @@ static struct {
 static sigset_t interrupting; /* siginterrupt's choice for signal() */
 
 /* Signals that came while the thread was busy. */
-#define DEFERRED_MAX 16
+#define DEFERRED_MAX 6
 static __thread struct {
-    siginfo_t info[DEFERRED_MAX];
+    struct deferred_signal {
+        siginfo_t info;
+        ucontext_t context; /* for handlers that look at registers */
+    } signals[DEFERRED_MAX];
     unsigned count;
 } deferred __attribute__((tls_model("initial-exec")));
 
@@ -45,13 +49,22 @@ static bool is_fault(int number, const siginfo_t *info)
            (info->si_code > 0 || number == SIGABRT);
 }
 
-static bool defer(const siginfo_t *info)
+/* Notes the signal. A second one of the same number is dropped if the kernel would drop it too; more different ones
+ * than there is room for are dropped as if they had come as one. */
+static void defer(int number, const siginfo_t *info, const void *context)
 {
-    if (stack_busy == 0 || deferred.count == DEFERRED_MAX)
-        return false;
-    deferred.info[deferred.count++] = *info;
+    struct deferred_signal *slot;
+
+    for (unsigned i = 0; i < deferred.count; i++)
+        if (deferred.signals[i].info.si_signo == number && number < SIGRTMIN)
+            return;
+    if (deferred.count == DEFERRED_MAX)
+        return;
+    slot = &deferred.signals[deferred.count];
+    slot->info = *info;
+    slot->context = *(const ucontext_t *)context;
+    deferred.count++;
     stack_signal_deferred = true;
-    return true;
 }
 
 static void run_handler(int number, siginfo_t *info, void *context)
@@ -59,30 +72,47 @@ static void run_handler(int number, siginfo_t *info, void *context)
     handler_function function = __atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE);
     int flags = __atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED);
 
-    if (!is_fault(number, info) && !(flags & (int)SA_RESETHAND) && defer(info))
-        return;
     stack_signal_count++;
     if (flags & SA_RESTART)
         stack_signal_restart_count++;
-    function(number, info, context);
+    if (stack_busy > 0 && !is_fault(number, info))
+        defer(number, info, context);
+    else
+        function(number, info, context);
 }
 
-/* Sends the noted signals to the thread again: they are delivered with the masks and stacks that belong to them. */
+/* Runs the handler of a noted signal with the mask that it was installed with. */
+static void run_one_deferred(struct deferred_signal *slot, const sigset_t *before)
+{
+    int number = slot->info.si_signo;
+    sigset_t mask = *before;
+    struct sigaction installed;
+
+    if (libc_real()->sigaction(number, NULL, &installed) == 0)
+        sigorset(&mask, &mask, &installed.sa_mask);
+    if (!(handlers[number].flags & (int)SA_NODEFER))
+        sigaddset(&mask, number);
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    handlers[number].function(number, &slot->info, &slot->context);
+}
+
+/* Everything is blocked while slots are taken out, so that none is noted meanwhile; a handler may well not return. */
 static void run_deferred(void)
 {
-    long pid = sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0);
-    long tid = sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
     uint64_t all = ~0ull;
-    sigset_t old;
+    int saved = errno;
+    sigset_t before = {0};
 
-    sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, &old);
-    for (unsigned i = 0; i < deferred.count; i++) {
-        siginfo_t *info = &deferred.info[i];
+    sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, &before);
+    while (deferred.count > 0) {
+        struct deferred_signal slot = deferred.signals[--deferred.count];
 
-        sys_call6(SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, (long)info, 0, 0);
+        stack_signal_deferred = deferred.count > 0;
+        run_one_deferred(&slot, &before);
+        sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, NULL);
     }
-    deferred.count = 0;
-    sys_sigprocmask(SIG_SETMASK, &old, NULL);
+    sys_sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
 }
 
 __attribute__((constructor)) static void set_up(void)

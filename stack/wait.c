@@ -445,9 +445,11 @@ int stack_wait(bool (*ready)(void *arg), void *arg, struct pollfd *kernel, nfds_
 
     for (nfds_t i = 0; i < kernel_count; i++)
         kernel[i].revents = 0;
+    stack_busy_begin(); /* while asleep too: a handler that jumps away would leave the waiter behind */
     stack_lock_quiet();
     result = wait_locked(&wait);
     hand_over(&stack_state);
     stack_unlock_quiet();
+    stack_busy_end();
     return result;
 }

@@ -24,7 +24,7 @@ static void only_kernel_descriptors_pass(void **state)
     fds[0] = (struct pollfd){STDIN_FILENO, POLLIN, 0};
     fds[1] = (struct pollfd){-1, POLLIN, 0};
     assert_false(poll_concerns(fds, 2));
-    assert_int_equal(look(2), SOCK_PASS);
+    assert_false(poll_concerns(fds, 1u << 30)); /* refused by the kernel */
     assert_int_equal(poll_select(0, NULL, NULL, NULL, 0, NULL), SOCK_PASS);
 }
 

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interposed: cancelling threads. libc marks the other thread, and interrupts it only inside its own system calls. One
+ * that waits for an accelerated socket is interrupted here: the wait ends as if a signal handler had run, and the
+ * interposed function acts on the mark when it has let go of everything. */
+#include <pthread.h>
+
+#include "platform/platform.h"
+#include "stack/preload.h"
+#include "stack/stack.h"
+#include "stack/sys.h"
+
+#define CANCEL_SIGNAL 32 /* libc's own; its handler does nothing to a thread that is marked already */
+
+/* A thread that has waited for sockets. */
+struct thread {
+    struct thread *next;
+    pthread_t self;
+    long tid;
+    volatile unsigned *signal_count;
+    bool listed;
+};
+
+static __thread struct thread own __attribute__((tls_model("initial-exec")));
+static struct thread *threads;
+static struct platform_lock threads_lock;
+static pthread_key_t leaving; /* its destructor takes the thread out of the list */
+static bool leaving_made;
+
+static void leave(void *arg)
+{
+    struct thread *thread = arg, **place = &threads;
+
+    platform_lock_acquire(&threads_lock);
+    while (*place && *place != thread)
+        place = &(*place)->next;
+    if (*place)
+        *place = thread->next;
+    platform_lock_release(&threads_lock);
+    thread->listed = false;
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    leaving_made = pthread_key_create(&leaving, leave) == 0;
+}
+
+static void join_list(void)
+{
+    if (!leaving_made || pthread_setspecific(leaving, &own) != 0)
+        return;
+    own = (struct thread){.self = pthread_self(),
+                          .tid = sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0),
+                          .signal_count = &stack_signal_count,
+                          .listed = true};
+    platform_lock_acquire(&threads_lock);
+    own.next = threads;
+    threads = &own;
+    platform_lock_release(&threads_lock);
+}
+
+void preload_cancellation_point(void)
+{
+    if (__builtin_expect(!own.listed, 0))
+        join_list();
+    pthread_testcancel();
+}
+
+void preload_threads_fork_child(void)
+{
+    platform_lock_init(&threads_lock);
+    threads = NULL;
+    own.listed = false;
+}
+
+int pthread_cancel(pthread_t target)
+{
+    int result = libc_real()->pthread_cancel(target);
+    long pid = sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0);
+
+    if (result != 0)
+        return result;
+    stack_signals_handled = true;
+    platform_lock_acquire(&threads_lock);
+    for (struct thread *thread = threads; thread; thread = thread->next)
+        if (pthread_equal(thread->self, target)) {
+            *thread->signal_count = *thread->signal_count + 1;
+            sys_call6(SYS_tgkill, pid, thread->tid, CANCEL_SIGNAL, 0, 0, 0);
+        }
+    platform_lock_release(&threads_lock);
+    return 0;
+}
