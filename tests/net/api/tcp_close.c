@@ -256,8 +256,8 @@ static void linger_waits(void)
         total += count > 0 ? count : 0;
     } while (count > 0 || poll_one(fd, POLLOUT, 100));
     set_linger(fd, 1, 8);
-    peer("bg 1 later 300 receive 1 %zu 0", total);
     int64_t begin = now_ms();
+    peer("bg 1 later 300 receive 1 %zu 0", total);
     EQUAL(close(fd), 0);
     CHECK(now_ms() - begin >= 250);
     EQUAL(peer("fin 1"), total);
