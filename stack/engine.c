@@ -65,6 +65,7 @@ static int op_create(struct engine **out, const struct engine_config *config,
     engine_now(engine);
     wheel_init(&engine->wheel, engine->now_ns);
     list_init(&engine->conns);
+    list_init(&engine->time_wait);
     list_init(&engine->flush);
     list_init(&engine->borrowers);
     for (unsigned i = 0; i < PORT_BUCKETS; i++) {
@@ -83,12 +84,8 @@ static int op_create(struct engine **out, const struct engine_config *config,
     return 0;
 }
 
-/* Frees everything. What the socket layer still holds becomes invalid. */
-static void op_abandon(struct engine *engine)
+static void free_all(struct engine *engine)
 {
-    if (!engine)
-        return;
-    engine->silent = true;
     for (unsigned i = 0; i < PORT_BUCKETS; i++) {
         list_for_each(link, &engine->listeners[i]) {
             op_tcp_listener_close(list_entry(link, struct tcp_listener, link));
@@ -105,11 +102,9 @@ static void op_abandon(struct engine *engine)
     udp_fini(engine);
     reassembly_fini(engine);
     table_fini(engine);
-    engine_current = NULL;
-    pool_free(engine);
 }
 
-/* Peers of open connections get an RST. */
+/* Peers of open connections get an RST. What the socket layer still holds becomes invalid. */
 static void op_destroy(struct engine *engine)
 {
     if (!engine)
@@ -120,7 +115,21 @@ static void op_destroy(struct engine *engine)
         if (conn->stage == STAGE_OPEN && !conn->frozen)
             conn_send_rst(conn);
     }
-    op_abandon(engine);
+    engine->silent = true;
+    free_all(engine);
+    engine_current = NULL;
+    pool_free(engine);
+}
+
+/* In a forked child: the memory is shared with the parent until somebody writes to it, so nothing is touched. */
+static void op_abandon(struct engine *engine)
+{
+    if (!engine)
+        return;
+    reassembly_forget(engine);
+    table_fini(engine);
+    engine_current = NULL;
+    pool_forget();
 }
 
 static void dispatch(struct engine *engine, const struct packet *packet, const struct lane_record *record)

@@ -157,7 +157,7 @@ static bool state_changed(struct tcp_conn *conn, const struct before *before)
         conn_reset(conn, conn->handle_open ? ENOMEM : 0);
         return true;
     }
-    if (conn->stage == STAGE_TIME_WAIT) {
+    if (conn->lwip_time_wait) {
         if (conn->pcb->flags & (TF_ENGINE_ACK_WANTED | TF_ACK_DELAY))
             conn_send_ack(conn);
         conn_enter_time_wait(conn);

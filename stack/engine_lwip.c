@@ -272,7 +272,7 @@ void lwip_leave(struct tcp_conn *conn)
     if (conn->lwip_gone)
         conn->pcb = NULL;
     else if (tcp_tw_pcbs == conn->pcb && conn->stage == STAGE_OPEN)
-        conn->stage = STAGE_TIME_WAIT;
+        conn->lwip_time_wait = true;
     tcp_active_pcbs = tcp_tw_pcbs = NULL;
     conn->engine->output_conn = NULL;
 }

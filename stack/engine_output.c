@@ -371,6 +371,8 @@ void conn_set_mss(struct tcp_conn *conn)
 void conn_check_route(struct tcp_conn *conn)
 {
     const struct engine_environment *environment = &conn->engine->environment;
+    if (conn->engine->silent)
+        return;
     uint64_t generation = environment->generation(environment->context);
     if (generation == conn->route_generation)
         return;

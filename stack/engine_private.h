@@ -101,6 +101,7 @@ struct tcp_conn {
     bool read_shut, write_shut;
     bool data_for_nobody; /* set by a callback: the connection must be reset */
     bool lwip_gone;       /* lwIP has freed the pcb */
+    bool lwip_time_wait;  /* lwIP has moved it to TIME_WAIT */
     int error;            /* positive errno for SO_ERROR and the next call */
     int soft_error;       /* reported when a timeout ends the connection */
 
@@ -108,7 +109,7 @@ struct tcp_conn {
     void *connection_id;
     struct lane_stats_slot *slot;
     struct tcp_listener *listener; /* until accepted */
-    struct list listener_link;     /* in half_open or ready */
+    struct list listener_link;     /* in half_open or ready; in TIME_WAIT: in the engine's list of those */
     struct list all_link;          /* every connection of the engine */
 
     struct engine_route route;
@@ -235,6 +236,7 @@ struct udp_socket {
     uint16_t ip_id;
 };
 
+#define TIME_WAIT_MAX 8192 /* more: the oldest end early, as with Linux's tcp_max_tw_buckets */
 #define PORT_BUCKETS 1024 /* a power of two */
 #define CHALLENGE_ACKS_PER_SECOND 1000
 
@@ -245,7 +247,7 @@ struct engine {
     struct engine_environment environment;
     struct hash_key key;
     uint64_t now_ns; /* as of the last look at the clock or the last packet */
-    bool silent;     /* destroyed or abandoned: nothing is sent, nobody called */
+    bool silent;     /* being destroyed: nothing is sent, nobody called, nothing counted */
     bool reassembled; /* the packet at hand lies in a block of the reassembly's */
 
     struct timer_wheel wheel;
@@ -257,6 +259,8 @@ struct engine {
     struct list udp[PORT_BUCKETS];
     struct udp_socket **udp_table;
     uint32_t udp_table_mask, udp_table_count;
+    struct list time_wait; /* oldest first */
+    unsigned time_wait_count;
     struct list flush; /* connections with something to send at the end of the batch */
     uint64_t bulk_period; /* number of the present one */
     unsigned bulk_now, bulk_before; /* receivers of bulk data in this period and in the one before */
@@ -296,7 +300,7 @@ static inline unsigned port_bucket(uint16_t port)
 /* ---- engine_lwip.c: the border to lwIP */
 void lwip_border_init(struct engine *engine);
 void lwip_address(ip_addr_t *out, const struct net_addr *addr);
-/* Only this connection exists for lwIP until lwip_leave, which notes what became of it (lwip_gone, TIME_WAIT). */
+/* Only this connection exists for lwIP until lwip_leave, which notes what became of it (lwip_gone, lwip_time_wait). */
 void lwip_enter(struct tcp_conn *conn);
 void lwip_leave(struct tcp_conn *conn);
 /* Hands lwIP one segment for conn. with_options: handshake segments; else the header goes without options. */
@@ -440,6 +444,8 @@ void icmp_input(struct engine *engine, const struct packet *packet);
 /* ---- engine_reassembly.c */
 int reassembly_init(struct engine *engine);
 void reassembly_fini(struct engine *engine);
+/* Lets the table go, not the datagrams in it. */
+void reassembly_forget(struct engine *engine);
 /* Adds a fragment; when it completes its datagram: 1, and whole describes it until reassembly_release. */
 int reassembly_add(struct engine *engine, const struct packet *fragment, struct packet *whole, void **datagram);
 void reassembly_release(struct engine *engine, void *datagram);

@@ -49,6 +49,11 @@ void reassembly_fini(struct engine *engine)
         return;
     for (unsigned i = 0; i < DATAGRAMS; i++)
         pool_free(engine->reassembly->partial[i].data);
+    reassembly_forget(engine);
+}
+
+void reassembly_forget(struct engine *engine)
+{
     pool_pages_free(engine->reassembly, sizeof(struct reassembly));
     engine->reassembly = NULL;
 }

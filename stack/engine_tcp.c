@@ -83,7 +83,7 @@ void conn_established(struct tcp_conn *conn)
 void conn_update_slot(struct tcp_conn *conn)
 {
     struct lane_stats_slot *slot = conn->slot;
-    if (!slot)
+    if (!slot || conn->engine->silent)
         return;
     if (conn->pcb) {
         slot->snd_nxt = conn->pcb->snd_nxt;
@@ -108,6 +108,10 @@ void conn_finish(struct tcp_conn *conn, int error)
     struct engine *engine = conn->engine;
     lwip_discard(conn);
     table_remove(conn);
+    if (conn->stage == STAGE_TIME_WAIT) {
+        list_remove(&conn->listener_link);
+        engine->time_wait_count--;
+    }
     conn->stage = STAGE_CLOSED;
     conn_update_slot(conn);
     conn->slot = NULL;
@@ -136,7 +140,12 @@ void conn_reset(struct tcp_conn *conn, int error)
 /* lwIP has moved the pcb to TIME_WAIT: the engine keeps what it needs to answer and lets the pcb go. */
 void conn_enter_time_wait(struct tcp_conn *conn)
 {
+    struct engine *engine = conn->engine;
     struct tcp_pcb *pcb = conn->pcb;
+    if (engine->time_wait_count >= TIME_WAIT_MAX)
+        conn_finish(list_entry(engine->time_wait.next, struct tcp_conn, listener_link), 0);
+    list_push_back(&engine->time_wait, &conn->listener_link);
+    engine->time_wait_count++;
     conn->stage = STAGE_TIME_WAIT;
     conn->tw_rcv_nxt = pcb->rcv_nxt;
     conn->tw_snd_nxt = pcb->snd_nxt;

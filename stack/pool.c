@@ -160,3 +160,10 @@ void pool_set_limit(size_t mapped)
 {
     pool.limit = mapped;
 }
+
+void pool_forget(void)
+{
+    size_t limit = pool.limit;
+    memset(&pool, 0, sizeof(pool));
+    pool.limit = limit;
+}

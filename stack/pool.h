@@ -30,5 +30,7 @@ struct pool_usage {
 void pool_usage(struct pool_usage *out);
 /* Bytes that may be mapped at most; more makes pool_alloc fail. Default: no limit. */
 void pool_set_limit(size_t mapped);
+/* Forgets every block and mapping at once, without touching them: a forked child that leaves them to its parent. */
+void pool_forget(void);
 
 #endif

@@ -145,7 +145,7 @@ static inline void script_start(const struct engine_config *given)
 
 static inline void script_stop(void)
 {
-    ops->abandon(script.engine);
+    ops->destroy(script.engine);
 }
 
 static inline struct net_endpoint script_endpoint(const char *address, uint16_t port)

@@ -2,6 +2,9 @@
 /* The engine against a peer that is played packet by packet, in virtual time. */
 #include "unit.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "engine_script.h"
 
 static struct peer peer;
@@ -927,6 +930,27 @@ static void test_time_wait_reuse(void **state)
     assert_int_equal(script.gone, 1);
 }
 
+static void test_time_wait_is_bounded(void **state)
+{
+    (void)state;
+    start_listener(5);
+    for (unsigned i = 0; i < 9000; i++) {
+        struct peer client;
+        struct tcp_conn *accepted;
+        assert_true(client_syn(&client, (uint16_t)(i + 1)));
+        peer_sends(&client, SEGMENT_ACK, NULL, 0);
+        assert_int_equal(ops->tcp_accept(listener, NULL, &accepted), 0);
+        ops->tcp_close(accepted, false);
+        client.expected++;
+        peer_sends(&client, SEGMENT_ACK | SEGMENT_FIN, NULL, 0);
+        ops->flush(script.engine);
+        script.taken = script.sent_count;
+    }
+    assert_int_equal(script.gone, 9000 - 8192);
+    script_advance(61000 * SCRIPT_MS);
+    assert_int_equal(script.gone, 9000);
+}
+
 /* ---- Migration */
 
 static uint8_t exported[4096];
@@ -1174,6 +1198,25 @@ static void test_one_engine(void **state)
     assert_int_equal(ops->create(&second, &config, &environment), -EBUSY);
 }
 
+/* A forked child forgets its parent's connections and may have an engine of its own. */
+static void test_abandon(void **state)
+{
+    (void)state;
+    uint64_t sent = script.sent_total;
+    pid_t child = fork();
+    if (child == 0) {
+        ops->abandon(script.engine);
+        script_start(NULL);
+        conn = script_connect(&peer, &events, true);
+        _exit(conn && send_bytes(10) == 10 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(script.sent_total, sent);
+    assert_int_equal(send_bytes(10), 10);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1189,8 +1232,8 @@ int main(void)
         T(test_abort), T(test_simultaneous_close), T(test_keepalive),
         T(test_path_mtu), T(test_unreachable), T(test_route_changes),
         T(test_accept), T(test_accepted_window), T(test_backlog), T(test_syn_flood), T(test_syn_ack_repeated), T(test_stray),
-        T(test_time_wait_reuse), T(test_export),
-        T(test_udp_demultiplexing), T(test_multicast), T(test_udp_buffer), T(test_fragments), T(test_one_engine),
+        T(test_time_wait_reuse), T(test_time_wait_is_bounded), T(test_export),
+        T(test_udp_demultiplexing), T(test_multicast), T(test_udp_buffer), T(test_fragments), T(test_one_engine), T(test_abandon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
