@@ -263,6 +263,7 @@ const struct engine_ops engine_lwip = {
     .udp_connect = op_udp_connect,
     .udp_join = op_udp_join,
     .udp_leave = op_udp_leave,
+    .udp_own_groups_only = op_udp_own_groups_only,
     .udp_send = op_udp_send,
     .udp_recv = op_udp_recv,
     .udp_ready = op_udp_ready,

@@ -197,9 +197,11 @@ struct engine_ops {
     void (*udp_close)(struct udp_socket *socket);
     /* Only datagrams from there are received, ICMP errors of it are reported. NULL: disconnect. */
     int (*udp_connect)(struct udp_socket *socket, const struct net_endpoint *remote);
-    /* Multicast: a datagram for `group` is delivered only to sockets that joined it (source any: from every source). */
+    /* Multicast (source any: from every source). Sockets without a membership in a group: see udp_own_groups_only. */
     int (*udp_join)(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
                     uint32_t ifindex);
+    /* IP_MULTICAST_ALL: off (the default), a group that some other socket joined is received too. */
+    void (*udp_own_groups_only)(struct udp_socket *socket, bool on);
     int (*udp_leave)(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
                      uint32_t ifindex);
     ssize_t (*udp_send)(struct udp_socket *socket, const struct engine_udp_send *how, const struct iovec *iov,

@@ -228,7 +228,7 @@ struct udp_socket {
     void *user;
     struct lane_stats_slot *slot;
     struct net_endpoint local, remote;
-    bool wildcard, v4, v6, connected;
+    bool wildcard, v4, v6, connected, own_groups_only;
     int error;
     uint32_t limit, queued; /* bytes */
     struct udp_datagram *head, *tail;
@@ -460,6 +460,7 @@ void op_udp_close(struct udp_socket *socket);
 int op_udp_connect(struct udp_socket *socket, const struct net_endpoint *remote);
 int op_udp_join(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
                 uint32_t ifindex);
+void op_udp_own_groups_only(struct udp_socket *socket, bool on);
 int op_udp_leave(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
                  uint32_t ifindex);
 ssize_t op_udp_send(struct udp_socket *socket, const struct engine_udp_send *how, const struct iovec *iov,

@@ -59,17 +59,21 @@ static void deliver(struct udp_socket *socket, const struct engine_datagram *inf
     engine->environment.notify(engine->environment.context, socket->user, EPOLLIN);
 }
 
+/* Whether a socket wants a group's datagram. By default (IP_MULTICAST_ALL) it also gets groups that only others joined. */
 static bool member(const struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
                    uint32_t ifindex)
 {
+    bool joined = false;
     list_for_each(link, &socket->memberships) {
         const struct udp_membership *membership = list_entry(link, struct udp_membership, link);
-        if (net_addr_equal(&membership->group, group) &&
-            (membership->ifindex == 0 || ifindex == 0 || membership->ifindex == ifindex) &&
-            (net_addr_is_any(&membership->source) || net_addr_equal(&membership->source, source)))
+        if (!net_addr_equal(&membership->group, group) ||
+            (membership->ifindex != 0 && ifindex != 0 && membership->ifindex != ifindex))
+            continue;
+        if (net_addr_is_any(&membership->source) || net_addr_equal(&membership->source, source))
             return true;
+        joined = true;
     }
-    return false;
+    return !joined && !socket->own_groups_only;
 }
 
 static bool fits(const struct udp_socket *socket, const struct net_endpoint *to, bool ipv6)
@@ -419,6 +423,11 @@ int op_udp_join(struct udp_socket *socket, const struct net_addr *group, const s
     *membership = (struct udp_membership){.group = *group, .source = *source, .ifindex = ifindex};
     list_push_back(&socket->memberships, &membership->link);
     return 0;
+}
+
+void op_udp_own_groups_only(struct udp_socket *socket, bool on)
+{
+    socket->own_groups_only = on;
 }
 
 int op_udp_leave(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,

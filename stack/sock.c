@@ -211,6 +211,7 @@ void sock_finish(struct sock *sock)
         sock->memberships = membership->next;
         free(membership);
     }
+    sock_drop_leftovers(sock);
     free(sock->log);
     sock->log = NULL;
 }
@@ -277,6 +278,8 @@ uint32_t sock_ready(struct sock *sock)
         return sock_ops()->tcp_listener_ready(sock->listener);
     case LIFE_DATAGRAM:
         return datagram_ready(sock);
+    case LIFE_LEFTOVERS:
+        return EPOLLIN;
     default:
         return 0;
     }
@@ -419,7 +422,8 @@ static bool has_peer(const struct sock *sock)
 {
     if (sock->life == LIFE_INHERITED && !sock->was_datagram)
         return true;
-    return (sock->life == LIFE_DATAGRAM || sock->life == LIFE_INHERITED) && sock->connected;
+    return (sock->life == LIFE_DATAGRAM || sock->life == LIFE_INHERITED || sock->life == LIFE_LEFTOVERS) &&
+           sock->connected;
 }
 
 int sock_getsockname(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len)
@@ -468,6 +472,10 @@ static int shutdown_connection(struct sock *sock, int how)
 
     if (sock_ops()->tcp_connected(sock->conn) && !(events & EPOLLHUP))
         err = sock_ops()->tcp_shutdown(sock->conn, how != SHUT_WR, how != SHUT_RD);
+    if (err == 0) {
+        sock->shut_receive |= how != SHUT_WR;
+        sock->shut_send |= how != SHUT_RD;
+    }
     stack_wake();
     return err;
 }

@@ -28,6 +28,10 @@ int sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen
 {
     if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
+    if (sock->life == LIFE_LEFTOVERS) {
+        sock_leave(sock, true);
+        return SOCK_PASS;
+    }
     return sock->stream ? tcp_sock_connect(sock, fd, addr, len) : udp_sock_connect(sock, fd, addr, len);
 }
 
@@ -44,7 +48,8 @@ static ssize_t send_message(struct sock *sock, int fd, const struct msghdr *mess
         }
         return tcp_sock_send(sock, fd, message->msg_iov, message->msg_iovlen, flags);
     }
-    return sock->life == LIFE_KERNEL ? SOCK_PASS : udp_sock_send(sock, fd, message, flags);
+    return sock->life == LIFE_DATAGRAM || sock->life == LIFE_UNDECIDED ? udp_sock_send(sock, fd, message, flags)
+                                                                       : SOCK_PASS;
 }
 
 ssize_t sock_sendmsg(struct sock *sock, int fd, const struct msghdr *message, int flags)
@@ -56,6 +61,8 @@ ssize_t sock_sendmsg(struct sock *sock, int fd, const struct msghdr *message, in
 
 static ssize_t receive_message(struct sock *sock, int fd, struct msghdr *message, int flags)
 {
+    if (sock->stream && sock->life == LIFE_CONNECTION && (flags & MSG_OOB))
+        sock_to_kernel(sock, fd, "urgent data");
     if (sock->stream)
         return sock->life == LIFE_CONNECTION ? tcp_sock_receive(sock, fd, message, flags) : SOCK_PASS;
     return sock->life == LIFE_KERNEL ? SOCK_PASS : udp_sock_receive(sock, fd, message, flags);

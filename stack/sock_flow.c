@@ -11,6 +11,7 @@
 #define CHUNK_FLOWS    128
 #define ANNOUNCE_BATCH 32
 #define CLIENT_ID_BIT  0x80000000u
+#define WAITING_NS     (5 * NS_PER_MS)
 
 /* One message of the queue, copied so that it can be sent without the stack lock. */
 struct message {
@@ -20,6 +21,7 @@ struct message {
 };
 
 static struct list free_flows, all_flows, announcements;
+static struct list waiting; /* established, not accepted yet, unknown to the service; oldest first */
 static uint16_t free_slots[LANE_STATS_SLOTS]; /* a stack of slots given back */
 static uint32_t free_slot_count, slots_used;
 static uint32_t next_client_id;
@@ -32,6 +34,7 @@ static void prepare(void)
     list_init(&free_flows);
     list_init(&all_flows);
     list_init(&announcements);
+    list_init(&waiting);
 }
 
 static uint32_t take_slot(void)
@@ -129,6 +132,8 @@ struct lane_stats_slot *sock_engine_opened(void *context, void *listener_user, c
     flow->local = *local;
     flow->remote = *remote;
     flow_describe(flow, IPPROTO_TCP, local, remote);
+    flow->waiting_ns = platform_now_ns();
+    list_push_back(&waiting, &flow->announce);
     *connection_id = flow;
     return flow_slot(flow);
 }
@@ -189,17 +194,49 @@ void flow_drop(struct flow *flow)
     list_push_back(&announcements, &flow->announce);
 }
 
+/* A connection that is known already gets a new id: the service learns the socket behind it. */
+static void forget_id(struct flow *flow)
+{
+    struct flow *old = flow->id ? flow_new(NULL) : NULL;
+
+    if (!old)
+        return;
+    old->id = flow->id;
+    return_slot(old->slot);
+    old->slot = SOCK_NO_SLOT;
+    flow_drop(old);
+}
+
 void flow_announce_accepted(struct flow *flow)
 {
+    if (flow->id && !list_empty(&flow->announce))
+        return; /* still in the queue: its message is made when it leaves */
+    forget_id(flow);
+    list_remove(&flow->announce);
+    flow->waiting_ns = 0;
     flow->id = CLIENT_ID_BIT | ++next_client_id;
     if (list_empty(&announcements))
         helper_kick();
     list_push_back(&announcements, &flow->announce);
 }
 
+/* What is not accepted soon gets its own flow all the same: the listener's group may change. */
+static void announce_waiting(void)
+{
+    uint64_t now_ns = platform_now_ns();
+
+    while (waiting.next && !list_empty(&waiting)) {
+        struct flow *flow = list_entry(waiting.next, struct flow, announce);
+
+        if (now_ns - flow->waiting_ns < WAITING_NS)
+            break;
+        flow_announce_accepted(flow);
+    }
+}
+
 bool flows_announce_pending(void)
 {
-    return announcements.next && !list_empty(&announcements);
+    return announcements.next && (!list_empty(&announcements) || !list_empty(&waiting));
 }
 
 static void fill_message(struct flow *flow, struct message *out)
@@ -222,6 +259,7 @@ static unsigned take_messages(struct message *messages)
 
     stack_lock_quiet();
     prepare();
+    announce_waiting();
     while (count < ANNOUNCE_BATCH) {
         struct list *link = list_pop_front(&announcements);
         struct flow *flow;
@@ -328,6 +366,7 @@ void flows_fork_child(void)
     platform_lock_init(&announce_lock);
     prepare();
     list_init(&announcements);
+    list_init(&waiting);
     while ((link = list_pop_front(&all_flows)))
         list_push_front(&free_flows, link);
     free_slot_count = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sockets over fork. Connections stay with the parent; the child's first use of one asks for it, and from then on both use
  * the kernel's. Listeners are registered again by the child, with a lane of its own. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -67,11 +68,67 @@ static int ask_for(const struct sock *sock, int fd)
     return err;
 }
 
+/* ---- Queued datagrams ---- */
+
+#define LEFTOVERS_MAX 64
+
+static struct leftover *take_datagram(struct sock *sock, void *buffer, size_t size)
+{
+    const struct iovec iov = {buffer, size};
+    struct engine_datagram info;
+    struct leftover *leftover;
+    ssize_t length = sock_ops()->udp_recv(sock->udp, &iov, 1, false, &info);
+
+    leftover = length >= 0 ? malloc(sizeof *leftover + (size_t)length) : NULL;
+    if (!leftover)
+        return NULL;
+    leftover->next = NULL;
+    leftover->info = info;
+    memcpy(leftover->data, buffer, (size_t)length);
+    return leftover;
+}
+
+/* The kernel's queue would be shared; the engine's is the parent's. A child that takes the socket over (the parent then
+ * drops its queue) starts with its copy of what was queued at the fork. */
+void sock_save_leftovers(void)
+{
+    static uint8_t buffer[65536];
+
+    list_for_each(link, sock_all())
+    {
+        struct sock *sock = list_entry(link, struct sock, link);
+        struct leftover **at = &sock->leftovers;
+
+        if (sock->life != LIFE_DATAGRAM)
+            continue;
+        for (int i = 0; i < LEFTOVERS_MAX && (*at = take_datagram(sock, buffer, sizeof buffer)); i++)
+            at = &(*at)->next;
+    }
+}
+
+void sock_drop_leftovers(struct sock *sock)
+{
+    while (sock->leftovers) {
+        struct leftover *leftover = sock->leftovers;
+
+        sock->leftovers = leftover->next;
+        free(leftover);
+    }
+}
+
+/* ---- Taking over ---- */
+
 /* The parent's lane holds it: the service has the parent move it to the kernel. Whether it came or is gone, the kernel's
  * socket tells from now on. */
 static int claim(struct sock *sock, int fd)
 {
     ask_for(sock, fd);
+    if (sock->leftovers) {
+        stack_lock();
+        sock->life = LIFE_LEFTOVERS;
+        stack_unlock();
+        return 0;
+    }
     sock_leave(sock, true);
     return SOCK_PASS;
 }

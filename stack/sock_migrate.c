@@ -83,6 +83,11 @@ static int connection_to_kernel(struct sock *sock, int fd)
         }
     }
     stack_unlock();
+    /* The rebuilt socket knows nothing of a shutdown; a FIN that was sent goes out once more. */
+    if (err == 0 && sock->shut_send)
+        sys_shutdown(fd, SHUT_WR);
+    if (err == 0 && sock->shut_receive)
+        sys_shutdown(fd, SHUT_RD);
     return err == -EALREADY ? 0 : err;
 }
 
@@ -151,7 +156,10 @@ int sock_to_kernel(struct sock *sock, int fd, const char *why)
         sock_stay(sock, fd, NULL, why);
         return 0;
     case LIFE_INHERITED:
-        sock_touch(sock, fd);
+        sock_claimed(sock, fd);
+        return 0;
+    case LIFE_LEFTOVERS:
+        sock_leave(sock, true);
         return 0;
     case LIFE_CONNECTION:
         err = connection_to_kernel(sock, fd);

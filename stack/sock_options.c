@@ -51,7 +51,6 @@ static const struct rule rules[] = {
     {SOL_SOCKET, SO_REUSEPORT, ACTION_KERNEL, 0},
     {SOL_SOCKET, SO_DEBUG, ACTION_KERNEL, 0},
     {SOL_SOCKET, SO_PRIORITY, ACTION_KERNEL, 0},
-    {SOL_SOCKET, SO_OOBINLINE, ACTION_KERNEL, 0},
     {SOL_SOCKET, SO_BUSY_POLL, ACTION_KERNEL, 0},
     {SOL_SOCKET, SO_PREFER_BUSY_POLL, ACTION_KERNEL, 0},
     {SOL_SOCKET, SO_INCOMING_CPU, ACTION_KERNEL, 0},
@@ -79,6 +78,7 @@ static const struct rule rules[] = {
     {SOL_SOCKET, SO_TIMESTAMPING, ACTION_RECORD, 0},
     {SOL_SOCKET, SO_TIMESTAMPING_NEW, ACTION_RECORD, 0},
     {SOL_SOCKET, SO_DONTROUTE, ACTION_LEAVE_ON, 0},
+    {SOL_SOCKET, SO_OOBINLINE, ACTION_LEAVE_ON, 0},
     {SOL_SOCKET, SO_NO_CHECK, ACTION_LEAVE_ON, 0},
     {SOL_SOCKET, SO_RXQ_OVFL, ACTION_LEAVE_ON, 0},
     {SOL_SOCKET, SO_ZEROCOPY, ACTION_LEAVE_ON, 0},
@@ -113,7 +113,7 @@ static const struct rule rules[] = {
     {IPPROTO_IP, IP_MULTICAST_TTL, ACTION_RECORD, 0},
     {IPPROTO_IP, IP_MULTICAST_LOOP, ACTION_RECORD, 0},
     {IPPROTO_IP, IP_MULTICAST_IF, ACTION_RECORD, 0},
-    {IPPROTO_IP, IP_MULTICAST_ALL, ACTION_KERNEL, 0},
+    {IPPROTO_IP, IP_MULTICAST_ALL, ACTION_RECORD, 0},
     {IPPROTO_IP, IP_FREEBIND, ACTION_KERNEL, 0},
     {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, ACTION_KERNEL, 0},
     {IPPROTO_IP, IP_LOCAL_PORT_RANGE, ACTION_KERNEL, 0},
@@ -143,7 +143,7 @@ static const struct rule rules[] = {
     {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, ACTION_RECORD, 0},
     {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, ACTION_RECORD, 0},
     {IPPROTO_IPV6, IPV6_MULTICAST_IF, ACTION_RECORD, 0},
-    {IPPROTO_IPV6, IPV6_MULTICAST_ALL, ACTION_KERNEL, 0},
+    {IPPROTO_IPV6, IPV6_MULTICAST_ALL, ACTION_RECORD, 0},
     {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, ACTION_KERNEL, 0},
     {IPPROTO_IPV6, IPV6_FREEBIND, ACTION_KERNEL, 0},
     {IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, ACTION_GROUP, 0},
@@ -315,6 +315,13 @@ static void record_multicast_if4(struct sock *sock, const void *value, socklen_t
     sock->options.multicast_source4 = net_addr_from_v4(request.imr_address.s_addr);
 }
 
+static void record_multicast_all(struct sock *sock, int all)
+{
+    sock->options.own_groups_only = !all;
+    if (sock->life == LIFE_DATAGRAM)
+        sock_ops()->udp_own_groups_only(sock->udp, !all);
+}
+
 static const char *record_ip(struct sock *sock, int name, const void *value, socklen_t len)
 {
     struct sock_options *options = &sock->options;
@@ -348,6 +355,9 @@ static const char *record_ip(struct sock *sock, int name, const void *value, soc
         break;
     case IP_MULTICAST_LOOP:
         options->multicast_loop4 = number != 0;
+        break;
+    case IP_MULTICAST_ALL:
+        record_multicast_all(sock, number);
         break;
     case IP_MULTICAST_IF:
         record_multicast_if4(sock, value, len);
@@ -391,6 +401,9 @@ static const char *record_ipv6(struct sock *sock, int name, int number)
         break;
     case IPV6_MULTICAST_LOOP:
         options->multicast_loop6 = number != 0;
+        break;
+    case IPV6_MULTICAST_ALL:
+        record_multicast_all(sock, number);
         break;
     case IPV6_MULTICAST_IF:
         options->multicast_device6 = (uint32_t)number;
@@ -564,6 +577,20 @@ static int get_tcp(struct sock *sock, int name, void *value, socklen_t *len)
     return give(&info, sizeof info, value, len);
 }
 
+/* IP_MTU of a connected socket. */
+static int get_mtu(struct sock *sock, void *value, socklen_t *len)
+{
+    const struct route_query query = {.destination = sock->remote.addr, .source = sock->local.addr,
+                                      .mark = sock->options.mark};
+    int err = 0;
+
+    stack_lock();
+    if (sock->route.mtu == 0 || sock->route.generation != routes_generation())
+        err = routes_find(&query, &sock->route, NULL);
+    stack_unlock();
+    return err < 0 ? SOCK_PASS : give_int(sock->route.mtu, value, len);
+}
+
 /* Options whose answer the kernel's socket does not know. SOCK_PASS: it does. */
 static int get_own(struct sock *sock, int level, int name, void *value, socklen_t *len)
 {
@@ -581,7 +608,7 @@ static int get_own(struct sock *sock, int level, int name, void *value, socklen_
         return get_tcp(sock, name, value, len);
     if ((sock->life == LIFE_CONNECTION || (sock->life == LIFE_DATAGRAM && sock->connected)) &&
         ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU)))
-        return sock->route.mtu ? give_int(sock->route.mtu, value, len) : SOCK_PASS;
+        return get_mtu(sock, value, len);
     return SOCK_PASS;
 }
 

@@ -21,14 +21,22 @@ enum sock_life {
     LIFE_CONNECTION, /* TCP, in the engine */
     LIFE_DATAGRAM,   /* UDP, in the engine and in the kernel */
     LIFE_INHERITED,  /* in a forked child: the parent's, until first use */
+    LIFE_LEFTOVERS,  /* UDP in a forked child: the kernel's, but for datagrams that were queued at the fork */
     LIFE_KERNEL,     /* left: no longer in the table */
+};
+
+/* A datagram that was queued when the process forked. */
+struct leftover {
+    struct leftover *next;
+    struct engine_datagram info;
+    uint8_t data[];
 };
 
 /* A registration with the service; for connections also the engine's connection_id. Lives until the engine has said
  * gone (connections) or the socket is closed (others). */
 struct flow {
     struct list link;     /* all flows */
-    struct list announce; /* queue to the service */
+    struct list announce; /* queue to the service; before that, of those that wait to be accepted */
     struct sock *sock;    /* NULL: closed by the program */
     struct flow *listener; /* of an accepted one, while that exists */
     uint32_t id;          /* flow id or client id; 0: the service knows nothing of it */
@@ -37,6 +45,7 @@ struct flow {
     struct net_endpoint local, remote; /* accepted ones */
     uint64_t cookie;
     bool accepted;
+    uint64_t waiting_ns; /* since when it waits to be accepted, unannounced; 0: does not */
     bool leaving; /* in the queue to be removed and freed */
 };
 
@@ -71,6 +80,7 @@ struct sock_options {
     uint8_t ttl, hops, tos, traffic_class;
     uint8_t multicast_ttl, multicast_hops;
     bool multicast_loop4, multicast_loop6;
+    bool own_groups_only; /* IP_MULTICAST_ALL is off */
     uint32_t multicast_device4, multicast_device6;
     struct net_addr multicast_source4; /* IP_MULTICAST_IF by address; any: not set */
     uint16_t segment; /* UDP_SEGMENT */
@@ -91,7 +101,7 @@ struct sock {
     bool connecting;     /* connect has not reported success yet */
     bool connected;      /* UDP */
     bool explicit_port;  /* the program chose it with bind */
-    bool shut_receive, shut_send; /* UDP */
+    bool shut_receive, shut_send;
     bool listening;      /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
     bool was_datagram;   /* LIFE_INHERITED */
     bool kernel_readable; /* the kernel's descriptor was seen readable */
@@ -110,6 +120,7 @@ struct sock {
     };
     struct flow *flow;
     struct membership *memberships;
+    struct leftover *leftovers; /* LIFE_INHERITED, LIFE_LEFTOVERS */
     struct option_log *log;
     struct net_endpoint local, remote;
     struct net_endpoint bound; /* UDP: as bound, before a connect narrowed it; port 0: not */
@@ -213,6 +224,7 @@ uint32_t options_int(int fd, int level, int name, uint32_t otherwise); /* asks t
 /* ---- sock_fork.c ---- */
 /* The part of sock_touch that any call needs: an inherited socket is claimed. A listener's decision is left open. */
 int sock_claimed(struct sock *sock, int fd);
+void sock_drop_leftovers(struct sock *sock);
 /* In a forked child that is about to execute a program: claims the connections which that will find open. */
 void sock_claim_for_exec(void);
 

@@ -460,6 +460,8 @@ int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, soc
         return sock_connect(sock, fd, addr, len); /* another thread was faster */
     err = begin_connect(sock, fd, &remote);
     sock_decide_end();
+    if (err == 0 && sock->nonblocking)
+        return -EINPROGRESS; /* however fast the peer is */
     return err < 0 ? err : finish_connect(sock, fd, -EINPROGRESS);
 }
 

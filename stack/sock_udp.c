@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Datagram sockets. What the lane cannot reach (loopback, other interfaces, broadcasts, messages with special
  * needs) goes through the kernel's socket, which is bound to the same port; receiving looks at both. */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -26,6 +27,7 @@ static int open_engine(struct sock *sock, int fd, struct flow *flow, const struc
     if (err == 0) {
         if (buffer > 0)
             sock_ops()->udp_receive_buffer(sock->udp, (uint32_t)buffer);
+        sock_ops()->udp_own_groups_only(sock->udp, sock->options.own_groups_only);
         sock->flow = flow;
         sock->life = LIFE_DATAGRAM;
         if (flow)
@@ -529,10 +531,42 @@ static void describe(struct sock *sock, struct msghdr *message, const struct eng
         memcpy(message->msg_name, &addr, message->msg_namelen < whole ? message->msg_namelen : whole);
         message->msg_namelen = whole;
     }
-    if (message->msg_control && message->msg_controllen > 0)
-        cmsg_build(&sock->options.wanted, sock->family, info, stack_realtime_offset(), message);
-    else
-        message->msg_controllen = 0;
+    cmsg_build(&sock->options.wanted, sock->family, info, stack_realtime_offset(), message);
+}
+
+/* A datagram that was queued at the fork; with the last one the socket becomes the kernel's. Lock not held. */
+static ssize_t receive_leftover(struct sock *sock, struct msghdr *message, int flags)
+{
+    const struct leftover *leftover = sock->leftovers;
+    struct cursor cursor;
+    struct iovec slices[CURSOR_SLICES];
+    size_t taken, done = 0;
+
+    if (cursor_begin(&cursor, message->msg_iov, message->msg_iovlen) < 0)
+        return -EMSGSIZE;
+    while (cursor.left > 0 && done < leftover->info.length) {
+        int count = cursor_slices(&cursor, leftover->info.length - done, slices, &taken);
+
+        for (int i = 0; i < count; i++) {
+            memcpy(slices[i].iov_base, leftover->data + done, slices[i].iov_len);
+            done += slices[i].iov_len;
+        }
+        cursor_advance(&cursor, taken);
+    }
+    describe(sock, message, &leftover->info);
+    if (done < leftover->info.length)
+        message->msg_flags |= MSG_TRUNC;
+    if (flags & MSG_TRUNC)
+        done = leftover->info.length;
+    if (!(flags & MSG_PEEK)) {
+        struct leftover *taken_out = sock->leftovers;
+
+        sock->leftovers = taken_out->next;
+        free(taken_out);
+        if (!sock->leftovers)
+            sock_leave(sock, true);
+    }
+    return (ssize_t)done;
 }
 
 /* The next datagram of the engine's queue. Lock not held. */
@@ -596,6 +630,8 @@ ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
 {
     struct sock_call call;
 
+    if (sock->life == LIFE_LEFTOVERS)
+        return sock->leftovers ? receive_leftover(sock, message, flags) : SOCK_PASS;
     if (sock->life == LIFE_UNDECIDED && (sock->nonblocking || flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)))
         return SOCK_PASS;
     if (flags & MSG_OOB)

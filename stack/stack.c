@@ -664,6 +664,7 @@ void stack_fork_child(void)
         /* The page itself stayed with the parent: what is counted from here on goes nowhere. */
         mmap(s->pub.stats, sizeof *s->pub.stats, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        sock_save_leftovers();
         s->pub.ops->abandon(s->pub.engine);
         munmap(s->pub.stats, sizeof *s->pub.stats);
         stack_close_own_fd(s->helper_event_fd);

@@ -135,6 +135,7 @@ void sock_engine_gone(void *context, void *connection_id);
 void flows_announce(void);                 /* sends what was queued for the service */
 bool flows_announce_pending(void);
 void flows_register_again(void);           /* after a restart of the service */
+void sock_save_leftovers(void); /* in a forked child, before the engine is abandoned */
 void sock_migrate_request(uint32_t flow_id); /* somebody else may have this connection */
 
 #endif

@@ -91,7 +91,7 @@ static void return_event_fd(const struct waiter *waiter)
 
 static bool signalled(const struct wait *wait)
 {
-    return stack_signals_handled && stack_signal_count != wait->signals;
+    return stack_signals_handled && (stack_signal_deferred || stack_signal_count != wait->signals);
 }
 
 /* Asks the kernel's descriptors without waiting: how many are ready, or -EINTR. */
