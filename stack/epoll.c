@@ -560,7 +560,8 @@ void epoll_set_release(struct epoll_set *set)
     set->bucket_count = 0;
     set->side_members = 0;
     set->idle_polls = 0;
-    set->exposed = set->kernel_first = set->stale = false;
+    set->full_looks = 0;
+    set->exposed = set->stale = false;
     __atomic_store_n(&set->kernel_members, false, __ATOMIC_RELAXED);
     __atomic_store_n(&set->watches_sets, false, __ATOMIC_RELAXED);
     list_push_back(&spare, &set->all);

@@ -46,13 +46,13 @@ struct epoll_set {
     uint64_t collection; /* number of the current one */
     uint64_t kernel_ns;  /* when the kernel was last looked at */
     unsigned idle_polls; /* calls in a row that found nothing and did not wait */
+    unsigned full_looks; /* collections in a row that were full without the kernel members */
     int side;            /* epoll descriptor with the kernel sides of members, or -1 */
     unsigned side_members;
     int bell; /* eventfd in the program's epoll descriptor, or -1: rings while something is ready */
     bool ringing;
     bool exposed;            /* watched by somebody itself */
     bool kernel_members;     /* may have some; read without lock */
-    bool kernel_first;       /* its kernel members were left out last time */
     bool watches_sets;       /* has epoll descriptors among its kernel members; read without lock */
     bool stale;              /* the process has forked: members are to be touched */
     unsigned kernel_waiters; /* threads in the kernel's epoll_wait; atomic */

@@ -7,10 +7,10 @@
 #include "stack/epoll_set.h"
 #include "stack/stack.h"
 
-#define SIDE_BATCH 64
-#define KERNEL_LOOK_NS                                                                                                 \
-    25000            /* the kernel is asked at most this often while accelerated members keep the program busy */
-#define IDLE_POLLS 8 /* calls that do not wait ask it each time at first: most programs do not spin */
+#define SIDE_BATCH     64
+#define KERNEL_LOOK_NS 25000 /* while accelerated members keep the program busy, the kernel is asked this often */
+#define FULL_LOOKS     2     /* so many full arrays in a row without it, then it comes first */
+#define IDLE_POLLS     8     /* calls that do not wait ask it each time at first: most programs do not spin */
 
 struct collection {
     struct epoll_set *set;
@@ -118,19 +118,20 @@ static void collect_kernel(struct collection *c)
 static int collect(struct collection *c, bool look_at_kernel)
 {
     struct epoll_set *set = c->set;
+    bool kernel_first = set->full_looks >= FULL_LOOKS;
 
     c->count = 0;
     set->collection++;
     if (look_at_kernel) {
         set->kernel_ns = platform_now_ns();
         collect_sides(c);
-        if (set->kernel_first)
+        if (kernel_first)
             collect_kernel(c);
     }
     collect_ready(c);
-    if (look_at_kernel && !set->kernel_first)
+    if (look_at_kernel && !kernel_first)
         collect_kernel(c);
-    set->kernel_first = !set->kernel_first && c->count == c->max;
+    set->full_looks = c->count == c->max && !(look_at_kernel && kernel_first) ? set->full_looks + 1 : 0;
     epoll_set_ring(set);
     return c->count;
 }
@@ -144,7 +145,8 @@ static bool has_kernel_part(const struct epoll_set *set)
 static int collect_first(struct collection *c, bool waits)
 {
     struct epoll_set *set = c->set;
-    bool due = has_kernel_part(set) && platform_now_ns() - set->kernel_ns >= KERNEL_LOOK_NS;
+    bool due =
+        has_kernel_part(set) && (set->full_looks >= FULL_LOOKS || platform_now_ns() - set->kernel_ns >= KERNEL_LOOK_NS);
     int count = collect(c, due);
 
     if (count == 0 && !waits && !due && has_kernel_part(set) && set->idle_polls < IDLE_POLLS)
