@@ -96,6 +96,13 @@ static void own_address_datagrams(void)
     FAILS(recv(a, buffer, 100, 0), ECONNREFUSED);
 }
 
+static void *send_later(void *argument)
+{
+    sleep_ms(5);
+    EQUAL(data_send(*(int *)argument, 10, 0, 0), 10);
+    return NULL;
+}
+
 /* A listener at the wildcard address gets connections from both the network and this host. */
 static void listener_gets_both(void)
 {
@@ -120,6 +127,14 @@ static void listener_gets_both(void)
         EQUAL(data_send(fd, 10, i, 0), 10);
         EQUAL(i % 2 ? data_receive(local, 10, i, 0) : peer("receive %d 10 %d", i, i), 10);
         FAILS(accept(listener, NULL, NULL), EAGAIN);
+        pthread_t thread; /* receiving waits for data that is yet to come */
+        if (i % 2)
+            EQUAL(pthread_create(&thread, NULL, send_later, &local), 0);
+        else
+            peer("bg %d later 5 send %d 10 0", i, i);
+        EQUAL(data_receive(fd, 10, 0, 0), 10);
+        if (i % 2)
+            EQUAL(pthread_join(thread, NULL), 0);
         close(fd);
         close(local);
     }
