@@ -16,6 +16,7 @@
 #include "divert/divert.skel.h"
 #include "divert/divert_private.h"
 #include "divert/guard.skel.h"
+#include "divert/reaper.h"
 
 #define PORT_COUNT (2 * 65536)
 
@@ -78,6 +79,7 @@ static int map_shared(struct divert *divert)
 
 static void divert_free(struct divert *divert)
 {
+    reaper_stop(divert->reaper);
     for (uint32_t lane = 0; lane < DIVERT_MAX_LANES; lane++) {
         if (divert->lanes[lane].used)
             close(divert->lanes[lane].control_fd);
@@ -110,6 +112,9 @@ int divert_open(struct divert **out)
     err = load_programs(divert);
     if (!err)
         err = map_shared(divert);
+    if (!err)
+        err = reaper_start(&divert->reaper, bpf_map__fd(divert->bpf->maps.lanes),
+                           bpf_map__fd(divert->bpf->maps.controls));
     if (err) {
         divert_free(divert);
         return err;
@@ -124,8 +129,12 @@ void divert_close(struct divert *divert, bool detach)
         return;
     while (detach && divert->attachments)
         divert_detach(divert, divert->attachments->ifindex);
-    for (uint32_t lane = 0; detach && lane < DIVERT_MAX_LANES; lane++)
-        divert_tap_destroy(divert, lane);
+    for (uint32_t lane = 0; detach && lane < DIVERT_MAX_LANES; lane++) {
+        unsigned ifindex = divert_tap_release(divert, lane);
+
+        if (ifindex)
+            divert_link_delete(ifindex);
+    }
     divert_free(divert);
 }
 

@@ -44,7 +44,8 @@ int divert_lane_create(struct divert *divert, uint32_t lane, size_t ring_bytes, 
 /* After a restart: takes a lane over from the descriptors that its program holds (verified to be a ring buffer map and
  * a control page map of the right shapes). */
 int divert_lane_adopt(struct divert *divert, uint32_t lane, const struct divert_lane_fds *fds);
-/* Removes the lane, its guard entries and its device binding; the flows are the caller's to remove first. */
+/* Removes the lane, its guard entries and its device; the flows are the caller's to remove first. Cut off at once, freed
+ * by a thread (the kernel takes tens of milliseconds): until then creating the same lane again waits, so take another id. */
 void divert_lane_destroy(struct divert *divert, uint32_t lane);
 int divert_lane_counters(struct divert *divert, uint32_t lane, struct lane_control *out);
 

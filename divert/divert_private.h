@@ -10,6 +10,7 @@
 
 struct divert_bpf;
 struct guard_bpf;
+struct reaper;
 
 #define DIVERT_PORT_KINDS 3
 
@@ -33,6 +34,7 @@ struct divert {
     uint64_t *ports;                        /* mapped: a byte for each port */
     uint32_t *port_users[DIVERT_PORT_KINDS]; /* entries of each kind, by port index */
     struct divert_attachment *attachments;
+    struct reaper *reaper;
     struct divert_lane lanes[DIVERT_MAX_LANES];
 };
 
@@ -53,7 +55,8 @@ int divert_tc_detach(unsigned ifindex, int point);
 /* Deletes a network interface. */
 int divert_link_delete(unsigned ifindex);
 
-/* Removes what is left of the lane's TAP device and guard entries. */
-void divert_tap_destroy(struct divert *divert, uint32_t lane);
+/* Cuts the lane off from its TAP device, at once, and removes its guard entries. The device's index or 0: the caller
+ * deletes it. */
+unsigned divert_tap_release(struct divert *divert, uint32_t lane);
 
 #endif

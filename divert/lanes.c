@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "divert/divert.skel.h"
 #include "divert/divert_private.h"
+#include "divert/reaper.h"
 
 static int ring_create(size_t ring_bytes)
 {
@@ -30,6 +31,7 @@ static int lane_install(struct divert *divert, uint32_t lane, const struct diver
     struct divert_lane *entry = &divert->lanes[lane];
     int err;
 
+    reaper_wait(divert->reaper, lane);
     entry->control_fd = fcntl(fds->control, F_DUPFD_CLOEXEC, 0);
     if (entry->control_fd < 0)
         return -errno;
@@ -100,16 +102,16 @@ int divert_lane_adopt(struct divert *divert, uint32_t lane, const struct divert_
 void divert_lane_destroy(struct divert *divert, uint32_t lane)
 {
     struct divert_lane *entry;
+    unsigned tap_ifindex;
 
     if (lane >= DIVERT_MAX_LANES)
         return;
-    divert_tap_destroy(divert, lane);
     entry = &divert->lanes[lane];
-    if (!entry->used)
-        return;
-    bpf_map_delete_elem(bpf_map__fd(divert->bpf->maps.lanes), &lane);
-    bpf_map_delete_elem(bpf_map__fd(divert->bpf->maps.controls), &lane);
-    close(entry->control_fd);
+    tap_ifindex = divert_tap_release(divert, lane);
+    if (entry->used)
+        close(entry->control_fd);
+    if (entry->used || tap_ifindex)
+        reaper_add(divert->reaper, lane, tap_ifindex);
     memset(entry, 0, sizeof(*entry));
 }
 

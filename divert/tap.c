@@ -119,8 +119,8 @@ int divert_tap_create(struct divert *divert, uint32_t lane, char *name, int *tap
         err = tap_start(request.ifr_name);
     if (err) {
         log_error("divert: cannot set up %s for lane %u: %s", request.ifr_name, lane, error_text(err));
-        divert_tap_destroy(divert, lane);
-        close(fd);
+        divert_tap_release(divert, lane);
+        close(fd); /* and so the device is gone */
         return err;
     }
     memcpy(name, request.ifr_name, IFNAMSIZ);
@@ -276,17 +276,16 @@ int divert_guard_counters(struct divert *divert, uint32_t lane, struct guard_cou
     return bpf_map_lookup_elem(bpf_map__fd(divert->guard->maps.counters), &lane, out);
 }
 
-/* The device goes even if somebody still holds its descriptor: it would be without a lane. */
-void divert_tap_destroy(struct divert *divert, uint32_t lane)
+unsigned divert_tap_release(struct divert *divert, uint32_t lane)
 {
     static const struct guard_counters none;
     unsigned ifindex = divert->lanes[lane].tap_ifindex;
 
     allowed_clear(divert, lane);
     if (!ifindex)
-        return;
+        return 0;
     bpf_map_delete_elem(bpf_map__fd(divert->guard->maps.taps), &ifindex);
     bpf_map_update_elem(bpf_map__fd(divert->guard->maps.counters), &lane, &none, BPF_ANY);
-    divert_link_delete(ifindex);
     divert->lanes[lane].tap_ifindex = 0;
+    return ifindex;
 }

@@ -570,14 +570,19 @@ static void descriptors_never_receive(void **state)
 /* Whatever a program does to its device, it goes with the lane. */
 static void device_goes_with_its_lane(void **state)
 {
+    int peer = rig_udp(1, PEER4, PEER_PORT);
+
     (void)state;
     allow(IPPROTO_UDP, OWN4, PORT);
     assert_int_equal(ioctl(tap_raw_fd, TUNSETPERSIST, 1), 0);
     divert_lane_destroy(rig.divert, 0);
+    send_udp(guarded, OWN4, PORT, PEER4, "x", NEXTHOP4); /* the device may be there still, but leads nowhere */
+    lane_close(rig.lanes[0]);
+    rig_lane(&rig, 0, RIG_RING); /* waits for the old lane's end */
     assert_int_equal(if_nametoindex(tap_name), 0);
     assert_true(send_udp(guarded, OWN4, PORT, PEER4, "x", NEXTHOP4) < 0);
-    lane_close(rig.lanes[0]);
-    rig_lane(&rig, 0, RIG_RING);
+    assert_true(rig_silent(peer));
+    close(peer);
 }
 
 static void taken_names_are_avoided(void **state)
