@@ -59,6 +59,7 @@ bool rig_silent(int socket_fd); /* nothing comes within a short while */
 
 /* Frames made by hand and sent from v1. */
 struct frame {
+    _Alignas(4) uint8_t before[2]; /* so that the IP header is aligned */
     uint8_t bytes[9000];
     size_t length;
 };
