@@ -64,6 +64,7 @@ static int op_create(struct engine **out, const struct engine_config *config,
     memcpy(&engine->key, config->hash_key, sizeof(engine->key));
     engine_now(engine);
     wheel_init(&engine->wheel, engine->now_ns);
+    options_default(&engine->connect_options);
     list_init(&engine->conns);
     list_init(&engine->time_wait);
     list_init(&engine->flush);
@@ -234,6 +235,7 @@ const struct engine_ops engine_lwip = {
     .settle = op_settle,
     .flush = op_flush,
     .timers = op_timers,
+    .tcp_connect_option = op_tcp_connect_option,
     .tcp_connect = op_tcp_connect,
     .tcp_listen = op_tcp_listen,
     .tcp_listener_backlog = op_tcp_listener_backlog,
@@ -246,6 +248,7 @@ const struct engine_ops engine_lwip = {
     .tcp_ready = op_tcp_ready,
     .tcp_readable_bytes = op_tcp_readable_bytes,
     .tcp_unsent_bytes = op_tcp_unsent_bytes,
+    .tcp_notsent_bytes = op_tcp_notsent_bytes,
     .tcp_shutdown = op_tcp_shutdown,
     .tcp_close = op_tcp_close,
     .tcp_option = op_tcp_option,

@@ -54,9 +54,9 @@ struct engine_environment {
     /* Something became ready (edges; several may come together) on a socket whose `user` this is. Events are the new
      * readiness bits. Must not call the engine, only take note. */
     void (*notify)(void *context, void *user, uint32_t events);
-    /* A listener completed a handshake and holds the connection in its queue (not called for half-open ones, so that a
-     * flood of SYNs costs the service nothing). For registering the flow with the service: returns the statistics slot
-     * for it, or NULL. *connection_id becomes the connection's id for `gone`. Must not call the engine. */
+    /* A listener answered a SYN. For registering the flow with the service: returns the statistics slot for it, or
+     * NULL. *connection_id becomes the connection's id for `gone`, which also comes when the handshake fails. (Half-open
+     * connections are few even in a flood of SYNs.) Must not call the engine. */
     struct lane_stats_slot *(*opened)(void *context, void *listener_user, const struct net_endpoint *local,
                                       const struct net_endpoint *remote, void **connection_id);
     /* The connection has left the engine for good (after TIME_WAIT, reset, failed connect or migration): the flow can
@@ -145,7 +145,9 @@ struct engine_ops {
     /* Runs due timers; returns the time of the next one (UINT64_MAX: none). */
     uint64_t (*timers)(struct engine *engine, uint64_t now_ns);
 
-    /* TCP, active. The connection is in SYN_SENT on return; `user` is passed to notify. */
+    /* TCP, active. The connection is in SYN_SENT on return; `user` is passed to notify. Options that shape the SYN
+     * (MAXSEG, RCVBUF) and others can be set before, for the next tcp_connect only. */
+    int (*tcp_connect_option)(struct engine *engine, enum engine_tcp_option option, int value);
     int (*tcp_connect)(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
                        const struct engine_route *route, void *user, void *connection_id, struct lane_stats_slot *slot,
                        struct tcp_conn **out);
@@ -168,6 +170,7 @@ struct engine_ops {
     uint32_t (*tcp_ready)(const struct tcp_conn *conn);
     size_t (*tcp_readable_bytes)(const struct tcp_conn *conn); /* FIONREAD */
     size_t (*tcp_unsent_bytes)(const struct tcp_conn *conn);   /* SIOCOUTQ: not yet acknowledged */
+    size_t (*tcp_notsent_bytes)(const struct tcp_conn *conn);  /* SIOCOUTQNSD: not yet sent */
     int (*tcp_shutdown)(struct tcp_conn *conn, bool receive, bool send);
     /* The handle is invalid on return; the connection finishes in the background (FIN, TIME_WAIT), or with abort is reset
      * at once. Unread data: reset as RFC 2525, 2.17 asks. */

@@ -228,6 +228,12 @@ size_t op_tcp_unsent_bytes(const struct tcp_conn *conn)
     return conn->tx.length;
 }
 
+size_t op_tcp_notsent_bytes(const struct tcp_conn *conn)
+{
+    uint32_t end = conn->tx.position + conn->tx.length;
+    return conn->pcb && seq_lt(conn->pcb->snd_nxt, end) ? end - conn->pcb->snd_nxt : 0;
+}
+
 bool op_tcp_drained(struct engine *engine, const void *connection_id)
 {
     list_for_each(link, &engine->conns) {

@@ -285,7 +285,7 @@ void tcp_segment_input(struct engine *engine, const struct packet *packet, const
         conn = NULL;
     if (!conn) {
         struct tcp_listener *listener =
-            record->flags & LANE_RECORD_MULTICAST ? NULL : listener_find(engine, &local.addr, local.port, packet->ipv6);
+            record->flags & LANE_RECORD_MULTICAST ? NULL : listener_find(engine, &local, &remote);
         if (listener)
             listener_input(listener, packet, &segment, record);
         else

@@ -11,19 +11,43 @@
 #define EVICTABLE_NS      (2 * SECOND) /* a half-open connection this old makes room for a new one */
 #define ANSWER_TIMEOUT_NS (200 * MILLISECOND)
 
-struct tcp_listener *listener_find(struct engine *engine, const struct net_addr *local, uint16_t port, bool ipv6)
+/* How well a listener fits: its address, any address of the family, any address. 0: not at all. */
+static int fit(const struct tcp_listener *listener, const struct net_endpoint *local, bool ipv6)
 {
-    struct tcp_listener *any = NULL;
-    list_for_each(link, &engine->listeners[port_bucket(port)]) {
+    if (listener->local.port != local->port || !(ipv6 ? listener->v6 : listener->v4))
+        return 0;
+    if (!listener->wildcard)
+        return net_addr_equal(&listener->local.addr, &local->addr) ? 3 : 0;
+    return listener->v4 && listener->v6 ? 1 : 2;
+}
+
+/* Among listeners that share an address (SO_REUSEPORT) the remote endpoint decides (rendezvous hashing). */
+struct tcp_listener *listener_find(struct engine *engine, const struct net_endpoint *local,
+                                   const struct net_endpoint *remote)
+{
+    struct tcp_listener *best = NULL;
+    int best_fit = 0;
+    uint64_t best_rank = 0;
+    bool ipv6 = !net_addr_is_v4(&local->addr);
+    list_for_each(link, &engine->listeners[port_bucket(local->port)]) {
         struct tcp_listener *listener = list_entry(link, struct tcp_listener, link);
-        if (listener->local.port != port || !(ipv6 ? listener->v6 : listener->v4))
+        int how = fit(listener, local, ipv6);
+        if (how == 0 || how < best_fit)
             continue;
-        if (!listener->wildcard && net_addr_equal(&listener->local.addr, local))
-            return listener;
-        if (listener->wildcard && (!any || (any->v4 && any->v6)))
-            any = listener;
+        if (how == best_fit) {
+            uint64_t rank = table_rank(engine, remote, listener);
+            if (best_rank == 0)
+                best_rank = table_rank(engine, remote, best);
+            if (rank < best_rank)
+                continue;
+            best_rank = rank;
+        } else {
+            best_rank = 0;
+        }
+        best = listener;
+        best_fit = how;
     }
-    return any;
+    return best;
 }
 
 /* As Linux: one more than the backlog may wait. */
@@ -83,6 +107,8 @@ void listener_input(struct tcp_listener *listener, const struct packet *packet, 
     }
     list_push_back(&listener->half_open, &conn->listener_link);
     listener->half_open_count++;
+    conn->slot = engine->environment.opened(engine->environment.context, listener->user, &local, &remote,
+                                            &conn->connection_id);
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;
     uint64_t first = route.flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us
@@ -113,8 +139,6 @@ void listener_established(struct tcp_conn *conn)
     list_push_back(&listener->ready, &conn->listener_link);
     listener->half_open_count--;
     listener->ready_count++;
-    conn->slot = engine->environment.opened(engine->environment.context, listener->user, &conn->local, &conn->remote,
-                                            &conn->connection_id);
     engine->environment.notify(engine->environment.context, listener->user, EPOLLIN);
 }
 
@@ -177,7 +201,12 @@ void op_tcp_listener_close(struct tcp_listener *listener)
         conn_reset(list_entry(link, struct tcp_conn, listener_link), 0);
     }
     list_for_each(link, &listener->ready) {
-        conn_reset(list_entry(link, struct tcp_conn, listener_link), 0);
+        struct tcp_conn *conn = list_entry(link, struct tcp_conn, listener_link);
+        listener_drop(conn);
+        if (conn->stage == STAGE_CLOSED)
+            conn_free(conn);
+        else
+            conn_reset(conn, 0);
     }
     list_remove(&listener->link);
     pool_free(listener);

@@ -266,6 +266,7 @@ struct engine {
     unsigned bulk_now, bulk_before; /* receivers of bulk data in this period and in the one before */
     struct list borrowers; /* connections whose rx may point into records */
 
+    struct tcp_options connect_options; /* of the next tcp_connect */
     struct tcp_conn *output_conn; /* whose packet lwIP is making */
     struct netif *netif;
     uint64_t challenge_second;
@@ -287,6 +288,8 @@ struct tcp_conn *table_find(struct engine *engine, const struct net_endpoint *lo
                             const struct net_endpoint *remote);
 int table_add(struct tcp_conn *conn);
 void table_remove(struct tcp_conn *conn);
+/* Rendezvous hashing: among candidates the one with the highest rank gets this peer. */
+uint64_t table_rank(const struct engine *engine, const struct net_endpoint *remote, const void *candidate);
 bool table_port_used(const struct engine *engine, uint16_t local_port);
 struct udp_socket *udp_table_find(struct engine *engine, const struct net_endpoint *local,
                                   const struct net_endpoint *remote);
@@ -379,7 +382,7 @@ void conn_free(struct tcp_conn *conn);
 /* The handshake is done: windows, sequence numbers, timers. */
 void conn_established(struct tcp_conn *conn);
 /* The connection is over for the engine: error (positive errno, 0: none) for the handle, `gone`, and the structure is freed
- * unless the handle is open. conn must not be touched after. */
+ * unless the handle is open or accept has yet to return it. conn must not be touched after. */
 void conn_finish(struct tcp_conn *conn, int error);
 /* The same with an RST to the peer. */
 void conn_reset(struct tcp_conn *conn, int error);
@@ -393,6 +396,7 @@ uint32_t op_tcp_ready(const struct tcp_conn *conn);
 int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
                    const struct engine_route *route, void *user, void *connection_id, struct lane_stats_slot *slot,
                    struct tcp_conn **out);
+int op_tcp_connect_option(struct engine *engine, enum engine_tcp_option option, int value);
 ssize_t op_tcp_send(struct tcp_conn *conn, const struct iovec *iov, int iov_count, bool more);
 ssize_t op_tcp_recv(struct tcp_conn *conn, const struct iovec *iov, int iov_count, size_t length, bool peek,
                     uint64_t *stamp_ns);
@@ -403,7 +407,8 @@ void op_tcp_close(struct tcp_conn *conn, bool abort);
 void tcp_segment_input(struct engine *engine, const struct packet *packet, const struct lane_record *record);
 
 /* ---- engine_listen.c */
-struct tcp_listener *listener_find(struct engine *engine, const struct net_addr *local, uint16_t port, bool ipv6);
+struct tcp_listener *listener_find(struct engine *engine, const struct net_endpoint *local,
+                                   const struct net_endpoint *remote);
 void listener_input(struct tcp_listener *listener, const struct packet *packet, const struct tcp_segment *segment,
                     const struct lane_record *record);
 bool listener_full(const struct tcp_listener *listener);
@@ -430,6 +435,7 @@ void op_tcp_addresses(const struct tcp_conn *conn, struct net_endpoint *local, s
 void op_tcp_info(const struct tcp_conn *conn, struct tcp_info *info);
 size_t op_tcp_readable_bytes(const struct tcp_conn *conn);
 size_t op_tcp_unsent_bytes(const struct tcp_conn *conn);
+size_t op_tcp_notsent_bytes(const struct tcp_conn *conn);
 bool op_tcp_drained(struct engine *engine, const void *connection_id);
 void op_tcp_each(struct engine *engine, void (*visit)(void *context, struct tcp_conn *conn, void *connection_id),
                  void *context);

@@ -97,6 +97,15 @@ void table_remove(struct tcp_conn *conn)
     engine->local_ports[port_bucket(conn->local.port)]--;
 }
 
+uint64_t table_rank(const struct engine *engine, const struct net_endpoint *remote, const void *candidate)
+{
+    uint64_t words[4];
+    memcpy(words, remote->addr.byte, 16);
+    words[2] = remote->port;
+    words[3] = (uintptr_t)candidate;
+    return hash_bytes(&engine->key, words, sizeof(words));
+}
+
 bool table_port_used(const struct engine *engine, uint16_t local_port)
 {
     return engine->local_ports[port_bucket(local_port)] > 0;

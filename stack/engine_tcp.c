@@ -121,13 +121,14 @@ void conn_finish(struct tcp_conn *conn, int error)
     byte_queue_free(&conn->tx);
     wheel_cancel(&engine->wheel, &conn->timer);
     list_remove(&conn->flush_link);
-    listener_drop(conn);
+    if (!conn->connected)
+        listener_drop(conn);
     if (conn->connection_id && !engine->silent)
         engine->environment.gone(engine->environment.context, conn->connection_id);
     conn->connection_id = NULL;
     if (conn->handle_open)
         conn_notify(conn, op_tcp_ready(conn));
-    else
+    else if (!conn->listener)
         conn_free(conn);
 }
 
@@ -162,18 +163,23 @@ void conn_enter_time_wait(struct tcp_conn *conn)
     conn_update_slot(conn);
 }
 
+int op_tcp_connect_option(struct engine *engine, enum engine_tcp_option option, int value)
+{
+    return options_set(&engine->connect_options, option, value);
+}
+
 int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
                    const struct engine_route *route, void *user, void *connection_id, struct lane_stats_slot *slot,
                    struct tcp_conn **out)
 {
-    struct tcp_options options;
+    struct tcp_options options = engine->connect_options;
+    options_default(&engine->connect_options);
     engine_now(engine);
     struct tcp_conn *old = table_find(engine, local, remote);
     if (old && old->stage == STAGE_TIME_WAIT && !old->handle_open)
         conn_finish(old, 0); /* RFC 6191: our sequence numbers and timestamps have moved on */
     else if (old)
         return -EADDRNOTAVAIL;
-    options_default(&options);
     struct tcp_conn *conn = conn_new(engine, local, remote, &options);
     if (!conn)
         return -ENOMEM;

@@ -115,10 +115,9 @@ static struct udp_socket *find_bound(struct engine *engine, const struct net_end
             continue;
         uint64_t rank = 0;
         if (best && score == best_score) {
-            uint64_t sender = hash_bytes(&engine->key, from, sizeof(*from));
-            rank = hash_u64(&engine->key, sender ^ (uintptr_t)socket);
+            rank = table_rank(engine, from, socket);
             if (best_rank == 0)
-                best_rank = hash_u64(&engine->key, sender ^ (uintptr_t)best);
+                best_rank = table_rank(engine, from, best);
             if (rank < best_rank)
                 continue;
         }
@@ -151,6 +150,22 @@ static bool is_broadcast(const struct net_addr *addr)
     return memcmp(addr->byte + 10, ones, 6) == 0 && net_addr_is_v4(addr);
 }
 
+static void one_datagram(struct engine *engine, const struct engine_datagram *info, const uint8_t *data)
+{
+    struct iovec payload = {(void *)(uintptr_t)data, info->length};
+    bool multicast = net_addr_is_multicast(&info->to.addr);
+    if (multicast || is_broadcast(&info->to.addr)) {
+        deliver_to_all(engine, info, multicast, &payload, 1);
+        return;
+    }
+    struct udp_socket *socket = find_connected(engine, &info->to, &info->from);
+    if (!socket)
+        socket = find_bound(engine, &info->to, &info->from, !net_addr_is_v4(&info->to.addr));
+    if (socket)
+        deliver(socket, info, &payload, 1);
+}
+
+/* A merged packet (UDP_SEGMENT of a peer on this machine, or GRO) holds several datagrams of segment_size. */
 void udp_input(struct engine *engine, const struct packet *packet, const struct lane_record *record)
 {
     struct engine_datagram info = {
@@ -160,19 +175,16 @@ void udp_input(struct engine *engine, const struct packet *packet, const struct 
         .ifindex = record->ifindex,
         .ttl = packet->ttl,
         .tos = packet->tos,
-        .length = packet->transport_length - UDP_HEADER,
     };
-    struct iovec payload = {(void *)(uintptr_t)(packet->transport + UDP_HEADER), info.length};
-    bool multicast = net_addr_is_multicast(&packet->destination);
-    if (multicast || is_broadcast(&packet->destination)) {
-        deliver_to_all(engine, &info, multicast, &payload, 1);
-        return;
-    }
-    struct udp_socket *socket = find_connected(engine, &info.to, &info.from);
-    if (!socket)
-        socket = find_bound(engine, &info.to, &info.from, packet->ipv6);
-    if (socket)
-        deliver(socket, &info, &payload, 1);
+    uint32_t total = packet->transport_length - UDP_HEADER, piece = total;
+    if (record->flags & LANE_RECORD_MERGED && record->segment_size > 0 && record->segment_size < total)
+        piece = record->segment_size;
+    uint32_t at = 0;
+    do {
+        info.length = min_u32(piece, total - at);
+        one_datagram(engine, &info, packet->transport + UDP_HEADER + at);
+        at += piece;
+    } while (at < total);
 }
 
 void udp_icmp_error(struct engine *engine, const struct icmp_error *error)

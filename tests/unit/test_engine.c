@@ -814,8 +814,9 @@ static void test_accept(void **state)
     uint32_t noted = 0;
     start_listener(5);
     assert_true(client_syn(&client, 1001));
-    assert_int_equal(script.opened, 0);
+    assert_int_equal(script.opened, 1);
     assert_int_equal(ops->tcp_accept(listener, &noted, &accepted), -EAGAIN);
+    assert_int_equal(listener_events, 0);
     peer_sends(&client, SEGMENT_ACK, NULL, 0);
     assert_int_equal(script.opened, 1);
     assert_true(listener_events & EPOLLIN);
@@ -847,8 +848,8 @@ static void test_backlog(void **state)
     assert_int_equal(ops->tcp_accept(listener, NULL, &accepted), 0);
     assert_true(client_syn(&client, 1201));
     ops->tcp_close(accepted, false);
-    ops->tcp_listener_close(listener); /* resets the other */
-    assert_int_equal(script.gone, 1);
+    ops->tcp_listener_close(listener); /* resets the other, and the half-open one */
+    assert_int_equal(script.gone, 2);
 }
 
 static void test_syn_flood(void **state)
@@ -863,9 +864,9 @@ static void test_syn_flood(void **state)
     script_advance(3000 * SCRIPT_MS); /* old ones make room */
     script.taken = script.sent_count;
     assert_true(client_syn(&client, 9999));
-    assert_int_equal(script.opened, 0);
+    assert_int_equal(script.opened, answered + 1);
     script_advance(60000 * SCRIPT_MS);
-    assert_int_equal(script.gone, 0); /* nobody was told of them */
+    assert_int_equal(script.gone, answered + 1);
 }
 
 static void test_syn_ack_repeated(void **state)
@@ -902,6 +903,76 @@ static void test_stray(void **state)
     client.engine_port = 7001; /* not ours at all */
     peer_segment(&client, 77, SEGMENT_ACK, NULL, 0, "x", 1);
     nothing_sent();
+}
+
+/* accept returns what the peer has reset meanwhile, as Linux does. */
+static void test_reset_before_accept(void **state)
+{
+    (void)state;
+    struct peer client;
+    struct tcp_conn *accepted;
+    start_listener(5);
+    assert_true(client_syn(&client, 1310));
+    peer_sends(&client, SEGMENT_ACK, NULL, 0);
+    peer_sends(&client, SEGMENT_ACK, "data", 4);
+    peer_segment(&client, client.next, SEGMENT_RST, NULL, 0, NULL, 0);
+    assert_int_equal(script.gone, 1);
+    assert_true(ops->tcp_listener_ready(listener) & EPOLLIN);
+    assert_int_equal(ops->tcp_accept(listener, &events, &accepted), 0);
+    conn = accepted;
+    assert_true(ops->tcp_connected(conn));
+    assert_null(ops->tcp_id(conn));
+    assert_int_equal(receive(data, 10), 4);
+    assert_int_equal(receive(data, 10), -ECONNRESET);
+    ops->tcp_close(conn, false);
+    assert_true(client_syn(&client, 1311)); /* and one that is never accepted */
+    peer_sends(&client, SEGMENT_ACK, NULL, 0);
+    peer_segment(&client, client.next, SEGMENT_RST, NULL, 0, NULL, 0);
+    ops->tcp_listener_close(listener);
+    assert_int_equal(script.gone, 2);
+}
+
+/* SO_REUSEPORT within the process: connections spread. */
+static void test_shared_port(void **state)
+{
+    (void)state;
+    struct net_endpoint local = script_endpoint("0.0.0.0", 7000);
+    struct tcp_listener *shared[3];
+    uint32_t noted[3] = {0};
+    struct peer client;
+    struct tcp_conn *accepted;
+    int count[3] = {0};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ops->tcp_listen(script.engine, &local, false, 100, &noted[i], &shared[i]), 0);
+    for (uint16_t i = 0; i < 60; i++) {
+        assert_true(client_syn(&client, (uint16_t)(3000 + i)));
+        peer_sends(&client, SEGMENT_ACK, NULL, 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        while (ops->tcp_accept(shared[i], NULL, &accepted) == 0)
+            count[i]++;
+        assert_true(count[i] > 5);
+    }
+    assert_int_equal(count[0] + count[1] + count[2], 60);
+}
+
+static void test_connect_options(void **state)
+{
+    (void)state;
+    struct net_endpoint local = script_endpoint("10.0.0.1", 43000), remote = script_endpoint("10.0.0.2", 83);
+    struct engine_route route;
+    struct tcp_conn *other;
+    script_route(NULL, NULL, &local.addr, 2, &route);
+    assert_int_equal(ops->tcp_connect_option(script.engine, ENGINE_TCP_MAXSEG, 600), 0);
+    assert_int_equal(ops->tcp_connect_option(script.engine, ENGINE_TCP_RCVBUF, 8192), 0);
+    assert_int_equal(ops->tcp_connect(script.engine, &local, &remote, &route, NULL, (void *)1, NULL, &other), 0);
+    next_sent();
+    assert_int_equal(segment.mss, 600);
+    assert_int_equal(segment.window, 4096);
+    local.port++; /* once only */
+    assert_int_equal(ops->tcp_connect(script.engine, &local, &remote, &route, NULL, (void *)2, NULL, &other), 0);
+    next_sent();
+    assert_int_equal(segment.mss, 1460);
 }
 
 /* RFC 6191: a new connection takes the place of one in TIME_WAIT. */
@@ -1083,6 +1154,8 @@ static void test_multicast(void **state)
     struct net_endpoint other = script_endpoint("10.0.0.77", 0), none = script_endpoint("0.0.0.0", 0);
     struct udp_socket *a = udp_socket_at("0.0.0.0", 700), *b = udp_socket_at("239.1.2.3", 700);
     struct udp_socket *c = udp_socket_at("0.0.0.0", 700), *d = udp_socket_at("0.0.0.0", 700);
+    ops->udp_own_groups_only(d, true);
+    ops->udp_own_groups_only(a, true);
     assert_int_equal(ops->udp_join(a, &group.addr, &none.addr, 2), 0);
     assert_int_equal(ops->udp_join(a, &group.addr, &none.addr, 2), -EADDRINUSE);
     assert_int_equal(ops->udp_join(b, &group.addr, &source.addr, 2), 0);
@@ -1109,6 +1182,33 @@ static void test_multicast(void **state)
     assert_int_equal(ops->udp_send(d, &how, &iov, 1), 4);
     assert_got(b, "mine");
     assert_int_equal(script.sent_count, sent + 1);
+}
+
+/* Several datagrams in one packet. */
+static void test_udp_merged(void **state)
+{
+    (void)state;
+    uint8_t bytes[20 + 8 + 2500];
+    struct udp_socket *socket = udp_socket_at("10.0.0.1", 910);
+    struct iovec iov = {data, sizeof(data)};
+    struct engine_datagram info;
+    memset(bytes, 0, sizeof(bytes));
+    script_put16(bytes + 20, 1);
+    script_put16(bytes + 22, 910);
+    script_put16(bytes + 24, 2508);
+    for (size_t i = 0; i < 2500; i++)
+        bytes[28 + i] = (uint8_t)(i / 1000);
+    size_t length = script_ip(bytes, 17, 2508);
+    struct lane_record *record = &script_record.record;
+    *record = (struct lane_record){.stamp_ns = script.now_ns, .length = (uint32_t)length, .ifindex = 2,
+                                   .flags = LANE_RECORD_MERGED, .segment_size = 1000};
+    memcpy(record->data, bytes, length);
+    ops->input(script.engine, record, true);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(ops->udp_recv(socket, &iov, 1, false, &info), i < 2 ? 1000 : 500);
+        assert_int_equal(data[0], i);
+    }
+    assert_int_equal(ops->udp_recv(socket, &iov, 1, false, &info), -EAGAIN);
 }
 
 static void test_udp_buffer(void **state)
@@ -1231,7 +1331,8 @@ int main(void)
         T(test_active_close), T(test_passive_close), T(test_lost_fin), T(test_orphan_gives_up), T(test_data_after_close),
         T(test_abort), T(test_simultaneous_close), T(test_keepalive),
         T(test_path_mtu), T(test_unreachable), T(test_route_changes),
-        T(test_accept), T(test_accepted_window), T(test_backlog), T(test_syn_flood), T(test_syn_ack_repeated), T(test_stray),
+        T(test_accept), T(test_accepted_window), T(test_backlog), T(test_syn_flood), T(test_syn_ack_repeated), T(test_stray), T(test_reset_before_accept), T(test_shared_port),
+        T(test_connect_options), T(test_udp_merged),
         T(test_time_wait_reuse), T(test_time_wait_is_bounded), T(test_export),
         T(test_udp_demultiplexing), T(test_multicast), T(test_udp_buffer), T(test_fragments), T(test_one_engine), T(test_abandon),
     };
