@@ -538,6 +538,9 @@ static int connection_ioctl(struct sock *sock, unsigned long request, int *value
     case SIOCOUTQ:
         *value = (int)ops->tcp_unsent_bytes(sock->conn);
         return 0;
+    case SIOCOUTQNSD:
+        *value = (int)ops->tcp_notsent_bytes(sock->conn);
+        return 0;
     case SIOCATMARK:
         *value = 0;
         return 0;
@@ -574,7 +577,7 @@ int sock_ioctl(struct sock *sock, int fd, unsigned long request, void *argument)
         sock_to_kernel(sock, fd, "signal-driven input");
         return SOCK_PASS;
     }
-    if (request != FIONREAD && request != SIOCOUTQ && request != SIOCATMARK)
+    if (request != FIONREAD && request != SIOCOUTQ && request != SIOCOUTQNSD && request != SIOCATMARK)
         return SOCK_PASS;
     if (!argument)
         return -EFAULT;

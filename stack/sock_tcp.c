@@ -19,8 +19,11 @@ void tcp_sock_apply_options(struct sock *sock)
         if (sock->life == LIFE_LISTENER)
             ops->tcp_listener_option(sock->listener, (enum engine_tcp_option)option,
                                      sock->options.engine_value[option]);
-        else
+        else if (sock->conn)
             ops->tcp_option(sock->conn, (enum engine_tcp_option)option, sock->options.engine_value[option]);
+        else /* about to connect: some options shape the SYN */
+            ops->tcp_connect_option(stack_state.pub.engine, (enum engine_tcp_option)option,
+                                    sock->options.engine_value[option]);
     }
 }
 
@@ -307,7 +310,9 @@ static int start_connection(struct sock *sock, struct flow *flow, const struct e
     sock->flow = flow;
     sock->connecting = true;
     sock->route = *route;
+    sock->conn = NULL;
     flow_describe(flow, IPPROTO_TCP, &sock->local, &sock->remote);
+    tcp_sock_apply_options(sock);
     err = sock_ops()->tcp_connect(stack_state.pub.engine, &sock->local, &sock->remote, route, sock, flow,
                                   flow_slot(flow), &sock->conn);
     if (err < 0) {
@@ -316,7 +321,6 @@ static int start_connection(struct sock *sock, struct flow *flow, const struct e
         sock->conn = NULL;
         flow_drop(flow);
     } else {
-        tcp_sock_apply_options(sock);
         sock_edge(sock, 0);
     }
     stack_unlock();
