@@ -63,7 +63,7 @@ struct control_hello_reply {
 enum control_injector { CONTROL_INJECTOR_GUARDED, CONTROL_INJECTOR_DIRECT };
 
 struct control_lane_open {
-    uint32_t injector;   /* wanted; direct is granted to CAP_NET_RAW holders or by policy, else guarded */
+    uint32_t injector;   /* wanted; direct is granted to root or by policy, else guarded */
     uint32_t ring_bytes; /* wanted; 0: the service's default */
 };
 struct control_lane_reply {

@@ -144,8 +144,7 @@ static int make_direct(const struct netd *netd, int *fd)
 
 static int make_injector(struct netd *netd, struct lane *lane, uint32_t wanted, int *fd)
 {
-    if (wanted == CONTROL_INJECTOR_DIRECT &&
-        policy_grants_direct(&netd->policy, lane->client->uid, lane->client->process.pid)) {
+    if (wanted == CONTROL_INJECTOR_DIRECT && policy_grants_direct(&netd->policy, lane->client->uid)) {
         lane->injector = CONTROL_INJECTOR_DIRECT;
         return make_direct(netd, fd);
     }

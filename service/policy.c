@@ -2,7 +2,6 @@
 #include "service/policy.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +39,7 @@ static const struct config_key config_keys[] = {
      "Most flows of one user other than root.",
      {VALUE_INT(struct policy, flows_per_user), .initial = "32768", .min = 1, .max = DIVERT_MAX_FLOWS}},
     {"direct-injector-users",
-     "User (name or number) that gets the direct injector without CAP_NET_RAW; the key may be repeated.",
+     "User (name or number) other than root that gets the direct injector; the key may be repeated.",
      {VALUE_TEXTS(struct policy, direct_injector_users)}},
     {"deny-users",
      "User (name or number) whose programs stay with the kernel; the key may be repeated.",
@@ -145,18 +144,31 @@ static int override(const char *name, const char *text, struct policy *policy)
     return -1;
 }
 
+/* A user's number: as it is written, or by name. False: neither. */
+static bool resolve_user(const char *text, uid_t *uid)
+{
+    const struct passwd *entry;
+
+    if (text[strspn(text, "0123456789")] == 0) {
+        unsigned long number = strtoul(text, NULL, 10);
+
+        *uid = (uid_t)number;
+        return strlen(text) <= 10 && number < (uid_t)-1;
+    }
+    entry = getpwnam(text);
+    if (entry)
+        *uid = entry->pw_uid;
+    return entry;
+}
+
 static int resolve_users(const char *key, const char users[POLICY_MAX_USERS][33], uid_t *uids, unsigned *count)
 {
     for (int i = 0; i < POLICY_MAX_USERS && users[i][0]; i++) {
-        char *end;
-        unsigned long number = strtoul(users[i], &end, 10);
-        const struct passwd *entry = *end ? getpwnam(users[i]) : NULL;
-
-        if (*end && !entry) {
+        if (!resolve_user(users[i], &uids[*count])) {
             fprintf(stderr, "lockstep-netd: %s: there is no user %s\n", key, users[i]);
             return -1;
         }
-        uids[(*count)++] = entry ? entry->pw_uid : (uid_t)number;
+        ++*count;
     }
     return 0;
 }
@@ -205,30 +217,11 @@ bool policy_denies(const struct policy *policy, uid_t uid)
     return user_listed(policy->denied_uids, policy->denied_uid_count, uid);
 }
 
-/* CapEff of /proc/PID/status. */
-static bool has_net_raw(pid_t pid)
-{
-    char path[40], line[256];
-    unsigned long long effective = 0;
-    FILE *file;
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    file = fopen(path, "re");
-    if (!file)
-        return false;
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "CapEff: %llx", &effective) == 1)
-            break;
-    }
-    fclose(file);
-    return effective >> CAP_NET_RAW & 1;
-}
-
-bool policy_grants_direct(const struct policy *policy, uid_t uid, pid_t pid)
+bool policy_grants_direct(const struct policy *policy, uid_t uid)
 {
     if (policy->injector_policy == POLICY_INJECTOR_GUARDED)
         return false;
     if (policy->injector_policy == POLICY_INJECTOR_DIRECT)
         return true;
-    return uid == 0 || has_net_raw(pid) || user_listed(policy->direct_uids, policy->direct_uid_count, uid);
+    return uid == 0 || user_listed(policy->direct_uids, policy->direct_uid_count, uid);
 }

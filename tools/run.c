@@ -47,9 +47,8 @@ static const struct option_entry entries[] = {
      "NAME|FILE"},
     {"injector",
      'i',
-     "How the program's packets leave. The service grants direct to holders of CAP_NET_RAW and by its own rules, "
-     "others "
-     "get guarded. \"default\" is $LOCKSTEP_INJECTOR, else guarded.",
+     "How the program's packets leave. The service grants direct to root and by its own rules, others get "
+     "guarded. \"default\" is $LOCKSTEP_INJECTOR, else guarded.",
      {VALUE_ENUM(struct run_options, injector, injector_names)},
      NULL},
     {"runtime-dir",

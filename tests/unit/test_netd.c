@@ -700,6 +700,38 @@ static void test_10_unprivileged_user(void **unused)
     close(fd);
 }
 
+/* Connects without privileges and has them when it asks, like a program that executes a set-user-ID program meanwhile. */
+static void promoted_body(void *argument, int to_parent, int from_parent)
+{
+    struct client_lane_fds fds;
+    struct control_lane_reply reply;
+    struct netd_client *client;
+
+    (void)argument;
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(setresuid(NOBODY, NOBODY, 0) == 0);
+    child_assert(client_connect(&client, dir, "nobody", 0, NULL) == 0);
+    child_assert(setresuid(0, 0, 0) == 0);
+    child_assert(client_lane_open(client, CONTROL_INJECTOR_DIRECT, 0, &reply, &fds) == 0);
+    child_assert(reply.injector == CONTROL_INJECTOR_GUARDED);
+    client_close(client);
+    child_assert(client_connect(&client, dir, "root", 0, NULL) == 0);
+    child_assert(client_lane_open(client, CONTROL_INJECTOR_DIRECT, 0, &reply, &fds) == 0);
+    child_assert(reply.injector == CONTROL_INJECTOR_DIRECT);
+}
+
+/* Rights are the user's who connected, not those that its process has later. */
+static void test_28_direct_injector(void **unused)
+{
+    struct child child;
+
+    (void)unused;
+    child_start(&child, 0, promoted_body, NULL);
+    assert_int_equal(child_end(&child), 0);
+    wait_total("lanes", 0, 1000);
+}
+
 static void many_lanes_body(void *argument, int to_parent, int from_parent)
 {
     struct netd_client *client;
@@ -1487,7 +1519,7 @@ static int tear_down(void **unused)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_01_datagrams_go_to_the_lane),
@@ -1517,11 +1549,14 @@ int main(void)
         cmocka_unit_test(test_25_ten_thousand_connections),
         cmocka_unit_test(test_26_interface_comes_back),
         cmocka_unit_test(test_27_accepted_connection_survives),
+        cmocka_unit_test(test_28_direct_injector),
     };
 
     if (!namespaces_possible()) {
         puts("1..0 # SKIP needs root");
         return 0;
     }
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("netd", tests, set_up, tear_down);
 }

@@ -67,17 +67,17 @@ static void test_file_and_command_line(void **unused)
     assert_int_equal(policy.ring_bytes, 1 << 20);
     assert_true(policy_denies(&policy, 1234));
     assert_false(policy_denies(&policy, 0));
-    assert_false(policy_grants_direct(&policy, 0, getpid())); /* guarded for everybody */
+    assert_false(policy_grants_direct(&policy, 0)); /* guarded for everybody */
     assert_int_equal(load("--interface=eth2", "--attach=xdp-generic"), 0);
     assert_string_equal(policy.interfaces[0], "eth2");
     assert_string_equal(policy.interfaces[1], "");
     assert_int_equal(policy.attach, DIVERT_MODE_XDP_GENERIC);
     assert_int_equal(load("--injector-policy=auto", ""), 0);
-    assert_true(policy_grants_direct(&policy, 65534, 0));  /* nobody */
-    assert_false(policy_grants_direct(&policy, 65533, 0)); /* nor is there such a process */
-    assert_true(policy_grants_direct(&policy, 0, 0));
+    assert_true(policy_grants_direct(&policy, 65534));  /* nobody */
+    assert_false(policy_grants_direct(&policy, 65533));
+    assert_true(policy_grants_direct(&policy, 0));
     assert_int_equal(load("--injector-policy=direct", ""), 0);
-    assert_true(policy_grants_direct(&policy, 65533, 0));
+    assert_true(policy_grants_direct(&policy, 65533));
 }
 
 static void test_mistakes(void **unused)
@@ -87,6 +87,8 @@ static void test_mistakes(void **unused)
         {"[netd]\ninterfaces = eth0\nno-such-key = 1\n", "no-such-key"},
         {"[netd]\ninterfaces = eth0\nattach = magic\n", "attach"},
         {"[netd]\ninterfaces = eth0\ndeny-users = no-such-user-here\n", "no-such-user-here"},
+        {"[netd]\ninterfaces = eth0\ndeny-users = 4294967295\n", "4294967295"},
+        {"[netd]\ninterfaces = eth0\ndeny-users = 99999999999999999999\n", "9999"},
         {"[netd]\n", "--interface"},
     };
 
