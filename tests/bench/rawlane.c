@@ -274,18 +274,16 @@ static void print_common(const struct endpoint *end)
            end->options.size);
 }
 
-static void print_latencies(const struct endpoint *end, uint32_t *rtt, size_t count, size_t lost)
+static void print_points(const char *what, uint32_t *values, size_t count)
 {
     static const struct {
         const char *name;
         double share;
     } points[] = {{"min", 0}, {"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
 
-    qsort(rtt, count, sizeof(*rtt), compare);
-    print_common(end);
-    printf("count=%zu\nlost=%zu\n", count, lost);
+    qsort(values, count, sizeof(*values), compare);
     for (size_t i = 0; i < sizeof(points) / sizeof(points[0]) && count; i++)
-        printf("rtt_%s_ns=%u\n", points[i].name, rtt[(size_t)(points[i].share * (double)(count - 1))]);
+        printf("%s_%s_ns=%u\n", what, points[i].name, values[(size_t)(points[i].share * (double)(count - 1))]);
 }
 
 static void client_ping(struct endpoint *end)
@@ -316,7 +314,9 @@ static void client_ping(struct endpoint *end)
     }
     message->sequence = 0;
     send_payload(end, end->options.size, 0);
-    print_latencies(end, rtt, kept, lost);
+    print_common(end);
+    printf("count=%zu\nlost=%zu\n", kept, lost);
+    print_points("rtt", rtt, kept);
     free(rtt);
 }
 
@@ -352,17 +352,23 @@ static void client_bulk(struct endpoint *end)
 {
     struct message *message = (struct message *)end->payload, report = {0};
     uint16_t mss = ETH_DATA_LEN - sizeof(struct iphdr) - sizeof(struct tcphdr) - TCP_OPTION_BYTES;
+    uint32_t *durations = calloc(end->options.count, sizeof(*durations));
     uint64_t sent = 0, start = now_ns(), elapsed;
 
+    if (!durations)
+        die("memory", -ENOMEM);
     build_header(end, end->options.size);
     for (size_t i = 0; i < end->options.count; i++) {
         while (take_report(end, &report, sent - report.bytes > WINDOW_BYTES)) {
         }
         if (sent - report.bytes > WINDOW_BYTES) /* lost */
             sent = report.bytes;
+        uint64_t before = now_ns();
+
         message->sequence = i + 1;
         if (send_payload(end, end->options.size, mss) == 0)
             sent += end->options.size;
+        durations[i] = (uint32_t)(now_ns() - before);
     }
     while (report.bytes < sent && take_report(end, &report, true)) {
     }
@@ -372,6 +378,8 @@ static void client_bulk(struct endpoint *end)
     print_common(end);
     printf("bytes=%llu\nelapsed_ns=%llu\ngbit_s=%.2f\noverruns=%llu\n", (unsigned long long)report.bytes,
            (unsigned long long)elapsed, (double)report.bytes * 8 / (double)elapsed, (unsigned long long)report.drops);
+    print_points("send", durations, end->options.count);
+    free(durations);
 }
 
 static void server_bulk(struct endpoint *end)
