@@ -29,7 +29,8 @@ static const char *const mode_names[] = {
 
 /* Drivers whose native XDP costs streams more than it gives messages: it turns off the merging of segments that makes
  * virtual links fast. */
-static const char *const bulk_drivers[] = {"veth", "virtio_net", "tun", "bridge", "vxlan", "bonding", "802.1Q VLAN Support"};
+static const char *const bulk_drivers[] = {"veth",    "virtio_net",         "tun", "bridge", "vxlan",
+                                           "bonding", "802.1Q VLAN Support"};
 
 const char *divert_mode_name(enum divert_mode mode)
 {

@@ -15,8 +15,8 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* linux/if_packet.h */
-#define PACKET_HOST 0
-#define PACKET_OTHERHOST 3 /* seen in promiscuous mode */
+#define PACKET_HOST       0
+#define PACKET_OTHERHOST  3 /* seen in promiscuous mode */
 #define FRAGMENTS_TRACKED 4096
 
 enum hook { HOOK_XDP, HOOK_XDP_ALONE, HOOK_TC, HOOK_TC_BULK };
@@ -140,8 +140,8 @@ static __always_inline __u8 port_kinds(const struct divert_flow_key *key)
     return kinds ? *kinds >> (index % 8 * 8) : 0;
 }
 
-/* A TCP connection that the kernel has although its port is a lane's: accepted before the port was registered, or moved to
- * the kernel later. (The kernel sockets behind a lane's own connections are not connected: they are never found.) */
+/* A TCP connection that the kernel has although its port is a lane's: accepted before the port was registered, or moved
+ * to the kernel later. (The kernel sockets behind a lane's own connections are not connected: they are never found.) */
 static __always_inline int kernel_has_connection(void *ctx, const struct divert_flow_key *key)
 {
     const __u32 *local = (const __u32 *)key->local.byte, *remote = (const __u32 *)key->remote.byte;
@@ -529,7 +529,6 @@ __noinline int packet_divert_tc(struct __sk_buff *ctx, __u32 hook, struct packet
 {
     return packet ? packet_divert(ctx, 0, hook, packet) : VERDICT_PASS;
 }
-
 
 /* Most packets are nobody's: found out with one look, before anything else. */
 static __always_inline int packet_is_foreign(const struct packet *packet)

@@ -158,7 +158,8 @@ int divert_local_remove(struct divert *divert, const struct divert_addr *addr)
     return bpf_map_delete_elem(bpf_map__fd(divert->bpf->maps.locals), addr);
 }
 
-/* An entry in use is switched over through the kernel's own resolution, so that no packet leaves with half an address. */
+/* An entry in use is switched over through the kernel's own resolution, so that no packet leaves with half an address.
+ */
 int divert_nexthop_set(struct divert *divert, uint16_t index, const struct divert_nexthop *nexthop)
 {
     int fd = bpf_map__fd(divert->guard->maps.nexthops);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The service's end of the divert: loads and attaches the eBPF programs, owns the flow table, makes lanes and
- * injectors. Single-threaded; needs CAP_NET_ADMIN and CAP_BPF (or root). Failures are logged with operation and object. */
+ * injectors. Single-threaded; needs CAP_NET_ADMIN and CAP_BPF (or root). Failures are logged with operation and object.
+ */
 #ifndef LOCKSTEP_DIVERT_DIVERT_H
 #define LOCKSTEP_DIVERT_DIVERT_H
 
@@ -18,8 +19,9 @@ int divert_mode_parse(const char *text, enum divert_mode *out);
 
 /* Loads the programs and creates the maps. Nothing is attached yet. */
 int divert_open(struct divert **out);
-/* Frees everything; detach (which also deletes the lanes' TAP devices) says whether attached programs are removed from the interfaces or left running (a restart:
- * the kernel keeps them and their maps until the next instance replaces them). */
+/* Frees everything; detach (which also deletes the lanes' TAP devices) says whether attached programs are removed from
+ * the interfaces or left running (a restart: the kernel keeps them and their maps until the next instance replaces
+ * them). */
 void divert_close(struct divert *divert, bool detach);
 
 /* Attaches to an interface. AUTO probes: chosen gets the mode in force and why (a static or divert-owned string) the
@@ -29,8 +31,8 @@ int divert_attach(struct divert *divert, unsigned ifindex, enum divert_mode want
                   const char **why);
 int divert_detach(struct divert *divert, unsigned ifindex);
 
-/* Local addresses: wildcard flows match only these. Broadcast addresses (the subnets' and 255.255.255.255) are named apart,
- * because the guard lets nobody send from them. Adding one again is no error; remove is for both kinds. */
+/* Local addresses: wildcard flows match only these. Broadcast addresses (the subnets' and 255.255.255.255) are named
+ * apart, because the guard lets nobody send from them. Adding one again is no error; remove is for both kinds. */
 int divert_local_add(struct divert *divert, const struct divert_addr *addr);
 int divert_local_add_broadcast(struct divert *divert, const struct divert_addr *addr);
 int divert_local_remove(struct divert *divert, const struct divert_addr *addr);
@@ -44,8 +46,9 @@ int divert_lane_create(struct divert *divert, uint32_t lane, size_t ring_bytes, 
 /* After a restart: takes a lane over from the descriptors that its program holds (verified to be a ring buffer map and
  * a control page map of the right shapes). */
 int divert_lane_adopt(struct divert *divert, uint32_t lane, const struct divert_lane_fds *fds);
-/* Removes the lane, its guard entries and its device; the flows are the caller's to remove first. Cut off at once, freed
- * by a thread (the kernel takes tens of milliseconds): until then creating the same lane again waits, so take another id. */
+/* Removes the lane, its guard entries and its device; the flows are the caller's to remove first. Cut off at once,
+ * freed by a thread (the kernel takes tens of milliseconds): until then creating the same lane again waits, so take
+ * another id. */
 void divert_lane_destroy(struct divert *divert, uint32_t lane);
 int divert_lane_counters(struct divert *divert, uint32_t lane, struct lane_control *out);
 
@@ -64,8 +67,8 @@ int divert_flow_update(struct divert *divert, const struct divert_flow_key *key,
                        uint32_t flow_id); /* keeps the counters */
 int divert_flow_remove(struct divert *divert, const struct divert_flow_key *key);
 int divert_flow_get(struct divert *divert, const struct divert_flow_key *key, struct divert_flow *out);
-/* After a restart, before divert_attach: the entry in the flow table of the earlier instance's programs, which are still
- * attached to ifindex. LOCKSTEP_E_GONE: there is none. */
+/* After a restart, before divert_attach: the entry in the flow table of the earlier instance's programs, which are
+ * still attached to ifindex. LOCKSTEP_E_GONE: there is none. */
 int divert_previous_flow(unsigned ifindex, const struct divert_flow_key *key, struct divert_flow *out);
 
 int divert_group_set(struct divert *divert, uint32_t group, uint32_t mode, const uint32_t *lanes, size_t lane_count);

@@ -10,17 +10,17 @@
 #include <linux/types.h>
 #endif
 
-#define DIVERT_MAX_LANES 1024  /* lane ids are 0 .. DIVERT_MAX_LANES - 1 */
-#define DIVERT_MAX_FLOWS 65536 /* exact, bound and any entries together */
-#define DIVERT_MAX_GROUPS 1024
-#define DIVERT_MAX_MEMBERS 64 /* lanes that share one port or multicast group */
+#define DIVERT_MAX_LANES    1024  /* lane ids are 0 .. DIVERT_MAX_LANES - 1 */
+#define DIVERT_MAX_FLOWS    65536 /* exact, bound and any entries together */
+#define DIVERT_MAX_GROUPS   1024
+#define DIVERT_MAX_MEMBERS  64 /* lanes that share one port or multicast group */
 #define DIVERT_MAX_NEXTHOPS 4096
-#define DIVERT_PACKET_MAX 65536 /* largest L3 packet a lane carries */
-#define DIVERT_MAX_LOCALS 4096  /* local addresses */
+#define DIVERT_PACKET_MAX   65536 /* largest L3 packet a lane carries */
+#define DIVERT_MAX_LOCALS   4096  /* local addresses */
 
 /* Index of a port's byte in the table of ports in use: UDP's ports, then TCP's. */
 #define DIVERT_PORT_INDEX(is_tcp, port) ((__u32)(!!(is_tcp)) << 16 | (port))
-#define DIVERT_PORT_WORDS (2 * 65536 / 8)
+#define DIVERT_PORT_WORDS               (2 * 65536 / 8)
 
 /* Which kinds of entries a port has: spares the divert useless look-ups. */
 enum divert_port_kind { DIVERT_PORT_EXACT = 1 << 0, DIVERT_PORT_BOUND = 1 << 1, DIVERT_PORT_ANY = 1 << 2 };
@@ -68,16 +68,16 @@ enum { DIVERT_GROUP_HASH, DIVERT_GROUP_COPY };
 struct divert_group {
     __u32 mode;
     __u32 member_count;
-    __u32 members[DIVERT_MAX_MEMBERS];     /* DIVERT_GROUP_COPY */
-    __u16 buckets[DIVERT_GROUP_BUCKETS];   /* DIVERT_GROUP_HASH: lane id */
+    __u32 members[DIVERT_MAX_MEMBERS];   /* DIVERT_GROUP_COPY */
+    __u16 buckets[DIVERT_GROUP_BUCKETS]; /* DIVERT_GROUP_HASH: lane id */
 };
 
 /* Per-lane page shared between the divert and one process (BPF_F_MMAPABLE array of one element). The process
  * writes the first line, the divert the second. */
 struct lane_control {
-    __u32 sleeping;      /* not 0: the process wants a wake-up for the next packet */
+    __u32 sleeping; /* not 0: the process wants a wake-up for the next packet */
     __u32 pad0;
-    __u64 heartbeat_ns;  /* CLOCK_MONOTONIC, at least every second while the process lives */
+    __u64 heartbeat_ns; /* CLOCK_MONOTONIC, at least every second while the process lives */
     __u64 pad1[6];
     __u64 packets; /* by the divert */
     __u64 bytes;
@@ -147,6 +147,13 @@ struct divert_nexthop {
 
 #define NEXTHOP_MAC_PREFIX "\x02\x4c\x53\x00"
 
-enum { DIVERT_STAT_PASSED, DIVERT_STAT_DIVERTED, DIVERT_STAT_OVERRUN, DIVERT_STAT_BOTH, DIVERT_STAT_STALE, DIVERT_STAT_COUNT };
+enum {
+    DIVERT_STAT_PASSED,
+    DIVERT_STAT_DIVERTED,
+    DIVERT_STAT_OVERRUN,
+    DIVERT_STAT_BOTH,
+    DIVERT_STAT_STALE,
+    DIVERT_STAT_COUNT
+};
 
 #endif

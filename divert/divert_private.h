@@ -30,8 +30,8 @@ struct divert_attachment {
 struct divert {
     struct divert_bpf *bpf;
     struct guard_bpf *guard;
-    uint64_t *heartbeat;                    /* mapped */
-    uint64_t *ports;                        /* mapped: a byte for each port */
+    uint64_t *heartbeat;                     /* mapped */
+    uint64_t *ports;                         /* mapped: a byte for each port */
     uint32_t *port_users[DIVERT_PORT_KINDS]; /* entries of each kind, by port index */
     struct divert_attachment *attachments;
     struct reaper *reaper;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The guard: what a program writes to its lane's TAP device arrives here, at tc ingress. Whole TCP and UDP packets that
- * come from an address and port which the lane registered get their MAC addresses and leave by the next hop's interface;
- * everything else is counted and dropped. lockstep_mute, at the device's egress, drops what the kernel would send to
- * the program. Only headers are looked at, so 64 KB packets cost no more than small ones. */
+ * come from an address and port which the lane registered get their MAC addresses and leave by the next hop's
+ * interface; everything else is counted and dropped. lockstep_mute, at the device's egress, drops what the kernel would
+ * send to the program. Only headers are looked at, so 64 KB packets cost no more than small ones. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -20,8 +20,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define FAMILY_V4 2  /* AF_INET */
-#define FAMILY_V6 10 /* AF_INET6 */
+#define FAMILY_V4   2  /* AF_INET */
+#define FAMILY_V6   10 /* AF_INET6 */
 #define HEADERS_MAX (sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct tcphdr))
 
 /* Which lane a TAP device belongs to, by interface index. */
@@ -75,7 +75,6 @@ static __always_inline int addr_v4_is_allowed(__be32 destination)
 {
     return destination != 0 && (destination & bpf_htonl(0xff000000)) != bpf_htonl(0x7f000000);
 }
-
 
 /* Neither ::, ::1 nor an IPv4 address in IPv6 clothes. */
 static __always_inline int addr_v6_is_allowed(const struct in6_addr *addr)

@@ -16,13 +16,13 @@ struct injector;
  * pseudo-header sum and is finished by the kernel or the NIC (RFC 1071; virtio-net header). */
 struct inject_packet {
     struct iovec *iov;
-    int iov_count; /* including the free first one */
+    int iov_count;            /* including the free first one */
     uint16_t nexthop;         /* index into the next hop table */
     uint16_t checksum_start;  /* from the IP header; 0: none to do */
     uint16_t checksum_offset; /* from checksum_start: 16 TCP, 6 UDP */
-    uint16_t segment_size;    /* 0: send as it is; TCP: cut into segments of this payload size; UDP: into IP fragments of
-                                 this payload size (a multiple of 8, the UDP header counts). Needs checksum_start. */
-    uint16_t header_bytes;    /* IP plus transport header, needed with segment_size */
+    uint16_t segment_size; /* 0: send as it is; TCP: cut into segments of this payload size; UDP: into IP fragments of
+                              this payload size (a multiple of 8, the UDP header counts). Needs checksum_start. */
+    uint16_t header_bytes; /* IP plus transport header, needed with segment_size */
     uint8_t protocol;
     bool ipv6;
 };
@@ -42,8 +42,8 @@ int injector_open_guarded(struct injector **out, int tap_fd);
 int injector_open_direct(struct injector **out, int packet_fd, injector_nexthop_fn lookup, void *context);
 void injector_close(struct injector *injector);
 
-/* Packets of up to about 4 KB are copied together first. 0, or a negative code: -EAGAIN / -ENOBUFS when the device's queue is full (try later), -EHOSTUNREACH when the next
- * hop is unknown. May write iov[0]; the rest is read only. */
+/* Packets of up to about 4 KB are copied together first. 0, or a negative code: -EAGAIN / -ENOBUFS when the device's
+ * queue is full (try later), -EHOSTUNREACH when the next hop is unknown. May write iov[0]; the rest is read only. */
 int injector_send(struct injector *injector, const struct inject_packet *packet);
 
 int injector_fd(const struct injector *injector);

@@ -29,9 +29,9 @@ bool lane_ready(const struct lane *lane);
 /* Bytes of the ring in use for packets that lane_next has not returned yet, for the high-water mark. */
 size_t lane_backlog(const struct lane *lane);
 
-/* While sleeping is set a new packet wakes whoever waits for lane_poll_fd to be readable (POLLIN). Before sleeping: release
- * what was taken, set it, then check lane_ready once more. A burst causes one wake-up: poll, or an epoll_wait on
- * a level-triggered entry, finds what came meanwhile. */
+/* While sleeping is set a new packet wakes whoever waits for lane_poll_fd to be readable (POLLIN). Before sleeping:
+ * release what was taken, set it, then check lane_ready once more. A burst causes one wake-up: poll, or an epoll_wait
+ * on a level-triggered entry, finds what came meanwhile. */
 void lane_set_sleeping(struct lane *lane, bool sleeping);
 void lane_heartbeat(struct lane *lane, uint64_t now_ns);
 int lane_poll_fd(const struct lane *lane);

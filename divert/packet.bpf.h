@@ -17,13 +17,13 @@
 
 #include "divert/divert_abi.h"
 
-#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV4_MORE_FRAGMENTS  0x2000
 #define IPV4_FRAGMENT_OFFSET 0x1fff
-#define IPV6_MORE_FRAGMENTS 0x0001
+#define IPV6_MORE_FRAGMENTS  0x0001
 #define IPV6_FRAGMENT_OFFSET 0xfff8
-#define IPV6_EXTENSIONS_MAX 6
-#define VLAN_ID_MASK 0x0fff
-#define QUOTE_OFFSET 8 /* an ICMP error's header, before the packet that it quotes */
+#define IPV6_EXTENSIONS_MAX  6
+#define VLAN_ID_MASK         0x0fff
+#define QUOTE_OFFSET         8 /* an ICMP error's header, before the packet that it quotes */
 
 /* What of a packet is here. */
 enum packet_kind {
@@ -35,8 +35,8 @@ enum packet_kind {
 
 struct packet {
     struct divert_flow_key key;
-    __u32 offset; /* of the IP header, from the start of the frame */
-    __u32 length; /* from the IP header on, without Ethernet padding */
+    __u32 offset;         /* of the IP header, from the start of the frame */
+    __u32 length;         /* from the IP header on, without Ethernet padding */
     __u32 identification; /* of a fragmented datagram */
     __u16 flags;          /* LANE_RECORD_* */
     __u16 kind;
@@ -294,8 +294,8 @@ static __always_inline int parse_link(void *ctx, const int xdp, struct packet *p
     return PARSE_OK;
 }
 
-/* Reads the frame, of frame_length bytes, into packet (zeroed by the caller; key.vlan may be set already from a tag that
- * the device took off). protocol: 0, or what the frame starts with when it has no link layer (then flags are set).
+/* Reads the frame, of frame_length bytes, into packet (zeroed by the caller; key.vlan may be set already from a tag
+ * that the device took off). protocol: 0, or what the frame starts with when it has no link layer (then flags are set).
  * PARSE_OTHER: not a packet that a flow can be about, or malformed. */
 static __always_inline int parse_frame(void *ctx, const int xdp, __u32 frame_length, __be16 protocol,
                                        struct packet *packet)

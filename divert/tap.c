@@ -20,8 +20,8 @@
 #include "divert/divert_private.h"
 #include "divert/guard.skel.h"
 
-#define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
-#define TAP_PREFIX "ls"
+#define TAP_FLAGS         (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+#define TAP_PREFIX        "ls"
 #define SEND_BUFFER_BYTES (4 << 20)
 
 /* ---- the device ---- */
@@ -153,7 +153,8 @@ int divert_tap_adopt(struct divert *divert, uint32_t lane, int tap_fd)
         return -EINVAL;
     if (divert->lanes[lane].tap_ifindex)
         return LOCKSTEP_E_CONFLICT;
-    if (ioctl(tap_fd, TUNGETIFF, &request) || (request.ifr_flags & (TAP_FLAGS | IFF_TUN | IFF_MULTI_QUEUE)) != TAP_FLAGS)
+    if (ioctl(tap_fd, TUNGETIFF, &request) ||
+        (request.ifr_flags & (TAP_FLAGS | IFF_TUN | IFF_MULTI_QUEUE)) != TAP_FLAGS)
         return LOCKSTEP_E_BAD_FORMAT;
     if (strncmp(request.ifr_name, TAP_PREFIX, strlen(TAP_PREFIX)) || !tap_is_here(tap_fd))
         return LOCKSTEP_E_BAD_FORMAT;

@@ -25,15 +25,15 @@
 #include "divert/inject.h"
 #include "divert/lane.h"
 
-#define LANE 0
-#define NEXTHOP 1
-#define FLOW 1
-#define SERVER_PORT 5201
-#define CLIENT_PORT 5202
-#define PAYLOAD_MAX 65000
-#define WINDOW_BYTES (2u << 20)
-#define IDLE_LIMIT_NS 5000000000ull
-#define LOST_LIMIT 20
+#define LANE             0
+#define NEXTHOP          1
+#define FLOW             1
+#define SERVER_PORT      5201
+#define CLIENT_PORT      5202
+#define PAYLOAD_MAX      65000
+#define WINDOW_BYTES     (2u << 20)
+#define IDLE_LIMIT_NS    5000000000ull
+#define LOST_LIMIT       20
 #define TCP_OPTION_BYTES 12 /* as much as timestamps take */
 
 struct options {
@@ -124,7 +124,8 @@ static bool peer_lookup(void *context, uint16_t nexthop, struct injector_nexthop
 static void open_injector(struct endpoint *end)
 {
     struct divert_nexthop nexthop = {.gateway = mapped(end->options.remote), .ifindex = end->ifindex, .resolved = 1};
-    struct guard_key key = {.local = mapped(end->options.local), .lane = LANE,
+    struct guard_key key = {.local = mapped(end->options.local),
+                            .lane = LANE,
                             .local_port = htons(end->options.server ? SERVER_PORT : CLIENT_PORT),
                             .protocol = end->options.tcp ? IPPROTO_TCP : IPPROTO_UDP};
     char name[IFNAMSIZ];
@@ -153,7 +154,8 @@ static void open_injector(struct endpoint *end)
 
 static void open_lane(struct endpoint *end)
 {
-    struct divert_flow_key key = {.local = mapped(end->options.local), .remote = mapped(end->options.remote),
+    struct divert_flow_key key = {.local = mapped(end->options.local),
+                                  .remote = mapped(end->options.remote),
                                   .local_port = htons(end->options.server ? SERVER_PORT : CLIENT_PORT),
                                   .remote_port = htons(end->options.server ? CLIENT_PORT : SERVER_PORT),
                                   .protocol = end->options.tcp ? IPPROTO_TCP : IPPROTO_UDP};
@@ -209,27 +211,34 @@ static void build_header(struct endpoint *end, size_t payload)
 
     end->header_bytes = sizeof(*ip) + transport_bytes;
     memset(end->header, 0, sizeof(end->header));
-    *ip = (struct iphdr){.version = 4, .ihl = 5, .ttl = 64, .protocol = end->options.tcp ? IPPROTO_TCP : IPPROTO_UDP,
+    *ip = (struct iphdr){.version = 4,
+                         .ihl = 5,
+                         .ttl = 64,
+                         .protocol = end->options.tcp ? IPPROTO_TCP : IPPROTO_UDP,
                          .tot_len = htons((uint16_t)(end->header_bytes + payload)),
-                         .saddr = end->options.local.s_addr, .daddr = end->options.remote.s_addr};
+                         .saddr = end->options.local.s_addr,
+                         .daddr = end->options.remote.s_addr};
     ip->check = ~fold(sum_words(ip, sizeof(*ip)));
     check = fold(sum_words(&ip->saddr, 8) + ip->protocol + (uint32_t)(transport_bytes + payload));
     if (end->options.tcp) {
-        *(struct tcphdr *)transport = (struct tcphdr){.source = own, .dest = other, .doff = transport_bytes / 4,
-                                                      .ack = 1, .window = 0xffff, .check = check};
+        *(struct tcphdr *)transport = (struct tcphdr){
+            .source = own, .dest = other, .doff = transport_bytes / 4, .ack = 1, .window = 0xffff, .check = check};
         memset((uint8_t *)transport + sizeof(struct tcphdr), 1, TCP_OPTION_BYTES); /* no-operation options */
     } else {
-        *(struct udphdr *)transport = (struct udphdr){.source = own, .dest = other, .check = check,
-                                                      .len = htons((uint16_t)(transport_bytes + payload))};
+        *(struct udphdr *)transport = (struct udphdr){
+            .source = own, .dest = other, .check = check, .len = htons((uint16_t)(transport_bytes + payload))};
     }
 }
 
 static int send_payload(struct endpoint *end, size_t payload, uint16_t segment_size)
 {
     struct iovec iov[3] = {{0}, {end->header, end->header_bytes}, {end->payload, payload}};
-    struct inject_packet packet = {.iov = iov, .iov_count = 3, .nexthop = NEXTHOP,
+    struct inject_packet packet = {.iov = iov,
+                                   .iov_count = 3,
+                                   .nexthop = NEXTHOP,
                                    .checksum_start = sizeof(struct iphdr),
-                                   .checksum_offset = end->options.tcp ? 16 : 6, .segment_size = segment_size,
+                                   .checksum_offset = end->options.tcp ? 16 : 6,
+                                   .segment_size = segment_size,
                                    .header_bytes = (uint16_t)end->header_bytes,
                                    .protocol = end->options.tcp ? IPPROTO_TCP : IPPROTO_UDP};
 
@@ -410,16 +419,15 @@ static void server_bulk(struct endpoint *end)
 
 /* ---- command line ---- */
 
-static const char usage[] =
-    "usage: rawlane --mode server|client --interface NAME --local ADDR --remote ADDR\n"
-    "  --attach auto|xdp-native|xdp-generic|tc   (auto)\n"
-    "  --injector guarded|direct                 (guarded)\n"
-    "  --test ping|bulk                          (ping)\n"
-    "  --protocol udp|tcp                        (udp; bulk is tcp)\n"
-    "  --size BYTES   payload                    (64)\n"
-    "  --count N      packets measured           (100000)\n"
-    "  --ring BYTES   of the lane's ring         (8388608)\n"
-    "  --warmup N     packets before             (2000)\n";
+static const char usage[] = "usage: rawlane --mode server|client --interface NAME --local ADDR --remote ADDR\n"
+                            "  --attach auto|xdp-native|xdp-generic|tc   (auto)\n"
+                            "  --injector guarded|direct                 (guarded)\n"
+                            "  --test ping|bulk                          (ping)\n"
+                            "  --protocol udp|tcp                        (udp; bulk is tcp)\n"
+                            "  --size BYTES   payload                    (64)\n"
+                            "  --count N      packets measured           (100000)\n"
+                            "  --ring BYTES   of the lane's ring         (8388608)\n"
+                            "  --warmup N     packets before             (2000)\n";
 
 static void set_option(struct options *options, int which, const char *value)
 {
@@ -472,8 +480,8 @@ static void read_options(int argc, char **argv, struct options *options)
     static const struct option table[] = {
         {"mode", 1, NULL, 'm'},     {"interface", 1, NULL, 'i'}, {"local", 1, NULL, 'l'},  {"remote", 1, NULL, 'r'},
         {"attach", 1, NULL, 'a'},   {"injector", 1, NULL, 'j'},  {"test", 1, NULL, 't'},   {"size", 1, NULL, 's'},
-        {"protocol", 1, NULL, 'p'}, {"count", 1, NULL, 'c'},     {"warmup", 1, NULL, 'w'},
-        {"ring", 1, NULL, 'b'},     {NULL, 0, NULL, 0},
+        {"protocol", 1, NULL, 'p'}, {"count", 1, NULL, 'c'},     {"warmup", 1, NULL, 'w'}, {"ring", 1, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int which;
 

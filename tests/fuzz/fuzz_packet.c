@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The divert's packet parser, outside of the kernel. The verifier keeps its accesses in bounds; here it is held to what it
- * says: a packet lies within its frame, and both ways of reading a frame agree. The input is a frame; its first byte
+/* The divert's packet parser, outside of the kernel. The verifier keeps its accesses in bounds; here it is held to what
+ * it says: a packet lies within its frame, and both ways of reading a frame agree. The input is a frame; its first byte
  * says whether a tag travels beside it. */
 #include <linux/types.h>
 #include <stdint.h>

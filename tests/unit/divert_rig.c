@@ -21,7 +21,7 @@
 #include "namespaces.h"
 
 #define PATIENCE_MS 1000
-#define QUIET_MS 60
+#define QUIET_MS    60
 
 bool rig_possible(void)
 {
@@ -155,8 +155,10 @@ struct divert_addr rig_addr(const char *text)
 struct divert_flow_key rig_key(int protocol, const char *local, uint16_t local_port, const char *remote,
                                uint16_t remote_port)
 {
-    struct divert_flow_key key = {.local = rig_addr(local), .local_port = htons(local_port),
-                                  .remote_port = htons(remote_port), .protocol = (uint8_t)protocol};
+    struct divert_flow_key key = {.local = rig_addr(local),
+                                  .local_port = htons(local_port),
+                                  .remote_port = htons(remote_port),
+                                  .protocol = (uint8_t)protocol};
 
     if (remote)
         key.remote = rig_addr(remote);
@@ -230,7 +232,10 @@ static size_t put_ipv4(uint8_t *at, const char *source, const char *destination,
 {
     struct iphdr *ip = (struct iphdr *)at;
 
-    *ip = (struct iphdr){.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP,
+    *ip = (struct iphdr){.version = 4,
+                         .ihl = 5,
+                         .ttl = 64,
+                         .protocol = IPPROTO_UDP,
                          .tot_len = htons((uint16_t)(sizeof(*ip) + payload))};
     inet_pton(AF_INET, source, &ip->saddr);
     inet_pton(AF_INET, destination, &ip->daddr);
@@ -264,8 +269,8 @@ void frame_udp(const struct rig *rig, struct frame *frame, const char *source, u
     ethernet->h_proto = htons(v6 ? ETH_P_IPV6 : ETH_P_IP);
     at += (v6 ? put_ipv6 : put_ipv4)(frame->bytes + at, source, destination, sizeof(*udp) + bytes);
     udp = (struct udphdr *)(frame->bytes + at);
-    *udp = (struct udphdr){.source = htons(source_port), .dest = htons(destination_port),
-                           .len = htons((uint16_t)(sizeof(*udp) + bytes))};
+    *udp = (struct udphdr){
+        .source = htons(source_port), .dest = htons(destination_port), .len = htons((uint16_t)(sizeof(*udp) + bytes))};
     memcpy(udp + 1, payload, bytes);
     frame->length = at + sizeof(*udp) + bytes;
     if (!v6)

@@ -13,11 +13,11 @@
 #include "divert/lane.h"
 
 #define RIG_LANES 8
-#define RIG_RING 262144
-#define OWN4 "10.77.0.1"
-#define PEER4 "10.77.0.2"
-#define OWN6 "fd00:77::1"
-#define PEER6 "fd00:77::2"
+#define RIG_RING  262144
+#define OWN4      "10.77.0.1"
+#define PEER4     "10.77.0.2"
+#define OWN6      "fd00:77::1"
+#define PEER6     "fd00:77::2"
 
 struct rig {
     struct divert *divert;

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "divert_rig.h"
 
-#define PORT 5000
+#define PORT      5000
 #define PEER_PORT 6000
 
 static struct rig rig;
@@ -112,8 +112,8 @@ static void foreign_tc_filters_stay(void **state)
 /* One place, however often and in whatever mode. */
 static void modes_replace_each_other(void **state)
 {
-    static const enum divert_mode modes[] = {DIVERT_MODE_TC,     DIVERT_MODE_XDP_GENERIC, DIVERT_MODE_XDP_NATIVE,
-                                             DIVERT_MODE_TC,     DIVERT_MODE_TC,          DIVERT_MODE_XDP_NATIVE,
+    static const enum divert_mode modes[] = {DIVERT_MODE_TC,         DIVERT_MODE_XDP_GENERIC, DIVERT_MODE_XDP_NATIVE,
+                                             DIVERT_MODE_TC,         DIVERT_MODE_TC,          DIVERT_MODE_XDP_NATIVE,
                                              DIVERT_MODE_XDP_GENERIC};
 
     (void)state;
@@ -159,8 +159,9 @@ static void modes_have_names(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(foreign_xdp_is_respected), TEST(foreign_tc_filters_stay),        TEST(modes_replace_each_other),
-        TEST(auto_says_why),            TEST(missing_interfaces_are_refused), cmocka_unit_test(modes_have_names),
+        TEST(foreign_xdp_is_respected),       TEST(foreign_tc_filters_stay),
+        TEST(modes_replace_each_other),       TEST(auto_says_why),
+        TEST(missing_interfaces_are_refused), cmocka_unit_test(modes_have_names),
     };
 
     if (!rig_possible()) {

@@ -26,7 +26,7 @@
 
 #define IP4_BYTES 20
 #define UDP_BYTES 8
-#define PORT 5000
+#define PORT      5000
 #define PEER_PORT 6000
 
 static enum divert_mode mode;
@@ -735,8 +735,12 @@ static void merged_packets_arrive_whole(void **state)
     struct divert_flow_key key = rig_key(IPPROTO_TCP, OWN4, PORT, NULL, 0);
     struct lane *lane = rig_lane(&rig, 0, 1 << 20);
     const size_t payload = 8000, headers = IP4_BYTES + 20;
-    struct virtio_net_hdr vnet = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
-                                  .hdr_len = 54, .gso_size = 1000, .csum_start = 34, .csum_offset = 16};
+    struct virtio_net_hdr vnet = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                                  .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                  .hdr_len = 54,
+                                  .gso_size = 1000,
+                                  .csum_start = 34,
+                                  .csum_offset = 16};
     static uint8_t data[8000];
     const struct lane_record *record;
     struct frame frame;
@@ -865,9 +869,8 @@ static void detach_leaves_nothing_behind(void **state)
     close(peer);
 }
 
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define MODES 3
+#define MODES      3
 
 int main(void)
 {

@@ -26,13 +26,13 @@
 #include "divert/inject.h"
 #include "divert_rig.h"
 
-#define PORT 5000
-#define PEER_PORT 6000
-#define NEXTHOP4 1
-#define NEXTHOP6 2
+#define PORT        5000
+#define PEER_PORT   6000
+#define NEXTHOP4    1
+#define NEXTHOP6    2
 #define UNRESOLVED4 3
 #define UNRESOLVED6 4
-#define MSS 1448
+#define MSS         1448
 
 static struct rig rig;
 static int tap_fd, tap_raw_fd; /* the injector's and a second descriptor of the same device, for raw frames */
@@ -54,8 +54,8 @@ static void set_nexthop(uint16_t index, const char *gateway, bool resolved)
 
 static struct guard_key guard_key(uint32_t lane, int protocol, const char *local, uint16_t port)
 {
-    return (struct guard_key){.local = rig_addr(local), .lane = lane, .local_port = htons(port),
-                              .protocol = (uint8_t)protocol};
+    return (struct guard_key){
+        .local = rig_addr(local), .lane = lane, .local_port = htons(port), .protocol = (uint8_t)protocol};
 }
 
 static void allow(int protocol, const char *local, uint16_t port)
@@ -141,23 +141,25 @@ static void make_packet(struct outgoing *out, int protocol, const char *source, 
     frame_udp(&rig, &out->frame, source, port, destination, PEER_PORT, "", 0);
     *(uint16_t *)(ip + (v6 ? 4 : 2)) = htons((uint16_t)((v6 ? 0 : ip_bytes) + transport_bytes + bytes));
     ip[v6 ? 6 : 9] = (uint8_t)protocol;
-    check = fold(sum_bytes(ip + (v6 ? 8 : 12), v6 ? 32 : 8) + (uint32_t)protocol +
-                 (uint32_t)(transport_bytes + bytes));
+    check = fold(sum_bytes(ip + (v6 ? 8 : 12), v6 ? 32 : 8) + (uint32_t)protocol + (uint32_t)(transport_bytes + bytes));
     if (protocol == IPPROTO_TCP)
-        *(struct tcphdr *)transport = (struct tcphdr){.source = htons(port), .dest = htons(PEER_PORT), .doff = 5,
-                                                      .ack = 1, .check = check};
+        *(struct tcphdr *)transport =
+            (struct tcphdr){.source = htons(port), .dest = htons(PEER_PORT), .doff = 5, .ack = 1, .check = check};
     else
-        *(struct udphdr *)transport = (struct udphdr){.source = htons(port), .dest = htons(PEER_PORT), .check = check,
-                                                      .len = htons((uint16_t)(8 + bytes))};
+        *(struct udphdr *)transport = (struct udphdr){
+            .source = htons(port), .dest = htons(PEER_PORT), .check = check, .len = htons((uint16_t)(8 + bytes))};
     if (!v6)
         frame_checksum(&out->frame);
     out->iov[1] = (struct iovec){ip, ip_bytes + transport_bytes};
     out->iov[2] = (struct iovec){payload, bytes};
-    out->packet = (struct inject_packet){.iov = out->iov, .iov_count = 3, .nexthop = v6 ? NEXTHOP6 : NEXTHOP4,
+    out->packet = (struct inject_packet){.iov = out->iov,
+                                         .iov_count = 3,
+                                         .nexthop = v6 ? NEXTHOP6 : NEXTHOP4,
                                          .checksum_start = (uint16_t)ip_bytes,
                                          .checksum_offset = protocol == IPPROTO_TCP ? 16 : 6,
                                          .header_bytes = (uint16_t)(ip_bytes + transport_bytes),
-                                         .protocol = (uint8_t)protocol, .ipv6 = v6};
+                                         .protocol = (uint8_t)protocol,
+                                         .ipv6 = v6};
 }
 
 static int send_udp(struct injector *injector, const char *source, uint16_t port, const char *destination,
@@ -267,8 +269,8 @@ static void large_datagrams_are_fragmented(void **state)
 
 static int capture_open(void)
 {
-    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
-                                  .sll_ifindex = (int)rig.peer_ifindex};
+    struct sockaddr_ll address = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)rig.peer_ifindex};
     int on = 1, bytes = 4 << 20, fd;
 
     rig_enter(1);
@@ -331,7 +333,9 @@ static void large_segments_leave_as_one(void **state)
 
 static void multicast_leaves_with_its_own_address(void **state)
 {
-    struct divert_nexthop nexthop = {.gateway = rig_addr("239.1.2.3"), .ifindex = rig.ifindex, .multicast = 1,
+    struct divert_nexthop nexthop = {.gateway = rig_addr("239.1.2.3"),
+                                     .ifindex = rig.ifindex,
+                                     .multicast = 1,
                                      .destination_mac = {0x01, 0x00, 0x5e, 0x01, 0x02, 0x03}};
     int peer = rig_udp(1, "0.0.0.0", PEER_PORT);
     struct ip_mreqn join = {.imr_ifindex = (int)rig.peer_ifindex};

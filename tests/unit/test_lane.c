@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The program's end of a lane, against a ring that the test writes as the kernel would: a file with the two position pages
- * and the data twice. */
+/* The program's end of a lane, against a ring that the test writes as the kernel would: a file with the two position
+ * pages and the data twice. */
 #include "unit.h"
 
 #include <errno.h>
