@@ -19,6 +19,7 @@ struct binding {
     struct divert_flow_key key;
     struct list members;
     bool installed;
+    bool suspended; /* its local address is not there */
     bool multicast;
     bool also_kernel;
     int group; /* -1: a single lane */
@@ -37,6 +38,7 @@ struct guard {
     struct table_node node;
     struct guard_key key;
     unsigned references;
+    bool suspended; /* its address is not there */
 };
 
 struct flows {
@@ -198,13 +200,15 @@ static int binding_apply(struct flows *flows, struct binding *binding)
         value.target = (uint32_t)binding->group;
         value.flags |= DIVERT_FLOW_GROUP;
     }
-    if (binding->installed)
+    if (binding->suspended)
+        result = 0;
+    else if (binding->installed)
         result = divert_flow_update(flows->divert, &binding->key, value.target, value.flags, value.flow_id);
     else
         result = divert_flow_add(flows->divert, &binding->key, &value);
     if (result < 0)
         return result;
-    binding->installed = true;
+    binding->installed = !binding->suspended;
     if (count == 1 && former_group >= 0) {
         flows->group_used[former_group] = false;
         binding->group = -1;
@@ -327,7 +331,8 @@ static void guard_drop(struct flows *flows, const struct guard_key *key)
 
     if (!guard || --guard->references > 0)
         return;
-    divert_guard_revoke(flows->divert, key);
+    if (!guard->suspended)
+        divert_guard_revoke(flows->divert, key);
     table_remove(&flows->guards, &guard->node);
     free(guard);
 }
@@ -615,6 +620,52 @@ bool flows_had_connection(const struct flows *flows, unsigned ifindex, uint32_t 
             return true;
     }
     return false;
+}
+
+/* --- local addresses ---------------------------------------------------------------------------------------- */
+
+struct address_change {
+    struct flows *flows;
+    const struct net_addr *address;
+    bool present;
+};
+
+static void change_guard(struct table_node *node, void *context)
+{
+    struct guard *guard = table_entry(node, struct guard, node);
+    struct address_change *change = context;
+
+    if (guard->suspended != change->present || memcmp(guard->key.local.byte, change->address->byte, 16) != 0)
+        return;
+    guard->suspended = !change->present;
+    if (!change->present)
+        divert_guard_revoke(change->flows->divert, &guard->key);
+    else if (divert_guard_allow(change->flows->divert, &guard->key) < 0)
+        guard->suspended = true;
+}
+
+static void change_binding(struct table_node *node, void *context)
+{
+    struct binding *binding = table_entry(node, struct binding, node);
+    struct address_change *change = context;
+
+    if (binding->suspended != change->present || memcmp(binding->key.local.byte, change->address->byte, 16) != 0)
+        return;
+    binding->suspended = !change->present;
+    if (change->present && binding_apply(change->flows, binding) < 0)
+        log_warning("flows: cannot restore an entry of the flow table");
+    if (!change->present && binding->installed) {
+        divert_flow_remove(change->flows->divert, &binding->key);
+        binding->installed = false;
+    }
+}
+
+void flows_address_changed(struct flows *flows, const struct net_addr *address, bool present)
+{
+    struct address_change change = {flows, address, present};
+
+    table_each(&flows->guards, change_guard, &change);
+    table_each(&flows->bindings, change_binding, &change);
 }
 
 /* --- VLANs -------------------------------------------------------------------------------------------------- */

@@ -74,6 +74,10 @@ struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie);
 bool flows_had_connection(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct net_endpoint *local,
                           const struct net_endpoint *remote);
 
+/* A local address has come or gone. While it is not there nothing is diverted to it and nothing may be sent from it; its
+ * flows stay, for it may come back. */
+void flows_address_changed(struct flows *flows, const struct net_addr *address, bool present);
+
 /* VLANs of the interfaces in use: id and the VLAN device's index; untagged traffic is always included. Flows follow. */
 struct flow_vlan {
     uint16_t id;

@@ -19,6 +19,12 @@
 
 #define MTU_MAX 65535
 
+/* An address that wildcard flows match. */
+struct local {
+    struct net_addr address;
+    bool broadcast;
+};
+
 struct network {
     struct divert *divert;
     struct netlink *netlink;
@@ -31,7 +37,7 @@ struct network {
     bool new_routes; /* generation to be raised */
     struct network_interface interfaces[POLICY_MAX_INTERFACES];
     size_t interface_count;
-    struct net_addr *locals; /* in the divert's table, sorted */
+    struct local *locals; /* in the divert's table, sorted */
     size_t local_count;
 };
 
@@ -63,12 +69,16 @@ bool network_is_accelerated(const struct network *network, unsigned ifindex)
 
 /* --- local addresses ---------------------------------------------------------------------------------------- */
 
-static int compare_addresses(const void *a, const void *b)
+/* By address, unicast before broadcast. */
+static int compare_locals(const void *a, const void *b)
 {
-    return memcmp(a, b, sizeof(struct net_addr));
+    const struct local *first = a, *second = b;
+    int order = memcmp(&first->address, &second->address, sizeof(first->address));
+
+    return order ? order : first->broadcast - second->broadcast;
 }
 
-static size_t collect_locals(const struct network *network, struct net_addr *out)
+static size_t collect_locals(const struct network *network, struct local *out)
 {
     size_t count = 0, unique = 0;
 
@@ -77,51 +87,62 @@ static size_t collect_locals(const struct network *network, struct net_addr *out
 
         if (!address->usable || net_addr_is_loopback(&address->address))
             continue;
-        out[count++] = address->address;
+        out[count++] = (struct local){address->address, false};
         if (address->has_broadcast && network_is_accelerated(network, address->ifindex))
-            out[count++] = address->broadcast;
+            out[count++] = (struct local){address->broadcast, true};
     }
-    out[count++] = net_addr_from_v4(0xffffffffu);
-    qsort(out, count, sizeof(*out), compare_addresses);
+    out[count++] = (struct local){net_addr_from_v4(0xffffffffu), true};
+    qsort(out, count, sizeof(*out), compare_locals);
     for (size_t i = 0; i < count; i++) {
-        if (unique == 0 || !net_addr_equal(&out[unique - 1], &out[i]))
+        if (unique == 0 || !net_addr_equal(&out[unique - 1].address, &out[i].address))
             out[unique++] = out[i];
     }
     return unique;
 }
 
-static void change_local(struct network *network, const struct net_addr *address, bool add)
+static void change_local(struct network *network, const struct local *local, bool add)
 {
     struct divert_addr key;
     int result;
 
-    memcpy(key.byte, address->byte, 16);
-    result = add ? divert_local_add(network->divert, &key) : divert_local_remove(network->divert, &key);
+    memcpy(key.byte, local->address.byte, 16);
+    if (!add)
+        result = divert_local_remove(network->divert, &key);
+    else if (local->broadcast)
+        result = divert_local_add_broadcast(network->divert, &key);
+    else
+        result = divert_local_add(network->divert, &key);
     if (result < 0)
         log_warning("network: cannot %s a local address: %s", add ? "add" : "remove", error_text(result));
+    if (!local->broadcast)
+        flows_address_changed(network->flows, &local->address, add);
 }
 
-/* Adds and removes what differs between two sorted lists. */
+/* Adds (or removes) what is in one sorted list and not in the other. */
+static void change_locals(struct network *network, const struct local *in, size_t in_count, const struct local *out,
+                          size_t out_count, bool add)
+{
+    size_t j = 0;
+
+    for (size_t i = 0; i < in_count; i++) {
+        while (j < out_count && compare_locals(&out[j], &in[i]) < 0)
+            j++;
+        if (j == out_count || compare_locals(&out[j], &in[i]) != 0)
+            change_local(network, &in[i], add);
+    }
+}
+
 static void update_locals(struct network *network)
 {
-    struct net_addr *wanted = calloc(network->links.address_count * 2 + 1, sizeof(*wanted));
-    size_t count, i = 0, j = 0;
+    struct local *wanted = calloc(network->links.address_count * 2 + 1, sizeof(*wanted));
+    size_t count;
 
     if (!wanted)
         return;
     count = collect_locals(network, wanted);
-    while (i < network->local_count || j < count) {
-        int order = i == network->local_count ? 1
-                    : j == count              ? -1
-                                              : compare_addresses(&network->locals[i], &wanted[j]);
-
-        if (order > 0)
-            change_local(network, &wanted[j], true);
-        else if (order < 0)
-            change_local(network, &network->locals[i], false);
-        i += order <= 0;
-        j += order >= 0;
-    }
+    /* First what goes: an address may be of another kind now. */
+    change_locals(network, network->locals, network->local_count, wanted, count, false);
+    change_locals(network, wanted, count, network->locals, network->local_count, true);
     free(network->locals);
     network->locals = wanted;
     network->local_count = count;
@@ -136,6 +157,17 @@ bool network_is_local(const struct network *network, const struct net_addr *addr
             return !net_addr_is_loopback(address);
     }
     return false;
+}
+
+bool network_is_broadcast(const struct network *network, const struct net_addr *address)
+{
+    for (size_t i = 0; i < network->links.address_count; i++) {
+        const struct link_address *known = &network->links.address[i];
+
+        if (known->has_broadcast && net_addr_equal(&known->broadcast, address))
+            return true;
+    }
+    return net_addr_is_v4(address) && net_addr_to_v4(address) == 0xffffffffu;
 }
 
 unsigned network_interface_of(const struct network *network, const struct net_addr *address)

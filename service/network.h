@@ -46,6 +46,8 @@ int network_route(struct network *network, const struct control_route *request, 
                   struct control_route_reply *reply, bool *made_nexthop);
 /* Is this a unicast address of an interface of this host, other than loopback? */
 bool network_is_local(const struct network *network, const struct net_addr *address);
+/* Is it the limited broadcast address, or a subnet's? */
+bool network_is_broadcast(const struct network *network, const struct net_addr *address);
 /* The interface that has this address, 0: none. */
 unsigned network_interface_of(const struct network *network, const struct net_addr *address);
 /* Does this interface, or the one below it, carry accelerated traffic? */

@@ -155,7 +155,7 @@ static int describe_connect(struct netd *netd, const struct control_flow_add *bo
     return check_kernel_connection(netd, info, flow);
 }
 
-static int describe_bound(const struct socket_info *info, struct flow *flow)
+static int describe_bound(const struct netd *netd, const struct socket_info *info, struct flow *flow)
 {
     /* A bound socket that does not listen may share its port with one that does, and has no claim to connections. */
     if (info->protocol == IPPROTO_TCP && !info->listening)
@@ -166,6 +166,9 @@ static int describe_bound(const struct socket_info *info, struct flow *flow)
     if (net_addr_is_multicast(&flow->local.addr)) {
         flow->kind = CONTROL_FLOW_MULTICAST;
         flow->guard = net_addr_any(net_addr_is_v4(&flow->local.addr));
+    } else if (!net_addr_is_any(&flow->local.addr) && !network_is_local(netd->network, &flow->local.addr)) {
+        /* Bound with IP_FREEBIND or IP_TRANSPARENT; or to a broadcast address, which nothing may be sent from. */
+        return network_is_broadcast(netd->network, &flow->local.addr) ? LOCKSTEP_E_NO_ROUTE : LOCKSTEP_E_DENIED;
     }
     return 0;
 }
@@ -210,7 +213,7 @@ static int describe_flow(struct netd *netd, const struct control_flow_add *body,
     case CONTROL_FLOW_CONNECT:
         return describe_connect(netd, body, info, flow);
     case CONTROL_FLOW_BOUND:
-        return describe_bound(info, flow);
+        return describe_bound(netd, info, flow);
     case CONTROL_FLOW_MULTICAST:
         return describe_multicast(body, info, flow);
     }

@@ -284,6 +284,35 @@ static void test_11_sockets_are_found_by_cookie(void **unused)
     assert_null(flows_find_socket(flows, 77));
 }
 
+/* An address that goes takes its entries with it, and brings them back. */
+static void test_13_addresses_come_and_go(void **unused)
+{
+    struct net_addr address = endpoint("10.0.0.1", 0).addr, other = endpoint("10.0.0.9", 0).addr;
+    struct flow *flow;
+
+    (void)unused;
+    flow = add(1, bound("10.0.0.1", 80, IPPROTO_TCP));
+    add(1, connected("10.0.0.1", 80, "10.0.0.2", 1));
+    add(1, bound("0.0.0.0", 80, IPPROTO_TCP));
+    flows_address_changed(flows, &other, false);
+    flows_address_changed(flows, &address, true); /* it was there */
+    assert_int_equal(fake.flow_count, 3);
+    assert_int_equal(fake.guard_count, 2);
+    flows_address_changed(flows, &address, false);
+    flows_address_changed(flows, &address, false);
+    assert_int_equal(fake.flow_count, 1);
+    assert_int_equal(fake.guard_count, 1);
+    add(2, bound("10.0.0.1", 80, IPPROTO_TCP)); /* joins the first */
+    assert_int_equal(fake.flow_count, 1);
+    flows_remove(flows, flow);
+    assert_int_equal(fake.flow_count, 1);
+    flows_address_changed(flows, &address, true);
+    assert_int_equal(fake.flow_count, 3);
+    assert_int_equal(entry("10.0.0.1", 80, IPPROTO_TCP)->target, 2);
+    assert_int_equal(fake.guard_count, 3);
+    flows_address_changed(flows, &address, false); /* and so the test ends */
+}
+
 static void test_12_thousands(void **unused)
 {
     (void)unused;
@@ -311,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_10_multicast_is_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_11_sockets_are_found_by_cookie, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_12_thousands, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_13_addresses_come_and_go, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("flows", tests, NULL, NULL);

@@ -721,6 +721,64 @@ static void promoted_body(void *argument, int to_parent, int from_parent)
     child_assert(reply.injector == CONTROL_INJECTOR_DIRECT);
 }
 
+/* A socket may be bound to what is not this host's; that gives no right to send from there. */
+static void test_29_foreign_addresses(void **unused)
+{
+    struct net_endpoint to = endpoint(PEER, 6029), from = endpoint("10.77.0.12", 5029);
+    struct control_route_reply route;
+    struct sockaddr_storage address;
+    struct program program;
+    uint32_t flow_id;
+    int foreign = socket(AF_INET, SOCK_DGRAM, 0), fd, any, receiver;
+    socklen_t length;
+
+    (void)unused;
+    program_open(&program);
+    set_int(foreign, IPPROTO_IP, IP_FREEBIND, 1);
+    length = net_endpoint_to_sockaddr(&from, AF_INET, 0, &address);
+    assert_int_equal(bind(foreign, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(flow_add_bound(&program, foreign, 1, &flow_id), LOCKSTEP_E_DENIED);
+    /* The address comes, and goes again. */
+    receiver = bound_socket(1, SOCK_DGRAM, PEER, 6029, false);
+    shell("ip addr add 10.77.0.12/24 dev v0");
+    usleep(100000);
+    assert_int_equal(flow_add_bound(&program, foreign, 1, &flow_id), 0);
+    assert_int_equal(route_to(&program, PEER, &route), 0);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "ours"), 0);
+    assert_true(kernel_hears(receiver, "ours"));
+    peer_sends("10.77.0.12", 5029, "to us");
+    assert_true(lane_hears(&program, "to us"));
+    shell("ip addr del 10.77.0.12/24 dev v0");
+    usleep(100000);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "not ours"), 0);
+    assert_false(kernel_hears(receiver, "not ours"));
+    shell("ip addr add 10.77.0.12/24 dev v0");
+    usleep(100000);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "ours again"), 0);
+    assert_true(kernel_hears(receiver, "ours again"));
+    peer_sends("10.77.0.12", 5029, "to us again");
+    assert_true(lane_hears(&program, "to us again"));
+    shell("ip addr del 10.77.0.12/24 dev v0; ip addr add 10.77.0.13/24 brd + dev v0");
+    usleep(100000);
+    fd = bound_socket(0, SOCK_DGRAM, "10.77.0.255", 5029, false);
+    assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), LOCKSTEP_E_NO_ROUTE);
+    close(fd);
+    /* Nor does the wildcard address give a right to the broadcast address. */
+    any = bound_socket(0, SOCK_DGRAM, "", 5030, false);
+    assert_int_equal(flow_add_bound(&program, any, 2, &flow_id), 0);
+    from = endpoint("10.77.0.255", 5030);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "from all"), 0);
+    assert_false(kernel_hears(receiver, "from all"));
+    from = endpoint(HERE, 5030);
+    assert_int_equal(inject_udp(&program, &from, &to, route.nexthop, "from us"), 0);
+    assert_true(kernel_hears(receiver, "from us"));
+    shell("ip addr del 10.77.0.13/24 dev v0");
+    close(foreign);
+    close(any);
+    close(receiver);
+    program_close(&program);
+}
+
 /* Rights are the user's who connected, not those that its process has later. */
 static void test_28_direct_injector(void **unused)
 {
@@ -1550,6 +1608,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_26_interface_comes_back),
         cmocka_unit_test(test_27_accepted_connection_survives),
         cmocka_unit_test(test_28_direct_injector),
+        cmocka_unit_test(test_29_foreign_addresses),
     };
 
     if (!namespaces_possible()) {
