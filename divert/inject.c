@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -31,17 +32,19 @@ struct injector {
         uint8_t flat[FLAT_MAX];
     };
     int fd;
-    injector_nexthop_fn lookup; /* direct only */
+    injector_nexthop_fn lookup; /* direct only, and so all that follows */
     void *context;
+    uint32_t bound_ifindex;
+    struct sockaddr_ll elsewhere; /* where the packet at hand goes if not to the bound interface: then not 0 */
 };
 
 /* The C library's calls may be interposed by the program that this is in. */
-static inline long raw_syscall(long number, long a, long b, long c, long d)
+static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 #ifdef __x86_64__
     register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = 0;
-    register long r9 __asm__("r9") = 0;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
     long result;
 
     __asm__ volatile("syscall"
@@ -50,7 +53,7 @@ static inline long raw_syscall(long number, long a, long b, long c, long d)
                      : "rcx", "r11", "memory");
     return result;
 #else
-    long result = syscall(number, a, b, c, d, 0, 0);
+    long result = syscall(number, a, b, c, d, e, f);
 
     return result < 0 ? -errno : result;
 #endif
@@ -100,11 +103,20 @@ int injector_open_guarded(struct injector **out, int tap_fd)
 
 int injector_open_direct(struct injector **out, int packet_fd, injector_nexthop_fn lookup, void *context)
 {
-    if (!lookup) {
+    struct sockaddr_ll bound = {0};
+    socklen_t length = sizeof(bound);
+    int err;
+
+    if (!lookup || syscall(SYS_getsockname, packet_fd, &bound, &length) || bound.sll_family != AF_PACKET) {
         raw_close(packet_fd);
         return -EINVAL;
     }
-    return injector_open(out, packet_fd, lookup, context);
+    err = injector_open(out, packet_fd, lookup, context);
+    if (err)
+        return err;
+    (*out)->bound_ifindex = (uint32_t)bound.sll_ifindex;
+    (*out)->elsewhere.sll_family = AF_PACKET;
+    return 0;
 }
 
 void injector_close(struct injector *injector)
@@ -165,6 +177,8 @@ static int fill_addresses(struct injector *injector, struct ethhdr *ethernet, ui
         return -EHOSTUNREACH;
     memcpy(ethernet->h_dest, found.destination_mac, ETH_ALEN);
     memcpy(ethernet->h_source, found.source_mac, ETH_ALEN);
+    injector->elsewhere.sll_ifindex = found.ifindex == injector->bound_ifindex ? 0 : (int)found.ifindex;
+    injector->elsewhere.sll_protocol = ethernet->h_proto;
     return 0;
 }
 
@@ -177,16 +191,27 @@ static long send_flat(struct injector *injector, const struct inject_packet *pac
         memcpy(at, packet->iov[i].iov_base, packet->iov[i].iov_len);
         at += packet->iov[i].iov_len;
     }
-    if (injector->lookup)
-        return raw_syscall(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT);
-    return raw_syscall(SYS_write, injector->fd, (long)injector->flat, at - injector->flat, 0);
+    if (!injector->lookup)
+        return raw_syscall(SYS_write, injector->fd, (long)injector->flat, at - injector->flat, 0, 0, 0);
+    if (!injector->elsewhere.sll_ifindex)
+        return raw_syscall(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT, 0, 0);
+    return raw_syscall(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT,
+                       (long)&injector->elsewhere, sizeof(injector->elsewhere));
 }
 
 static long send_parts(struct injector *injector, const struct inject_packet *packet)
 {
+    struct msghdr message = {.msg_iov = packet->iov, .msg_iovlen = (size_t)packet->iov_count};
+
     packet->iov[0].iov_base = &injector->header;
     packet->iov[0].iov_len = sizeof(injector->header);
-    return raw_syscall(SYS_writev, injector->fd, (long)packet->iov, packet->iov_count, 0);
+    if (!injector->lookup)
+        return raw_syscall(SYS_writev, injector->fd, (long)packet->iov, packet->iov_count, 0, 0, 0);
+    if (injector->elsewhere.sll_ifindex) {
+        message.msg_name = &injector->elsewhere;
+        message.msg_namelen = sizeof(injector->elsewhere);
+    }
+    return raw_syscall(SYS_sendmsg, injector->fd, (long)&message, MSG_DONTWAIT, 0, 0, 0);
 }
 
 int injector_send(struct injector *injector, const struct inject_packet *packet)
@@ -198,11 +223,11 @@ int injector_send(struct injector *injector, const struct inject_packet *packet)
 
     if (packet->segment_size && !packet->checksum_start)
         return -EINVAL;
+    header->ethernet.h_proto = packet->ipv6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
     err = fill_addresses(injector, &header->ethernet, packet->nexthop);
     if (err)
         return err;
     fill_offload(&header->offload, packet, length);
-    header->ethernet.h_proto = packet->ipv6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
     result = length <= FLAT_MAX - sizeof(*header) ? send_flat(injector, packet) : send_parts(injector, packet);
     return result < 0 ? (int)result : 0;
 }

@@ -65,10 +65,12 @@ static void allow(int protocol, const char *local, uint16_t port)
     assert_int_equal(divert_guard_allow(rig.divert, &key), 0);
 }
 
+static uint32_t nexthop_ifindex;
+
 static bool lookup(void *context, uint16_t nexthop, struct injector_nexthop *out)
 {
     (void)context;
-    out->ifindex = rig.ifindex;
+    out->ifindex = nexthop_ifindex;
     out->resolved = nexthop == NEXTHOP4 || nexthop == NEXTHOP6;
     memcpy(out->destination_mac, rig.peer_mac, ETH_ALEN);
     memcpy(out->source_mac, rig.own_mac, ETH_ALEN);
@@ -87,6 +89,7 @@ static int setup(void **state)
     assert_int_equal(injector_open_guarded(&guarded, tap_fd), 0);
     assert_int_equal(divert_packet_socket_create(rig.ifindex, &packet_fd), 0);
     assert_int_equal(injector_open_direct(&direct, packet_fd, lookup, NULL), 0);
+    nexthop_ifindex = rig.ifindex;
     set_nexthop(NEXTHOP4, PEER4, true);
     set_nexthop(NEXTHOP6, PEER6, true);
     set_nexthop(UNRESOLVED4, PEER4, false);
@@ -329,6 +332,28 @@ static void large_segments_leave_as_one(void **state)
     large_segment(direct, OWN4, PEER4);
     large_segment(guarded, OWN6, PEER6);
     large_segment(direct, OWN6, PEER6);
+}
+
+/* A direct injector's socket is bound to one interface, its packets go where their next hop is. */
+static void next_hops_name_the_interface(void **state)
+{
+    int packet_fd, peer = rig_udp(1, PEER4, PEER_PORT);
+    struct injector *elsewhere;
+
+    (void)state;
+    rig_shell(0, "ip link add other type veth peer name otherp; ip link set other up");
+    assert_int_equal(divert_packet_socket_create(if_nametoindex("other"), &packet_fd), 0);
+    assert_int_equal(injector_open_direct(&elsewhere, packet_fd, lookup, NULL), 0);
+    assert_int_equal(send_udp(elsewhere, OWN4, PORT, PEER4, "there", NEXTHOP4), 0);
+    assert_arrives(peer, "there");
+    large_datagram(elsewhere, OWN4, PEER4, 100);
+    large_datagram(elsewhere, OWN4, PEER4, 30000);
+    nexthop_ifindex = if_nametoindex("other");
+    send_udp(elsewhere, OWN4, PORT, PEER4, "here", NEXTHOP4);
+    assert_true(rig_silent(peer));
+    injector_close(elsewhere);
+    close(peer);
+    rig_shell(0, "ip link del other");
 }
 
 static void multicast_leaves_with_its_own_address(void **state)
@@ -641,6 +666,7 @@ int main(void)
         TEST(unresolved_next_hops),
         TEST(large_datagrams_are_fragmented),
         TEST(large_segments_leave_as_one),
+        TEST(next_hops_name_the_interface),
         TEST(multicast_leaves_with_its_own_address),
         TEST(only_registered_sources_leave),
         TEST(any_means_own_addresses),
