@@ -59,21 +59,23 @@ static void deliver(struct udp_socket *socket, const struct engine_datagram *inf
     engine->environment.notify(engine->environment.context, socket->user, EPOLLIN);
 }
 
-/* Whether a socket wants a group's datagram. By default (IP_MULTICAST_ALL) it also gets groups that only others joined. */
-static bool member(const struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
-                   uint32_t ifindex)
+enum member { MEMBER_NOT, MEMBER_OF_OTHER_SOURCES, MEMBER };
+
+/* A socket's membership in a group, seen from a datagram's source. */
+static enum member membership_of(const struct udp_socket *socket, const struct net_addr *group,
+                                 const struct net_addr *source, uint32_t ifindex)
 {
-    bool joined = false;
+    enum member found = MEMBER_NOT;
     list_for_each(link, &socket->memberships) {
         const struct udp_membership *membership = list_entry(link, struct udp_membership, link);
         if (!net_addr_equal(&membership->group, group) ||
             (membership->ifindex != 0 && ifindex != 0 && membership->ifindex != ifindex))
             continue;
         if (net_addr_is_any(&membership->source) || net_addr_equal(&membership->source, source))
-            return true;
-        joined = true;
+            return MEMBER;
+        found = MEMBER_OF_OTHER_SOURCES;
     }
-    return !joined && !socket->own_groups_only;
+    return found;
 }
 
 static bool fits(const struct udp_socket *socket, const struct net_endpoint *to, bool ipv6)
@@ -87,14 +89,33 @@ static bool from_peer(const struct udp_socket *socket, const struct net_endpoint
     return !socket->connected || (socket->remote.port == from->port && net_addr_equal(&socket->remote.addr, &from->addr));
 }
 
+/* Anybody at all in the group? If not, the datagram is one of the last before the service knew. */
+static bool group_is_joined(struct engine *engine, const struct engine_datagram *info)
+{
+    list_for_each(link, &engine->udp[port_bucket(info->to.port)]) {
+        const struct udp_socket *socket = list_entry(link, struct udp_socket, link);
+        if (membership_of(socket, &info->to.addr, &info->from.addr, info->ifindex) == MEMBER)
+            return true;
+    }
+    return false;
+}
+
+/* By default (IP_MULTICAST_ALL) a socket also gets groups that only others have joined. */
+static bool wants(const struct udp_socket *socket, const struct engine_datagram *info)
+{
+    enum member member = membership_of(socket, &info->to.addr, &info->from.addr, info->ifindex);
+    return member == MEMBER || (member == MEMBER_NOT && !socket->own_groups_only);
+}
+
 static void deliver_to_all(struct engine *engine, const struct engine_datagram *info, bool multicast,
                            const struct iovec *iov, int iov_count)
 {
     bool ipv6 = !net_addr_is_v4(&info->to.addr);
+    if (multicast && !group_is_joined(engine, info))
+        return;
     list_for_each(link, &engine->udp[port_bucket(info->to.port)]) {
         struct udp_socket *socket = list_entry(link, struct udp_socket, link);
-        if (fits(socket, &info->to, ipv6) && from_peer(socket, &info->from) &&
-            (!multicast || member(socket, &info->to.addr, &info->from.addr, info->ifindex)))
+        if (fits(socket, &info->to, ipv6) && from_peer(socket, &info->from) && (!multicast || wants(socket, info)))
             deliver(socket, info, iov, iov_count);
     }
 }

@@ -1170,6 +1170,15 @@ static void test_multicast(void **state)
     datagram("239.1.2.3", 800, 700, "fewer", LANE_RECORD_MULTICAST);
     assert_got(a, NULL);
     assert_got(b, "fewer");
+    /* By default others' groups are received too (IP_MULTICAST_ALL), but not groups that nobody has joined. */
+    ops->udp_own_groups_only(a, false);
+    datagram("239.1.2.3", 800, 700, "joined by b", LANE_RECORD_MULTICAST);
+    assert_got(a, "joined by b");
+    assert_got(b, "joined by b");
+    assert_got(c, NULL);
+    datagram("239.1.2.4", 800, 700, "joined by nobody", LANE_RECORD_MULTICAST);
+    assert_got(a, NULL);
+    ops->udp_own_groups_only(a, true);
     /* A copy of what this process sends itself. */
     struct engine_route route = {.mtu = 1500, .ifindex = 2, .source = source.addr};
     struct engine_udp_send how = {.to = group, .route = &route, .ttl = 1, .loop = true};
