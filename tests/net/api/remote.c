@@ -155,7 +155,21 @@ void connect_to(int fd, uint16_t port)
     OK(connect(fd, SA(&server)));
 }
 
+void listen_now(int fd, int backlog)
+{
+    OK(listen(fd, backlog));
+    EQUAL(poll_one(fd, POLLIN, 0), 0);
+}
+
 int tcp_listener(uint16_t *port)
+{
+    int fd = tcp_listener_unused(port);
+
+    EQUAL(poll_one(fd, POLLIN, 0), 0);
+    return fd;
+}
+
+int tcp_listener_unused(uint16_t *port)
 {
     union address self = to_self(0);
     int fd = tcp_socket();

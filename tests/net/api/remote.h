@@ -44,8 +44,12 @@ int udp_bound(void);
 uint16_t local_port(int fd);
 /* Connects to the peer's address; the call must succeed. */
 void connect_to(int fd, uint16_t port);
-/* A listener at our own address. */
+/* A listener at our own address, looked at once: the first use decides which process's it is, so that from then on
+ * connections come over the lane. And one that nobody has used yet, for children. */
 int tcp_listener(uint16_t *port);
+int tcp_listener_unused(uint16_t *port);
+/* listen, and the first look. */
+void listen_now(int fd, int backlog);
 
 /* A connection whose other end is the peer's number 1. Made by us, or by the peer if api.accepted. */
 int tcp_pair(void);

@@ -26,7 +26,7 @@ static int bound_listener(union address *address, int reuse_port)
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     set_option(fd, SOL_SOCKET, SO_REUSEPORT, reuse_port);
     OK(bind(fd, SA(address)));
-    OK(listen(fd, 16));
+    listen_now(fd, 16);
     return fd;
 }
 
@@ -164,7 +164,7 @@ static void without_bind(void)
 {
     int listener = tcp_socket();
 
-    OK(listen(listener, 5));
+    listen_now(listener, 5);
     uint16_t port = local_port(listener);
     CHECK(port);
     peer("dial 1 %s %u", api.self, port);
@@ -287,7 +287,7 @@ static void dual_stack(void)
 
     OK(setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)));
     OK(bind(listener, (struct sockaddr *)&any, sizeof(any)));
-    OK(listen(listener, 5));
+    listen_now(listener, 5);
     peer("dial 1 %s %u", api.self, local_port(listener));
     int fd = OK(accept(listener, (struct sockaddr *)&name, &length));
     EQUAL(length, sizeof(name));
@@ -309,7 +309,7 @@ static void v6_only(void)
 
     set_option(listener, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     OK(bind(listener, (struct sockaddr *)&any, sizeof(any)));
-    OK(listen(listener, 5));
+    listen_now(listener, 5);
     long result = peer_try("dial 1 %s %u", api.self, local_port(listener));
     EQUAL(result, api.family == AF_INET ? -ECONNREFUSED : 0);
 }
@@ -363,7 +363,7 @@ static void backlog_overflow(void)
     int listener = tcp_socket();
 
     OK(bind(listener, SA(&self)));
-    OK(listen(listener, 2));
+    listen_now(listener, 2);
     peer("bg 1 dialall 0 12 %s %u", api.self, local_port(listener));
     sleep_ms(200);
     for (int i = 0; i < 12; i++) {
@@ -399,7 +399,7 @@ static void shut_down(void)
     OK(shutdown(listener, SHUT_RD));
     FAILS(accept(listener, NULL, NULL), EINVAL);
     EQUAL(peer_try("dial 1 %s %u", api.self, port), -ECONNREFUSED);
-    OK(listen(listener, 5));
+    listen_now(listener, 5);
     peer("dial 1 %s %u", api.self, local_port(listener)); /* another port, as bind did not ask for one */
     works(OK(accept(listener, NULL, NULL)), 1);
 }
