@@ -357,6 +357,14 @@ void sock_call_begin(struct sock_call *call, struct sock *sock, int fd, bool non
     };
 }
 
+/* Whether a handler ran that ends the call: one installed without SA_RESTART, or any if the socket has a time limit. */
+static bool is_interrupted(const struct sock_call *call)
+{
+    unsigned signals = stack_signal_count - call->signals, restarts = stack_signal_restart_count - call->restarts;
+
+    return signals > 0 && (call->timed || signals != restarts);
+}
+
 int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kernel_events)
 {
     struct pollfd kernel = {call->fd, kernel_events, 0};
@@ -365,14 +373,13 @@ int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kern
 
     if (call->nonblocking)
         return -EAGAIN;
+    if (is_interrupted(call)) /* before the wait, for instance while the lane was opened */
+        return -EINTR;
     result = stack_wait(ready, call->sock, &kernel, ask_kernel ? 1 : 0, call->deadline_ns, NULL);
     if (result == 0)
         return -EAGAIN;
-    if (result == -EINTR) {
-        unsigned signals = stack_signal_count - call->signals, restarts = stack_signal_restart_count - call->restarts;
-
-        return !call->timed && signals > 0 && signals == restarts ? 0 : -EINTR;
-    }
+    if (result == -EINTR)
+        return stack_signal_count != call->signals && !is_interrupted(call) ? 0 : -EINTR;
     if (result == 1 && kernel.revents)
         call->sock->kernel_readable = true;
     return result > 0 ? 0 : result;

@@ -9,12 +9,17 @@
 
 int sock_bind(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len)
 {
+    struct net_endpoint asked;
     int err;
 
     if (sock->life != LIFE_UNDECIDED || sock->stream)
         return SOCK_PASS; /* a stream decides at listen or connect; a second bind fails there */
     err = sys_bind(fd, addr, len);
-    return err < 0 ? err : udp_sock_bind(sock, fd);
+    if (err < 0)
+        return err;
+    sock->explicit_port = net_endpoint_from_sockaddr(addr, len, &asked) == 0 && asked.port != 0;
+    udp_sock_register(sock, fd);
+    return 0; /* bound it is, also as the kernel's */
 }
 
 int sock_listen(struct sock *sock, int fd, int backlog)

@@ -91,15 +91,6 @@ static int connection_to_kernel(struct sock *sock, int fd)
     return err == -EALREADY ? 0 : err;
 }
 
-/* The blocking state and the time limits of the descriptor are what they were; only the listener's was hidden. */
-static void restore_timeout(const struct sock *sock, int fd)
-{
-    const struct timeval time = {(time_t)(sock->options.receive_timeout_ns / NS_PER_S),
-                                 (suseconds_t)(sock->options.receive_timeout_ns % NS_PER_S / NS_PER_US)};
-
-    sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
-}
-
 /* Listeners and datagram sockets have been in the kernel all the time: the engine's part goes. */
 static void drop_engine(struct sock *sock, int fd)
 {
@@ -122,7 +113,7 @@ static void drop_engine(struct sock *sock, int fd)
     stack_unlock();
     flows_announce();
     if (sock->stream)
-        restore_timeout(sock, fd);
+        sock_restore_timeout(sock, fd);
     if (sock->filtered)
         sys_setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
     if (sock->connected) {

@@ -483,7 +483,15 @@ static int leave_for_option(struct sock *sock, int fd, const char *why, int leve
     return 0;
 }
 
-/* A listener's or datagram socket's time limit is kept from the kernel: its calls there never wait. */
+void sock_restore_timeout(const struct sock *sock, int fd)
+{
+    const struct timeval time = {(time_t)(sock->options.receive_timeout_ns / NS_PER_S),
+                                 (suseconds_t)(sock->options.receive_timeout_ns % NS_PER_S / NS_PER_US)};
+
+    sys_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+}
+
+/* A listener's time limit is kept from the kernel: its calls there never wait. */
 static bool is_receive_timeout(int level, int name)
 {
     return level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW);

@@ -100,7 +100,7 @@ struct sock {
     const char *kernel_reason;
     bool connecting;     /* connect has not reported success yet */
     bool connected;      /* UDP */
-    bool explicit_port;  /* the program chose it with bind */
+    bool explicit_port;  /* bind asked for this one */
     bool shut_receive, shut_send;
     bool listening;      /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
     bool was_datagram;   /* LIFE_INHERITED */
@@ -202,7 +202,6 @@ ssize_t tcp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
 void tcp_sock_apply_options(struct sock *sock); /* recorded ones to the new engine object. Lock held */
 
 /* ---- sock_udp.c ---- */
-int udp_sock_bind(struct sock *sock, int fd);
 int udp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len);
 ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, int flags);
 ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags);
@@ -227,6 +226,9 @@ int sock_claimed(struct sock *sock, int fd);
 void sock_drop_leftovers(struct sock *sock);
 /* In a forked child that is about to execute a program: claims the connections which that will find open. */
 void sock_claim_for_exec(void);
+
+/* Gives fd the receive time limit that the program set: a listener's own is another one (see limit_kernel_accept). */
+void sock_restore_timeout(const struct sock *sock, int fd);
 
 /* ---- helpers ---- */
 static inline const struct engine_ops *sock_ops(void)

@@ -204,10 +204,12 @@ static int accept_from_kernel(struct sock *listener, int fd, struct sockaddr *ad
         return -EAGAIN;
     if (listener->nonblocking || sys_ppoll(&look, 1, &now, NULL) > 0)
         result = sys_accept4(fd, addr, len, flags);
-    if (result >= 0)
+    if (result >= 0) {
         sock_replaced(result);
-    else
+        sock_restore_timeout(listener, result); /* inherited from limit_kernel_accept */
+    } else {
         listener->kernel_readable = false;
+    }
     return result;
 }
 
@@ -234,11 +236,11 @@ int sock_accept(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len
 {
     struct sock_call call;
 
+    sock_call_begin(&call, sock, fd, false, sock->options.receive_timeout_ns);
     if (!sock->stream || sock_touch(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
     if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
         return -EINVAL;
-    sock_call_begin(&call, sock, fd, false, sock->options.receive_timeout_ns);
     for (;;) {
         int result;
 
@@ -411,17 +413,14 @@ static int connect_result(struct sock *sock)
 }
 
 /* Waits as far as the socket is a blocking one. in_progress: what to say of an unfinished handshake. */
-static int finish_connect(struct sock *sock, int fd, int in_progress)
+static int finish_connect(struct sock_call *call, int in_progress)
 {
-    struct sock_call call;
-
-    sock_call_begin(&call, sock, fd, false, sock->options.send_timeout_ns);
     for (;;) {
-        int result = connect_result(sock);
+        int result = connect_result(call->sock);
 
         if (result != -EINPROGRESS)
             return result;
-        result = sock_call_wait(&call, handshake_over, 0);
+        result = sock_call_wait(call, handshake_over, 0);
         if (result == -EAGAIN)
             return in_progress;
         if (result < 0)
@@ -443,8 +442,10 @@ static int disconnect(struct sock *sock, int fd, const struct sockaddr *addr, so
 int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t len)
 {
     struct net_endpoint remote;
+    struct sock_call call;
     int err;
 
+    sock_call_begin(&call, sock, fd, false, sock->options.send_timeout_ns);
     if (sock->life == LIFE_LISTENER || sock->listening)
         return -EISCONN;
     if (addr && len >= sizeof addr->sa_family && addr->sa_family == AF_UNSPEC)
@@ -452,7 +453,7 @@ int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, soc
     if (sock->life == LIFE_CONNECTION) {
         if (!sock->connecting)
             return -EISCONN;
-        return finish_connect(sock, fd, -EALREADY);
+        return finish_connect(&call, -EALREADY);
     }
     if (!addr || net_endpoint_from_sockaddr(addr, len, &remote) < 0 || addr->sa_family != sock->family)
         return SOCK_PASS;
@@ -466,7 +467,7 @@ int tcp_sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, soc
     sock_decide_end();
     if (err == 0 && sock->nonblocking)
         return -EINPROGRESS; /* however fast the peer is */
-    return err < 0 ? err : finish_connect(sock, fd, -EINPROGRESS);
+    return err < 0 ? err : finish_connect(&call, -EINPROGRESS);
 }
 
 /* ---- Data ---- */

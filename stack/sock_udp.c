@@ -95,13 +95,6 @@ int udp_sock_register(struct sock *sock, int fd)
     return sock->life == LIFE_KERNEL ? SOCK_PASS : result;
 }
 
-int udp_sock_bind(struct sock *sock, int fd)
-{
-    sock->explicit_port = true;
-    udp_sock_register(sock, fd);
-    return 0; /* bound it is, also as the kernel's */
-}
-
 /* Binds the kernel's socket to a free port of this address. */
 static int bind_behind(struct sock *sock, int fd, const struct net_addr *address, uint32_t ifindex)
 {
@@ -259,12 +252,35 @@ static int connect_again(struct sock *sock, int fd, const struct net_endpoint *r
     return 0;
 }
 
+/* A port that connect chose goes with the connection: the socket is undecided again. */
+static int undecide(struct sock *sock, int fd)
+{
+    const struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
+    struct flow *flow;
+
+    stack_lock();
+    flow = sock->flow;
+    sock_ops()->udp_close(sock->udp);
+    sock->udp = NULL;
+    sock->flow = NULL;
+    sock->life = LIFE_UNDECIDED;
+    sock->connected = false;
+    sock->bound.port = sock->local.port = 0;
+    sock_edge(sock, 0);
+    stack_unlock();
+    if (flow)
+        flow_drop_now(flow);
+    return sys_connect(fd, &unspecified, sizeof unspecified);
+}
+
 static int disconnect(struct sock *sock, int fd)
 {
     struct control_flow_add request = {.kind = CONTROL_FLOW_BOUND};
 
     if (!sock->connected)
         return 0;
+    if (!sock->explicit_port && !sock->memberships)
+        return undecide(sock, fd);
     if (replace_flow(sock, fd, &request) < 0) {
         sock_to_kernel(sock, fd, "no flow for the unconnected socket");
         return SOCK_PASS;
