@@ -3,7 +3,7 @@
  * flow. The default is to pass. One implementation behind four programs:
  *
  *   lockstep_tc    at tc ingress, alone
- *   lockstep_xdp   at XDP, leaves bulk flows and tags that the device took off to
+ *   lockstep_xdp   at XDP, leaves bulk flows, merged packets and tags that the device took off to
  *   lockstep_bulk  at tc ingress behind it
  *   lockstep_xdp1  at XDP where tc cannot be attached
  *
@@ -389,16 +389,19 @@ static __always_inline int packet_is_shared(const struct packet *packet, const s
     return (packet->flags & LANE_RECORD_MULTICAST) && !packet->group_multicast;
 }
 
-/* Which of two hooks in a row handles a packet. XDP sees inline VLAN tags, but not those that the device took off; tc
- * sees both alike. So a tagged packet that is to be shared, which tc would see again, is left to tc. */
+/* Which of two hooks in a row handles a packet. XDP sees inline VLAN tags, but not those that the device took off, and
+ * (generic XDP) merged packets, but not how to cut them; tc sees all. What is not shared with the kernel tc sees only
+ * if XDP let it through. So tagged packets that are shared, which tc would see again, and merged ones that are not
+ * shared are left to tc. */
 static __always_inline int hook_owns(__u32 hook, const struct packet *packet, const struct divert_flow *flow)
 {
-    int bulk = flow->flags & DIVERT_FLOW_BULK;
+    int bulk = flow->flags & DIVERT_FLOW_BULK, shared = packet_is_shared(packet, flow);
+    int merged = (packet->flags & LANE_RECORD_MERGED) && !shared;
 
     if (hook == HOOK_XDP)
-        return !bulk && !(packet->key.vlan && packet_is_shared(packet, flow));
+        return !bulk && !merged && !(packet->key.vlan && shared);
     if (hook == HOOK_TC_BULK)
-        return bulk || packet->key.vlan;
+        return bulk || merged || packet->key.vlan;
     return 1;
 }
 

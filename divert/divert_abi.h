@@ -92,7 +92,9 @@ struct lane_control {
 enum {
     LANE_RECORD_ICMP = 1 << 0,     /* an ICMP error about one of the lane's flows; data starts at the outer IP header */
     LANE_RECORD_FRAGMENT = 1 << 1, /* part of a fragmented datagram */
-    LANE_RECORD_MERGED = 1 << 2,   /* merged by GRO: checksum already verified by the kernel */
+    LANE_RECORD_MERGED = 1 << 2, /* merged by GRO or not yet cut by a virtual peer: the checksum needs no verification.
+                                    UDP: a datagram for each segment_size bytes of payload (small ones that generic XDP
+                                    sees come without this flag, as one). */
     LANE_RECORD_MULTICAST = 1 << 3,
 };
 

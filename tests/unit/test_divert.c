@@ -775,6 +775,37 @@ static void merged_packets_arrive_whole(void **state)
         assert_true(merged);
 }
 
+/* A peer on this machine that sends with UDP_SEGMENT: four datagrams, or one packet that says how to cut it. */
+static void segmented_datagrams_tell_their_size(void **state)
+{
+    struct divert_flow_key key = rig_key(IPPROTO_UDP, OWN4, PORT, NULL, 0);
+    struct lane *lane = rig_lane(&rig, 0, RIG_RING);
+    int peer = rig_udp(1, PEER4, PEER_PORT), segment = 500;
+    static uint8_t data[2000];
+    const struct lane_record *record;
+    size_t total = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 19);
+    assert_int_equal(setsockopt(peer, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
+    rig_flow(&rig, &key, 0, 0, 1);
+    rig_send(peer, OWN4, PORT, data, sizeof(data));
+    while (total < sizeof(data) && (record = rig_take(lane))) {
+        size_t bytes = record->length - IP4_BYTES - UDP_BYTES;
+
+        assert_memory_equal(record->data + IP4_BYTES + UDP_BYTES, data + total, bytes);
+        total += bytes;
+        if (record->flags & LANE_RECORD_MERGED)
+            assert_int_equal(record->segment_size, segment);
+        else
+            assert_int_equal(bytes, segment);
+    }
+    assert_int_equal(total, sizeof(data));
+    assert_true(rig_nothing(lane));
+    close(peer);
+}
+
 /* Large datagrams of all ring classes. */
 static void all_sizes_arrive_unchanged(void **state)
 {
@@ -900,6 +931,7 @@ int main(void)
         TEST(full_ring_harms_nobody_else),
         TEST(dead_lanes_pass),
         TEST(merged_packets_arrive_whole),
+        TEST(segmented_datagrams_tell_their_size),
         TEST(all_sizes_arrive_unchanged),
         TEST(restart_takes_lanes_over),
         TEST(detach_leaves_nothing_behind),
