@@ -5,6 +5,8 @@
 #include "stack/epoll.h"
 #include "stack/preload.h"
 
+int __connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len);
+
 static bool used;
 
 bool preload_sockets_used(void)
@@ -73,6 +75,8 @@ int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
     }
     return result == SOCK_PASS ? libc_real()->connect(fd, addr, len) : (int)preload_result(result);
 }
+
+int __connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len) __attribute__((alias("connect")));
 
 int shutdown(int fd, int how)
 {
