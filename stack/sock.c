@@ -198,7 +198,7 @@ void sock_finish(struct sock *sock)
     stack_unlock();
     if (lingers)
         linger(connection, sock->options.linger_s);
-    if (flow && (sock->stream || sock->explicit_port)) {
+    if (flow && (sock->stream || sock->bound_by_program)) {
         flow_drop_now(flow);
     } else if (flow) {
         stack_lock();

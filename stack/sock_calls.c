@@ -17,6 +17,7 @@ int sock_bind(struct sock *sock, int fd, const struct sockaddr *addr, socklen_t 
     err = sys_bind(fd, addr, len);
     if (err < 0)
         return err;
+    sock->bound_by_program = true;
     sock->explicit_port = net_endpoint_from_sockaddr(addr, len, &asked) == 0 && asked.port != 0;
     udp_sock_register(sock, fd);
     return 0; /* bound it is, also as the kernel's */

@@ -100,6 +100,7 @@ struct sock {
     const char *kernel_reason;
     bool connecting;     /* connect has not reported success yet */
     bool connected;      /* UDP */
+    bool bound_by_program;
     bool explicit_port;  /* bind asked for this one */
     bool shut_receive, shut_send;
     bool listening;      /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
