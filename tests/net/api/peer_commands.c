@@ -86,19 +86,15 @@ static long do_bind(const struct words *words)
     return port_of(socket_of(words), false);
 }
 
-static long do_listen(const struct words *words)
-{
-    return result_of(listen(socket_of(words), number(words, 1)));
-}
-
-/* server N ADDRESS [PORT]: a TCP listener; its port */
+/* server N ADDRESS [PORT]: a TCP listener; its port. It is looked at once, as first use makes it an accelerated one. */
 static long do_server(const struct words *words)
 {
     long port;
 
     if (do_tcp(words) < 0 || (port = do_bind(words)) < 0 || listen(socket_of(words), 1024))
         return -errno;
-    return port;
+    struct pollfd look = {.fd = socket_of(words), .events = POLLIN};
+    return poll(&look, 1, 0) < 0 ? -errno : port;
 }
 
 /* accept LISTENER N */
@@ -418,15 +414,17 @@ static const struct command {
     const char *name;
     long (*execute)(const struct words *words);
 } commands[] = {
-    {"tcp", do_tcp},           {"udp", do_udp},           {"bind", do_bind},           {"listen", do_listen},
-    {"server", do_server},     {"accept", do_accept},     {"connect", do_connect},     {"dial", do_dial},
-    {"send", do_send},         {"receive", do_receive},   {"read", do_read},           {"eof", do_eof},
-    {"echo", do_echo},         {"shutdown", do_shutdown}, {"close", do_close},         {"reset", do_reset},
-    {"oob", do_oob},           {"option", do_option},     {"getoption", do_getoption}, {"port", do_port},
-    {"peerport", do_peerport}, {"sleep", do_sleep},       {"wait", do_wait},           {"sendto", do_sendto},
-    {"flood", do_flood},       {"datagram", do_datagram}, {"sender", do_sender},       {"udpecho", do_udpecho},
-    {"join", do_join},         {"leave", do_leave},       {"serve", do_serve},         {"dialall", do_dialall},
-    {"askall", do_askall},     {"control", do_control},
+    {"tcp", do_tcp},           {"udp", do_udp},           {"bind", do_bind},
+    {"server", do_server},     {"accept", do_accept},     {"connect", do_connect},
+    {"dial", do_dial},         {"send", do_send},         {"receive", do_receive},
+    {"read", do_read},         {"eof", do_eof},           {"echo", do_echo},
+    {"shutdown", do_shutdown}, {"close", do_close},       {"reset", do_reset},
+    {"oob", do_oob},           {"option", do_option},     {"getoption", do_getoption},
+    {"port", do_port},         {"peerport", do_peerport}, {"sleep", do_sleep},
+    {"wait", do_wait},         {"sendto", do_sendto},     {"flood", do_flood},
+    {"datagram", do_datagram}, {"sender", do_sender},     {"udpecho", do_udpecho},
+    {"join", do_join},         {"leave", do_leave},       {"serve", do_serve},
+    {"dialall", do_dialall},   {"askall", do_askall},     {"control", do_control},
 };
 
 /* later MILLISECONDS COMMAND */
