@@ -9,7 +9,8 @@
 #include "stack/cursor.h"
 #include "stack/sock_private.h"
 
-#define DATAGRAM_MAX   65507
+#define DATAGRAM_MAX_V4 65507
+#define DATAGRAM_MAX_V6 65527
 #define SEGMENTS_MAX   64 /* of one message, as the kernel's UDP_MAX_SEGMENTS */
 #define SEND_WAIT_NS   1000000
 
@@ -503,6 +504,7 @@ ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, i
 {
     struct outgoing out = {0};
     struct cursor cursor;
+    size_t most;
     int err = cursor_begin(&cursor, message->msg_iov, message->msg_iovlen);
 
     if (err == 0)
@@ -528,7 +530,8 @@ ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, i
         return send_by_kernel(sock, fd, message, &out, flags);
     if (err < 0)
         return err;
-    if (cursor.left > DATAGRAM_MAX && !out.control.segment && !sock->options.segment)
+    most = net_addr_is_v4(&out.to.addr) ? DATAGRAM_MAX_V4 : DATAGRAM_MAX_V6;
+    if (cursor.left > most && !out.control.segment && !sock->options.segment)
         return -EMSGSIZE;
     return send_by_lane(sock, fd, message, &out, &cursor, flags);
 }

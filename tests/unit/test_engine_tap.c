@@ -525,8 +525,9 @@ static void udp_test(const char *from, const char *to, bool connected)
         assert_int_equal(ops->udp_connect(socket, &remote), 0);
     struct engine_route route = route_now();
     struct engine_udp_send how = {.to = remote, .source = local.addr, .route = &route, .ttl = 64};
-    static const size_t sizes[] = {1, 64, 1000, 1472, 1473, 3000, 9000, 65000};
-    static uint8_t out[65507], in[65507];
+    size_t largest = strchr(to, ':') ? 65527 : 65507;
+    const size_t sizes[] = {1, 64, 1000, 1472, 1473, 3000, 9000, 65000, largest};
+    static uint8_t out[65527], in[65527];
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         for (size_t k = 0; k < sizes[i]; k++)
             out[k] = pattern(k + i);
