@@ -246,6 +246,7 @@ static void stamp_of_arrival(void)
     struct timespec now;
 
     set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+    sleep_ms(100); /* the kernel's stamping may take a moment to begin */
     peer("sendto 1 100 0");
     EQUAL(poll_one(fd, POLLIN, 3000), POLLIN);
     sleep_ms(300);
