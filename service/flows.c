@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "service/closer.h"
 
 #define MAX_VLANS 64
 
@@ -53,9 +52,10 @@ struct flows {
     bool group_used[DIVERT_MAX_GROUPS];
 };
 
-void flow_owner_init(struct flow_owner *owner, uint32_t lane)
+void flow_owner_init(struct flow_owner *owner, uint32_t lane, struct closer_account *closer)
 {
     owner->lane = lane;
+    owner->closer = closer;
     owner->count = 0;
     list_init(&owner->flows);
 }
@@ -85,7 +85,7 @@ static void free_flow(struct table_node *node, void *context)
 
     (void)context;
     list_for_each(link, &flow->members) free(list_entry(link, struct member, of_flow));
-    closer_close(flow->fd);
+    closer_close(flow->owner->closer, flow->fd);
     free(flow);
 }
 
@@ -541,7 +541,7 @@ void flows_remove(struct flows *flows, struct flow *flow)
         table_remove(&flows->cookies, &flow->by_cookie);
     list_remove(&flow->of_owner);
     flow->owner->count--;
-    closer_close(flow->fd);
+    closer_close(flow->owner->closer, flow->fd);
     free(flow);
 }
 

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/net_addr.h"
 #include "divert/divert.h"
+#include "service/closer.h"
 #include "service/control.h"
 #include "service/netlink.h"
 #include "service/table.h"
@@ -21,10 +22,11 @@ struct flows;
 /* Whose flows these are: part of a lane. */
 struct flow_owner {
     uint32_t lane;
+    struct closer_account *closer; /* for the kernel sockets */
     unsigned count;
     struct list flows;
 };
-void flow_owner_init(struct flow_owner *owner, uint32_t lane);
+void flow_owner_init(struct flow_owner *owner, uint32_t lane, struct closer_account *closer);
 
 #define FLOW_CLIENT_ID (1u << 31) /* ids that the program chose, for accepted connections */
 

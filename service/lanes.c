@@ -83,7 +83,7 @@ static struct lane *lane_create(struct netd *netd, struct client *client, uint32
 
     if (!lane)
         return NULL;
-    flow_owner_init(&lane->owner, number);
+    flow_owner_init(&lane->owner, number, &client->user->closer);
     lane->client = client;
     lane->event_fd = -1;
     lane->since = time(NULL);
@@ -98,8 +98,7 @@ static void lane_free(struct netd *netd, struct lane *lane)
 {
     if (lane->stats)
         munmap(lane->stats, sizeof(*lane->stats));
-    if (lane->event_fd >= 0)
-        close(lane->event_fd);
+    closer_close(lane->owner.closer, lane->event_fd); /* the program may have put anything into its queue */
     lane->client->lane = NULL;
     lane->client->user->lanes--;
     netd->lanes[lane->owner.lane] = NULL;

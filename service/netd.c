@@ -15,10 +15,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "service/closer.h"
 #include "service/server.h"
 #include "service/socket_info.h"
 
 #define ADOPT_LIMIT_NS 3000000000ull
+#define CLOSER_LIMIT_MS 1000
 #define FILES_WANTED   (1u << 20) /* a reservation for every flow */
 
 static struct netd netd;
@@ -209,6 +211,7 @@ int netd_main(int argc, char **argv)
         unlock_interfaces();
     }
     server_close(&server);
+    closer_wait(CLOSER_LIMIT_MS);
     if (result < 0)
         log_error("netd: ended: %s", error_text(result));
     return result < 0 ? 1 : 0;

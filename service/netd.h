@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "divert/divert.h"
+#include "service/closer.h"
 #include "service/control.h"
 #include "service/flows.h"
 #include "service/kernel_sockets.h"
@@ -34,6 +35,7 @@ struct user {
     struct list link;
     uid_t uid;
     unsigned clients, lanes, flows;
+    struct closer_account closer;
     unsigned nexthops_made; /* since window_ns */
     uint64_t window_ns;
 };

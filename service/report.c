@@ -181,7 +181,7 @@ static void put_counters(struct json_object *object, const struct netd *netd)
     put_number(object, "clients_refused", counters->clients_refused);
     put_number(object, "rejected_messages", counters->rejected_messages);
     put_number(object, "denied_requests", counters->denied_requests);
-    put_number(object, "abandoned_descriptors", closer_abandoned());
+    put_number(object, "abandoned_descriptors", closer_hanging());
     put_number(object, "lanes_opened", counters->lanes_opened);
     put_number(object, "lanes_adopted", counters->lanes_adopted);
     put_number(object, "flows_added", counters->flows_added);

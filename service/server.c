@@ -30,6 +30,8 @@
 #define CLIENTS_PER_USER  512 /* other than root */
 #define CLIENTS_MAX       8192
 #define ADOPT_QUIET_NS    100000000ull
+#define CLOSING_PER_USER  64  /* descriptors of a user's that would not close: then it gets nothing more */
+#define PASSED_MAX        253 /* descriptors in one message: the kernel's limit */
 
 /* --- clients ------------------------------------------------------------------------------------------------ */
 
@@ -46,6 +48,7 @@ static struct user *find_user(struct netd *netd, uid_t uid)
     user = calloc(1, sizeof(*user));
     if (user) {
         user->uid = uid;
+        closer_account_init(&user->closer);
         list_push_back(&netd->users, &user->link);
     }
     return user;
@@ -58,11 +61,19 @@ static void forget_idle_users(struct netd *netd, uint64_t now_ns)
     {
         struct user *user = list_entry(link, struct user, link);
 
-        if (user->clients > 0 || now_ns - user->window_ns < 60000000000ull)
+        if (user->clients > 0 || closer_pending(&user->closer) > 0 || now_ns - user->window_ns < 60000000000ull)
             continue;
         list_remove(&user->link);
         free(user);
     }
+}
+
+/* Hangs up. What is left in the queue goes with the descriptor, and that may take its time. */
+static void hang_up(const struct netd *netd, struct user *user, int fd)
+{
+    shutdown(fd, SHUT_RDWR);
+    epoll_ctl(netd->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    closer_close(user ? &user->closer : NULL, fd);
 }
 
 /* The client's structure lives on until the events at hand are done. */
@@ -74,7 +85,7 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
     reporter_forget_client(netd, client);
     if (client->lane && !keep_lane)
         lanes_close(netd, client->lane, true);
-    close(client->fd);
+    hang_up(netd, client->user, client->fd);
     client->fd = -1;
     if (client->pid_fd >= 0)
         close(client->pid_fd);
@@ -155,17 +166,36 @@ static void answer(struct netd *netd, struct request *request)
         close(reply.fds[i]);
 }
 
-static void take_fds(struct msghdr *message, struct request *request)
+/* All of them: what stayed in the message would be closed at once, here. False: more than any message may have. */
+static bool take_fds(struct msghdr *message, struct request *request)
 {
+    bool fit = true;
+
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
         size_t count;
 
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
             continue;
         count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count && request->fd_count < CONTROL_MAX_FDS; i++)
-            memcpy(&request->fds[request->fd_count++], CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+            if (request->fd_count < CONTROL_MAX_FDS) {
+                request->fds[request->fd_count++] = fd;
+            } else {
+                closer_close(&request->client->user->closer, fd);
+                fit = false;
+            }
+        }
     }
+    return fit;
+}
+
+/* A user whose descriptors pile up (files of a file system that does not answer, say) must first see to those. */
+static bool closing_too_many(const struct user *user)
+{
+    return user->uid != 0 && closer_pending(&user->closer) > CLOSING_PER_USER;
 }
 
 static void reject(struct netd *netd, struct client *client, const void *buffer, size_t length, int status)
@@ -183,7 +213,7 @@ static bool serve_message(struct netd *netd, struct client *client)
 {
     _Alignas(8) char buffer[1024];
     union {
-        char bytes[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct iovec iov = {buffer, sizeof(buffer)};
@@ -192,19 +222,22 @@ static bool serve_message(struct netd *netd, struct client *client)
     struct request request = {.client = client};
     const struct control_header *header;
     ssize_t length = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    bool fit;
     int result;
 
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    if (length <= 0) {
+    if (length < 0) {
         drop_client(netd, client, false);
         return false;
     }
-    take_fds(&message, &request);
-    result = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
+    fit = take_fds(&message, &request);
+    result = !fit || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || closing_too_many(client->user)
                  ? LOCKSTEP_E_BAD_FORMAT
                  : control_parse(buffer, (size_t)length, 0, &header, &request.body);
-    if (result < 0) {
+    if (length == 0) { /* it has hung up, or sent an empty message, which says the same */
+        drop_client(netd, client, false);
+    } else if (result < 0) {
         reject(netd, client, buffer, (size_t)length, result);
     } else {
         request.type = header->type;
@@ -212,7 +245,7 @@ static bool serve_message(struct netd *netd, struct client *client)
         answer(netd, &request);
     }
     for (int i = 0; i < request.fd_count; i++)
-        closer_close(request.fds[i]);
+        closer_close(&client->user->closer, request.fds[i]);
     return client->fd >= 0;
 }
 
@@ -242,19 +275,28 @@ int server_watch(const struct netd *netd, int fd, struct event_source *source)
     return epoll_ctl(netd->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static unsigned clients_count(const struct netd *netd)
+{
+    unsigned count = 0;
+
+    list_for_each(link, &netd->users) count += list_entry(link, struct user, link)->clients;
+    return count;
+}
+
+/* Takes fd over. */
 static int client_create(struct server *server, int fd)
 {
     struct netd *netd = server->netd;
     struct client *client = calloc(1, sizeof(*client));
     struct ucred credentials;
     socklen_t length = sizeof(credentials);
+    struct user *user = NULL;
 
-    if (!client)
-        return -ENOMEM;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
+    if (!client || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
         goto failed;
-    client->user = find_user(netd, credentials.uid);
-    if (!client->user || (credentials.uid != 0 && client->user->clients >= CLIENTS_PER_USER)) {
+    user = client->user = find_user(netd, credentials.uid);
+    if (!user || clients_count(netd) >= CLIENTS_MAX ||
+        (credentials.uid != 0 && (user->clients >= CLIENTS_PER_USER || closing_too_many(user)))) {
         netd->counters.clients_refused++;
         goto failed;
     }
@@ -275,30 +317,36 @@ static int client_create(struct server *server, int fd)
     return 0;
 failed:
     free(client);
+    hang_up(netd, user, fd);
     return LOCKSTEP_E_EXHAUSTED;
 }
 
-static unsigned clients_count(const struct netd *netd)
+/* While there are no descriptors the listening socket would stay readable, and the loop would spin. */
+static void listen_again(struct server *server, bool again)
 {
-    unsigned count = 0;
+    struct epoll_event event = {.events = again ? EPOLLIN : 0, .data.ptr = &server->on_listen};
 
-    list_for_each(link, &netd->users) count += list_entry(link, struct user, link)->clients;
-    return count;
+    server->deaf = !again;
+    epoll_ctl(server->netd->epoll_fd, EPOLL_CTL_MOD, server->listen_fd, &event);
 }
 
 static void handle_listen(struct netd *netd, void *object, uint32_t events)
 {
     struct server *server = object;
 
+    (void)netd;
     (void)events;
     for (int i = 0; i < BACKLOG; i++) {
         /* cppcheck-suppress nullPointer */
         int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+            log_warning("netd: cannot take a connection: %s", error_text(-errno));
+            listen_again(server, false);
+        }
         if (fd < 0)
             return;
-        if (clients_count(netd) >= CLIENTS_MAX || client_create(server, fd) < 0)
-            close(fd);
+        client_create(server, fd);
     }
 }
 
@@ -338,8 +386,12 @@ static void finish_adoption(struct netd *netd, uint64_t now_ns)
         log_error("netd: accelerated traffic does not flow");
 }
 
-static void tick(struct netd *netd, uint64_t now_ns, unsigned count)
+static void tick(struct server *server, uint64_t now_ns, unsigned count)
 {
+    struct netd *netd = server->netd;
+
+    if (server->deaf)
+        listen_again(server, true);
     network_tick(netd->network, now_ns);
     if (count % 2 == 0)
         flows_check_kernel_listeners(netd->flows);
@@ -378,7 +430,7 @@ int server_run(struct server *server)
         requests_tick(netd, now_ns);
         finish_adoption(netd, now_ns);
         if (now_ns >= next_tick_ns) {
-            tick(netd, now_ns, ticks++);
+            tick(server, now_ns, ticks++);
             next_tick_ns = now_ns + TICK_NS;
         }
     }

@@ -9,6 +9,7 @@ struct server {
     struct netd *netd;
     int listen_fd, lock_fd, signal_fd;
     struct event_source on_listen, on_netlink, on_signal;
+    bool deaf; /* for want of descriptors, until the next tick */
     bool stop;
 };
 

@@ -19,7 +19,7 @@ static int set_up(void **unused)
     (void)unused;
     divert_fake_reset(&fake);
     for (uint32_t i = 0; i < 100; i++)
-        flow_owner_init(&lanes[i], i);
+        flow_owner_init(&lanes[i], i, NULL);
     return flows_create(&flows, &fake, NULL);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -700,7 +701,8 @@ static void test_10_unprivileged_user(void **unused)
     close(fd);
 }
 
-/* Connects without privileges and has them when it asks, like a program that executes a set-user-ID program meanwhile. */
+/* Connects without privileges and has them when it asks, like a program that executes a set-user-ID program meanwhile.
+ */
 static void promoted_body(void *argument, int to_parent, int from_parent)
 {
     struct client_lane_fds fds;
@@ -1075,19 +1077,17 @@ static int raw_connection(void)
     return fd;
 }
 
-/* Sends bytes with count copies of passed; the service must hang up. */
-static void must_be_rejected(const void *bytes, size_t length, int passed, int count)
+#define MAX_PASSED 253
+
+/* Sends bytes with descriptors. */
+static ssize_t send_descriptors(int fd, const void *bytes, size_t length, const int *passed, int count)
 {
     union {
-        char bytes[CMSG_SPACE(64 * sizeof(int))];
+        char bytes[CMSG_SPACE(MAX_PASSED * sizeof(int))];
         struct cmsghdr align;
     } control = {{0}};
     struct iovec iov = {(void *)bytes, length};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-    struct timeval timeout = {5, 0};
-    int fd = raw_connection();
-    char reply[512];
-    ssize_t got;
 
     if (count > 0) {
         struct cmsghdr *cmsg = (struct cmsghdr *)control.bytes;
@@ -1097,11 +1097,23 @@ static void must_be_rejected(const void *bytes, size_t length, int passed, int c
         cmsg->cmsg_level = SOL_SOCKET;
         cmsg->cmsg_type = SCM_RIGHTS;
         cmsg->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        for (int i = 0; i < count; i++)
-            memcpy(CMSG_DATA(cmsg) + (size_t)i * sizeof(int), &passed, sizeof(int));
+        memcpy(CMSG_DATA(cmsg), passed, (size_t)count * sizeof(int));
     }
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* Sends bytes with count copies of passed; the service must hang up. */
+static void must_be_rejected(const void *bytes, size_t length, int passed, int count)
+{
+    struct timeval timeout = {5, 0};
+    int fd = raw_connection(), copies[MAX_PASSED];
+    char reply[512];
+    ssize_t got;
+
+    for (int i = 0; i < count; i++)
+        copies[i] = passed;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), length);
+    assert_int_equal(send_descriptors(fd, bytes, length, copies, count), length);
     while ((got = recv(fd, reply, sizeof(reply), 0)) > 0)
         ;
     assert_true(got == 0 || errno == ECONNRESET);
@@ -1151,7 +1163,8 @@ static void test_15_garbage(void **unused)
         sent += size > 0 ? 2 : 1;
         must_be_rejected(&message, sizeof(message.header) + (size_t)size, pipes[0],
                          5); /* descriptors it must not have */
-        must_be_rejected(&message, sizeof(message.header) + (size_t)size, pipes[0], 60); /* a flood of them */
+        must_be_rejected(&message, sizeof(message.header) + (size_t)size, pipes[0], MAX_PASSED); /* a flood of them */
+        must_be_rejected(NULL, 0, pipes[0], MAX_PASSED); /* counts as hanging up */
         sent += 2;
         if (type != CONTROL_HELLO) { /* no hello before */
             must_be_rejected(&message, sizeof(message.header) + (size_t)size, -1, 0);
@@ -1168,6 +1181,132 @@ static void test_15_garbage(void **unused)
     assert_true(service_descriptors() <= descriptors);
     close(pipes[0]);
     close(pipes[1]);
+}
+
+/* A socket whose close() waits for a minute: data is under way, and the receiver, which is kept open in *receiver,
+ * takes none. */
+static int lingering_socket(int *receiver)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct linger linger = {1, 60};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+    char data[65536] = "";
+
+    child_assert(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 1) == 0);
+    child_assert(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+    child_assert(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    *receiver = accept(listener, NULL, NULL);
+    close(listener);
+    child_assert(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+    while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+        ;
+    return fd;
+}
+
+#define LINGERING 12 /* more than a message may have */
+#define ROUNDS    16
+
+/* Leaves the service with what cannot be closed: in messages, beyond their end, and behind one that makes it hang up.
+ */
+static void clogging_body(void *argument, int to_parent, int from_parent)
+{
+    int receivers[LINGERING], passed[LINGERING];
+    struct netd_client *client;
+
+    (void)argument;
+    for (int round = 0; round < ROUNDS; round++) {
+        int fd = raw_connection();
+
+        for (int i = 0; i < LINGERING; i++)
+            passed[i] = lingering_socket(&receivers[i]);
+        if (round % 2)
+            child_assert(send(fd, "garbage", 7, MSG_NOSIGNAL) == 7);
+        child_assert(send_descriptors(fd, "garbage", round % 3, passed, LINGERING) == round % 3);
+        for (int i = 0; i < LINGERING; i++)
+            close(passed[i]);
+        close(fd);
+    }
+    tell(to_parent);
+    child_assert(await(from_parent));
+    child_assert(client_connect(&client, dir, "clogger", 0, NULL) == LOCKSTEP_E_NO_SERVICE);
+}
+
+static void polite_body(void *argument, int to_parent, int from_parent)
+{
+    struct netd_client *client;
+
+    (void)argument;
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "polite", 0, NULL) == 0);
+}
+
+/* Descriptors that do not let themselves be closed hold up only their user. */
+static void test_30_descriptors_that_do_not_close(void **unused)
+{
+    unsigned descriptors = service_descriptors();
+    struct child child;
+
+    (void)unused;
+    assert_int_equal(kill(service, SIGSTOP), 0); /* so that the service is the last to have them */
+    child_start(&child, NOBODY, clogging_body, NULL);
+    assert_true(await(child.from_child));
+    assert_int_equal(kill(service, SIGCONT), 0);
+    for (int i = 0; i < 12; i++) {
+        uint64_t began_ns = platform_now_ns();
+
+        total("lanes");
+        assert_true(platform_now_ns() - began_ns < 500000000);
+        usleep(100000);
+    }
+    assert_true(total("abandoned_descriptors") > 64);
+    tell(child.to_child);
+    assert_int_equal(child_end(&child), 0); /* its receivers close, and that ends the lingering */
+    for (int i = 0; i < 300 && service_descriptors() > descriptors; i++)
+        usleep(10000);
+    assert_true(service_descriptors() <= descriptors);
+    child_start(&child, NOBODY, polite_body, NULL);
+    assert_int_equal(child_end(&child), 0);
+}
+
+/* Clock ticks of processor time that the service has used. */
+static unsigned long service_ticks(void)
+{
+    unsigned long user = 0, kernel = 0;
+    char path[64];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)service);
+    file = fopen(path, "re");
+    assert_int_equal(fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel), 2);
+    fclose(file);
+    return user + kernel;
+}
+
+/* Without a free descriptor the service takes nobody in, but it does not spin, and later goes on. */
+static void test_31_no_descriptors_left(void **unused)
+{
+    struct rlimit before, limit;
+    struct netd_client *client;
+    unsigned long ticks;
+    int fds[8];
+
+    (void)unused;
+    assert_int_equal(prlimit(service, RLIMIT_NOFILE, NULL, &before), 0);
+    limit = (struct rlimit){service_descriptors(), before.rlim_max};
+    assert_int_equal(prlimit(service, RLIMIT_NOFILE, &limit, NULL), 0);
+    for (int i = 0; i < 8; i++)
+        fds[i] = raw_connection();
+    usleep(100000);
+    ticks = service_ticks();
+    usleep(1500000);
+    assert_true(service_ticks() - ticks < (unsigned long)sysconf(_SC_CLK_TCK) / 4);
+    assert_int_equal(prlimit(service, RLIMIT_NOFILE, &before, NULL), 0);
+    assert_int_equal(client_connect(&client, dir, "late", 0, NULL), 0);
+    client_close(client);
+    for (int i = 0; i < 8; i++)
+        close(fds[i]);
 }
 
 /* Who floods the service with requests and never fetches the replies is cut off. */
@@ -1609,6 +1748,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_27_accepted_connection_survives),
         cmocka_unit_test(test_28_direct_injector),
         cmocka_unit_test(test_29_foreign_addresses),
+        cmocka_unit_test(test_30_descriptors_that_do_not_close),
+        cmocka_unit_test(test_31_no_descriptors_left),
     };
 
     if (!namespaces_possible()) {
