@@ -13,9 +13,11 @@
 #define QUIET_TICKS      10                /* without a poll by the program before the helper sleeps on the ring */
 #define RECONNECT_NS     (100 * NS_PER_MS)
 #define ROUNDS_A_TICK    64
+#define ACTIVE_TICK_NS   (6 * NS_PER_MS) /* with a program that drives the stack all the time */
 
 static uint32_t polls_seen;
-static unsigned quiet_ticks;
+static unsigned quiet_ticks, active_ticks;
+static struct netd_client *retired; /* of the service before: its state page may still be read */
 static uint64_t reconnect_at_ns;
 
 void helper_kick(void)
@@ -39,19 +41,32 @@ void helper_rouse(void)
 
 /* ---- The ring ---- */
 
-/* Looks at the lane unless the program did since the last tick. Lock held. */
-static void tick(struct stack_state *s)
+/* Drives the stack, because nobody else did since the last tick. Lock held. */
+static void tick(void)
 {
-    bool active = s->polls != polls_seen;
-
-    polls_seen = s->polls;
-    if (active) {
-        quiet_ticks = 0;
-        return;
-    }
     for (int i = 0; i < ROUNDS_A_TICK && stack_drive(); i++)
         ;
     quiet_ticks++;
+}
+
+/* While the program drives the stack itself, the helper only looks whether it still does, less and less often. */
+static bool program_is_active(const struct stack_state *s)
+{
+    uint32_t polls = __atomic_load_n(&s->polls, __ATOMIC_RELAXED);
+    bool active = polls != polls_seen && s->helper_mode == HELPER_TICK;
+
+    polls_seen = polls;
+    active_ticks = active ? active_ticks + 1 : 0;
+    if (active)
+        quiet_ticks = 0;
+    return active;
+}
+
+static uint64_t active_rest(const struct stack_state *s)
+{
+    uint64_t rest_ns = s->profile.helper_tick_us * NS_PER_US;
+
+    return active_ticks > 2 && rest_ns < ACTIVE_TICK_NS ? ACTIVE_TICK_NS : rest_ns;
 }
 
 /* What to do until the next wake-up: the mode, and for how long at most. Lock held. */
@@ -103,9 +118,11 @@ static int adopt(struct stack_state *s, struct netd_client *client)
     s->pub.client = client;
     s->service_lost = false;
     stack_unlock_quiet();
-    (void)old; /* its state page may be in use by a thread right now: kept, a restart is rare */
-    stack_disown_fd(client_fd(old));
-    sys_close(client_fd(old));
+    if (retired) {
+        stack_disown_fd(client_fd(retired));
+        client_close(retired);
+    }
+    retired = old;
     return 0;
 }
 
@@ -130,11 +147,11 @@ static void reconnect(struct stack_state *s)
     }
 }
 
-static void look_after_service(struct stack_state *s)
+static void look_after_service(struct stack_state *s, bool client_event, bool lane_event)
 {
     uint32_t flow_id;
 
-    if (!s->service_lost && client_check(s->pub.client) < 0) {
+    if (!s->service_lost && client_event && client_check(s->pub.client) < 0) {
         stack_lock_quiet();
         s->service_lost = true;
         stack_unlock_quiet();
@@ -146,16 +163,17 @@ static void look_after_service(struct stack_state *s)
         return;
     }
     flows_announce();
-    while (s->fds.event >= 0 && client_event_read(s->fds.event, &flow_id) == 0)
+    while (lane_event && s->fds.event >= 0 && client_event_read(s->fds.event, &flow_id) == 0)
         sock_migrate_request(flow_id);
 }
 
 /* ---- The thread ---- */
 
+/* Sleeps, then does what the service wants. */
 static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
 {
     struct pollfd fds[4] = {{s->helper_event_fd, POLLIN, 0},
-                            {s->service_lost ? -1 : client_fd(s->pub.client), POLLIN, 0},
+                            {s->service_lost ? -1 : client_fd(s->pub.client), 0, 0}, /* hang-up only */
                             {s->service_lost ? -1 : s->fds.event, POLLIN, 0},
                             {on_ring ? lane_poll_fd(s->lane) : -1, POLLIN, 0}};
     struct timespec timeout;
@@ -167,6 +185,7 @@ static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
     sys_ppoll(fds, 4, &timeout, NULL);
     if (fds[0].revents)
         sys_read(s->helper_event_fd, &count, sizeof count);
+    look_after_service(s, fds[1].revents != 0, fds[2].revents != 0);
 }
 
 static void *helper_main(void *argument)
@@ -174,19 +193,29 @@ static void *helper_main(void *argument)
     struct stack_state *s = argument;
 
     for (;;) {
-        uint64_t rest_ns;
-        bool on_ring;
+        uint64_t rest_ns = active_rest(s);
+        bool on_ring = false;
 
-        stack_lock_quiet();
-        tick(s);
-        rest_ns = choose_rest(s);
-        on_ring = s->helper_mode == HELPER_RING;
+        /* A lock that is taken says the same as a poll: somebody is inside. */
+        if (!program_is_active(s) && stack_try_lock_quiet()) {
+            tick();
+            rest_ns = choose_rest(s);
+            on_ring = s->helper_mode == HELPER_RING;
+            stack_unlock_quiet();
+        }
         lane_heartbeat(s->lane, platform_now_ns());
-        stack_unlock_quiet();
         rest(s, rest_ns, on_ring);
-        look_after_service(s);
     }
     return NULL;
+}
+
+void helper_forget(void)
+{
+    if (!retired)
+        return;
+    stack_disown_fd(client_fd(retired));
+    client_close(retired);
+    retired = NULL;
 }
 
 int helper_start(void)

@@ -14,7 +14,7 @@
 
 #define RETRY_NS         NS_PER_S /* a service that is away is looked for at most this often */
 #define BATCH            64       /* packets a poll */
-#define HOLD_SHARE       4        /* records held back may take this part of the ring */
+#define HOLD_SHARE       8        /* records held back may take this part of the ring */
 #define TIMER_LOOK_US    500      /* the engine's timers are run at least this often by who drives */
 #define FD_LIMIT_MAX     (1u << 22)
 #define OWN_FD_MINIMUM   15000
@@ -451,7 +451,7 @@ static int create_engine(struct stack_state *s)
     config.rto_min_us = s->profile.rto_min_us;
     config.borrow = true;
     /* Records are larger than what they hold, and some are held back. */
-    config.window_budget = s->lane_reply.ring_bytes / 4;
+    config.window_budget = s->lane_reply.ring_bytes / 2;
     err = platform_random(config.hash_key, sizeof config.hash_key);
     s->pub.ops = &engine_lwip;
     return err < 0 ? err : s->pub.ops->create(&s->pub.engine, &config, &environment);
@@ -668,6 +668,7 @@ void stack_fork_child(void)
         s->pub.ops->abandon(s->pub.engine);
         munmap(s->pub.stats, sizeof *s->pub.stats);
         stack_close_own_fd(s->helper_event_fd);
+        helper_forget();
         release_parts(s);
         routes_forget();
     }

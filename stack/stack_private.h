@@ -106,6 +106,7 @@ void waiters_forget(void);   /* in a forked child */
 
 /* helper.c */
 int helper_start(void);
+void helper_forget(void); /* in a forked child */
 void helper_rouse(void); /* lock held: back to HELPER_TICK */
 void helper_kick(void);  /* makes it look at its work soon */
 
