@@ -16,7 +16,7 @@ function response(status, headers, body)
 end
 END
 offload_begin
-run client wrk -t 2 -c 64 -d 2 -s "$LT_WORK/check.lua" "http://$SERVER_URL:8080/tiny" >"$LT_WORK/wrk.out" 2>&1
+run client wrk -t 2 -c 64 -d 1 -s "$LT_WORK/check.lua" "http://$SERVER_URL:8080/tiny" >"$LT_WORK/wrk.out" 2>&1
 assert_no_line "$LT_WORK/wrk.out" 'bad reply|Non-2xx|Socket errors' "wrk"
 requests=$(sed -nE 's/^ *([0-9]+) requests in.*/\1/p' "$LT_WORK/wrk.out")
 assert_less 500 "$requests" "requests"

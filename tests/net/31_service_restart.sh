@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# variants: both/4 both/6 server/6 client/4
 # kernel: no
 # The service is killed and started again while connections carry traffic: none is lost, they stay in the lane, and new ones
 # join them.
 . "$(dirname "$0")/lib.sh"
 setup
 steady_server
-steady client client client $SERVER 7001 6 1000 10
+steady client client client $SERVER 7001 5 1000 10
 client=$STARTED
-steady datagrams client datagrams $SERVER 7001 6
+steady datagrams client datagrams $SERVER 7001 5
 datagrams=$STARTED
 started client
 started datagrams

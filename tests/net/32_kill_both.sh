@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# variants: server/4 both/6
 # kernel: no
-# ends: server both
 # kill -9 of a program and of the service at once: nothing of the dead program is answered by a lane any more, so its peers get
 # the kernel's reset; a new service starts clean and a new program is accelerated.
 . "$(dirname "$0")/lib.sh"

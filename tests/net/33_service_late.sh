@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# variants: client/4 server/6
 # kernel: no
-# ends: client server
 # Programs that were started before the service run on the kernel, undisturbed, and come to the lane with their next socket.
 . "$(dirname "$0")/lib.sh"
 setup without-service
 for node in server client; do mkdir -p "$(service_dir $node)"; done
 steady_server
-steady client client client $SERVER 7001 5
+steady client client client $SERVER 7001 3
 client=$STARTED
-steady again client again $SERVER 7001 8
+steady again client again $SERVER 7001 6
 again=$STARTED
 started client
 started again

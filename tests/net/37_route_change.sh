@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# variants: both/4 both/6 server/6 client/4
 # The route to a peer changes under traffic from on-link to a gateway and back: connections follow it.
 export LT_TOPOLOGY=bridge
 . "$(dirname "$0")/lib.sh"
@@ -12,13 +13,13 @@ at middle sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ip
 at client sysctl -qw net.ipv4.conf.all.accept_redirects=0 net.ipv6.conf.eth0.accept_redirects=0
 forwarded() { at middle cat /proc/net/snmp /proc/net/snmp6 | awk '/^Ip: [0-9]/ { n += $7 } /^Ip6OutForwDatagrams/ { n += $2 } END { print n }'; }
 steady_server
-steady client client client $SERVER 7001 5
+steady client client client $SERVER 7001 3.5
 client=$STARTED
-steady datagrams client datagrams $SERVER 7001 5
+steady datagrams client datagrams $SERVER 7001 3.5
 datagrams=$STARTED
 started client
 started datagrams
-sleep 0.5
+sleep 0.3
 before=$(forwarded)
 offload_begin
 ip -n "$(ns client)" route add "$SERVER/$bits" via $gateway dev eth0

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# ends: server both
+# variants: server/4 both/6
 # A program that is stopped does not drain its ring: what is too much is dropped and counted, other programs on the same
 # interface are unharmed, and when it goes on, so does its connection.
 . "$(dirname "$0")/lib.sh"
