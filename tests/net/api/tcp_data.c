@@ -416,6 +416,7 @@ static void urgent(void)
     int fd = tcp_pair();
     char buffer[10];
 
+    EQUAL(poll_one(fd, POLLPRI, 0), 0); /* who wants urgent data asks for it before it comes */
     peer("send 1 3 0");
     peer("oob 1");
     peer("send 1 3 3");
