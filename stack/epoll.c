@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sets and their members; see epoll_wait.c for how events are collected. */
+/* Sets: which descriptors refer to them, who joins and leaves. Members are in epoll_item.c, waiting is in epoll_wait.c.
+ */
 #include "stack/epoll.h"
 
 #include <stdlib.h>
@@ -8,9 +9,8 @@
 #include "stack/stack.h"
 #include "stack/stack_private.h"
 
-#define PAGE_ENTRIES  4096
-#define PAGES         1024 /* descriptors up to 4 million */
-#define FIRST_BUCKETS 16
+#define PAGE_ENTRIES 4096
+#define PAGES        1024 /* descriptors up to 4 million */
 
 /* Descriptors to sets, in pages that are made on demand. Entries are read without lock. */
 static struct epoll_set **table[PAGES];
@@ -99,7 +99,7 @@ bool epoll_set_mixed(const struct epoll_set *set)
 }
 
 /* Makes our own descriptor a member of the program's: it reports the mark. */
-static void link_own(const struct epoll_set *set, int fd)
+void epoll_set_link(const struct epoll_set *set, int fd)
 {
     struct epoll_event event = {EPOLLIN, {.u64 = (uintptr_t)&epoll_set_mark}};
 
@@ -115,9 +115,9 @@ static void bell_open(struct epoll_set *set)
         return;
     set->ringing = false;
     __atomic_store_n(&bells, bells + 1, __ATOMIC_RELAXED);
-    link_own(set, set->bell);
+    epoll_set_link(set, set->bell);
     if (set->side >= 0)
-        link_own(set, set->side);
+        epoll_set_link(set, set->side);
 }
 
 /* unlink: the program's descriptor is open here, and nobody else's. */
@@ -146,6 +146,11 @@ static void ring(struct epoll_set *set, bool on)
         sys_write(set->bell, &count, sizeof count);
     else
         sys_read(set->bell, &count, sizeof count);
+}
+
+void epoll_set_ring_up(struct epoll_set *set)
+{
+    ring(set, true);
 }
 
 void epoll_set_ring(struct epoll_set *set)
@@ -177,270 +182,12 @@ bool epoll_refresh(void)
     return news;
 }
 
-/* ---- Members ---- */
-
-static struct epoll_item **bucket_of(const struct epoll_set *set, int fd)
-{
-    return &set->buckets[(unsigned)fd & (set->bucket_count - 1)];
-}
-
-static bool grow(struct epoll_set *set)
-{
-    size_t old_count = set->bucket_count, count = old_count ? old_count * 2 : FIRST_BUCKETS;
-    struct epoll_item **old = set->buckets, **buckets;
-
-    if (set->members < old_count)
-        return true;
-    buckets = calloc(count, sizeof *buckets);
-    if (!buckets)
-        return old_count > 0;
-    set->buckets = buckets;
-    set->bucket_count = count;
-    for (size_t i = 0; i < old_count; i++)
-        for (struct epoll_item *item = old[i], *next; item; item = next) {
-            struct epoll_item **bucket = bucket_of(set, item->fd);
-
-            next = item->next;
-            item->next = *bucket;
-            *bucket = item;
-        }
-    free(old);
-    return true;
-}
-
-struct epoll_item *epoll_set_item(const struct epoll_set *set, int fd, uint32_t generation)
-{
-    struct epoll_item *item = set->bucket_count ? *bucket_of(set, fd) : NULL;
-
-    while (item && (item->fd != fd || item->generation != generation))
-        item = item->next;
-    return item;
-}
-
-static struct epoll_item *find_member(const struct epoll_set *set, int fd, const struct sock *sock)
-{
-    struct epoll_item *item = set->bucket_count ? *bucket_of(set, fd) : NULL;
-
-    while (item && (item->fd != fd || item->sock != sock))
-        item = item->next;
-    return item;
-}
-
-uint32_t epoll_item_ready(const struct epoll_item *item)
-{
-    return item->events & ~EPOLL_FLAGS ? epoll_widen(sock_ready(item->sock)) & item->events & ~EPOLL_FLAGS : 0;
-}
-
-void epoll_item_push(struct epoll_item *item)
-{
-    if (list_empty(&item->ready))
-        list_push_back(&item->set->ready, &item->ready);
-    ring(item->set, true);
-    stack_wake();
-}
-
-bool epoll_set_ready(struct epoll_set *set)
-{
-    list_for_each(link, &set->ready)
-    {
-        if (epoll_item_ready(list_entry(link, struct epoll_item, ready)))
-            return true;
-        list_remove(link);
-    }
-    return false;
-}
-
-static void on_edge(struct sock_watch *watch, uint32_t events)
-{
-    struct epoll_item *item = list_entry(watch, struct epoll_item, watch);
-
-    if (epoll_widen(events) & item->events & ~EPOLL_FLAGS)
-        epoll_item_push(item);
-}
-
-/* ---- Kernel sides ---- */
-
-static struct epoll_event side_event(const struct epoll_item *item, uint32_t wanted)
-{
-    return (struct epoll_event){wanted, {.u64 = (uint64_t)item->generation << 32 | (unsigned)item->fd}};
-}
-
-static bool side_open(struct epoll_set *set)
-{
-    if (set->side < 0) {
-        set->side = stack_own_fd(sys_epoll_create());
-        set->changes++;
-        if (set->side >= 0 && set->bell >= 0)
-            link_own(set, set->side);
-    }
-    return set->side >= 0;
-}
-
-static void side_remove(struct epoll_item *item)
-{
-    if (item->side == 0)
-        return;
-    sys_epoll_ctl(item->set->side, EPOLL_CTL_DEL, item->fd, NULL);
-    item->side = 0;
-    item->set->side_members--;
-}
-
-void epoll_item_sync(struct epoll_item *item)
-{
-    struct epoll_set *set = item->set;
-    uint32_t kernel = (uint16_t)sock_kernel_events(item->sock), wanted = 0;
-    struct epoll_event event;
-
-    if (kernel != 0 && item->events & ~EPOLL_FLAGS)
-        wanted =
-            ((epoll_widen(kernel) | EPOLLERR | EPOLLHUP) & item->events) | (item->events & (EPOLLET | EPOLLEXCLUSIVE));
-    if (wanted == item->side || (wanted != 0 && !side_open(set)))
-        return;
-    if (wanted == 0 || wanted & EPOLLEXCLUSIVE)
-        side_remove(item);
-    if (wanted == 0)
-        return;
-    event = side_event(item, wanted);
-    if (sys_epoll_ctl(set->side, item->side ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, item->fd, &event) < 0)
-        return;
-    set->side_members += item->side == 0;
-    item->side = wanted;
-}
-
-static void each_item(struct epoll_set *set, void (*visit)(struct epoll_item *item))
-{
-    for (size_t i = 0; i < set->bucket_count; i++)
-        for (struct epoll_item *item = set->buckets[i], *next; item; item = next) {
-            next = item->next;
-            visit(item);
-        }
-}
-
-static void forget_side(struct epoll_item *item)
-{
-    item->side = 0;
-}
-
-static void drop_side(struct epoll_set *set)
-{
-    stack_close_own_fd(set->side);
-    set->side = -1;
-    set->side_members = 0;
-    set->changes++;
-    each_item(set, forget_side);
-}
-
-void epoll_set_sync(struct epoll_set *set)
-{
-    each_item(set, epoll_item_sync);
-}
-
-void epoll_set_renew_side(struct epoll_set *set)
-{
-    drop_side(set);
-    epoll_set_sync(set);
-}
-
-/* ---- Joining and leaving ---- */
-
-static void item_unlink(struct epoll_item *item)
-{
-    struct epoll_set *set = item->set;
-    struct epoll_item **place = bucket_of(set, item->fd);
-
-    while (*place != item)
-        place = &(*place)->next;
-    *place = item->next;
-    list_remove(&item->ready);
-    side_remove(item);
-    __atomic_store_n(&set->members, set->members - 1, __ATOMIC_SEQ_CST);
-    free(item);
-}
-
-static void item_remove(struct epoll_item *item)
-{
-    sock_watch_remove(&item->watch);
-    item_unlink(item);
-}
-
-/* The socket has become the kernel's: it goes on as a kernel member, which reports what is ready at once. */
-static void hand_to_kernel(const struct epoll_item *item)
-{
-    struct epoll_event event = {item->events, {.u64 = item->data}};
-    struct epoll_set *set = item->set;
-
-    if (item->events & ~EPOLL_FLAGS) {
-        if (sys_epoll_ctl(set->fd, EPOLL_CTL_ADD, item->fd, &event) == -EEXIST)
-            sys_epoll_ctl(set->fd, EPOLL_CTL_MOD, item->fd, &event);
-    } else { /* EPOLLONESHOT has fired: silent until it is armed again, which ADD alone cannot say */
-        sys_epoll_ctl(set->fd, EPOLL_CTL_ADD, item->fd, &(struct epoll_event){EPOLLET, event.data});
-        sys_epoll_ctl(set->fd, EPOLL_CTL_MOD, item->fd, &event);
-    }
-    __atomic_store_n(&set->kernel_members, true, __ATOMIC_RELAXED);
-    set->changes++;
-}
-
-static void on_gone(struct sock_watch *watch, bool now_kernel)
-{
-    struct epoll_item *item = list_entry(watch, struct epoll_item, watch);
-
-    if (now_kernel)
-        hand_to_kernel(item);
-    item_unlink(item);
-    stack_wake();
-}
-
-static void activate(struct epoll_set *set)
+void epoll_set_activate(struct epoll_set *set)
 {
     if (set->exposed || __atomic_load_n(&set->kernel_waiters, __ATOMIC_SEQ_CST) > 0) {
         bell_open(set);
         epoll_set_ring(set);
     }
-}
-
-static int item_add(struct epoll_set *set, int fd, struct sock *sock, const struct epoll_event *event)
-{
-    const uint32_t exclusive = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
-    struct epoll_item *item;
-
-    if (event->events & EPOLLEXCLUSIVE && event->events & ~exclusive)
-        return -EINVAL;
-    if (find_member(set, fd, sock))
-        return -EEXIST;
-    if (!grow(set) || !(item = calloc(1, sizeof *item)))
-        return -ENOMEM;
-    item->watch.notify = on_edge;
-    item->watch.gone = on_gone;
-    item->set = set;
-    item->sock = sock;
-    item->fd = fd;
-    item->data = event->data.u64;
-    item->events = event->events | EPOLLERR | EPOLLHUP;
-    item->generation = ++set->generation;
-    list_init(&item->ready);
-    item->next = *bucket_of(set, fd);
-    *bucket_of(set, fd) = item;
-    sock_watch_add(sock, &item->watch);
-    __atomic_store_n(&set->members, set->members + 1, __ATOMIC_SEQ_CST);
-    if (set->members == 1)
-        activate(set);
-    epoll_item_sync(item);
-    if (epoll_item_ready(item))
-        epoll_item_push(item);
-    return 0;
-}
-
-static int item_modify(struct epoll_item *item, const struct epoll_event *event)
-{
-    if ((event->events | item->events) & EPOLLEXCLUSIVE)
-        return -EINVAL;
-    item->events = event->events | EPOLLERR | EPOLLHUP;
-    item->data = event->data.u64;
-    side_remove(item); /* a kernel side that is ready must be reported again */
-    epoll_item_sync(item);
-    if (epoll_item_ready(item))
-        epoll_item_push(item);
-    return 0;
 }
 
 /* ---- epoll_ctl ---- */
@@ -468,17 +215,17 @@ static int ctl_member(struct epoll_set *set, int op, int fd, struct sock *sock, 
 
     set->idle_polls = 0;
     if (op == EPOLL_CTL_ADD)
-        return item_add(set, fd, sock, event);
+        return epoll_item_add(set, fd, sock, event);
     if (op == EPOLL_CTL_MOD && event->events & EPOLLEXCLUSIVE)
         return -EINVAL;
     if (op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL)
         return -EINVAL;
-    item = find_member(set, fd, sock);
+    item = epoll_set_member(set, fd, sock);
     if (!item)
         return -ENOENT;
     if (op == EPOLL_CTL_MOD)
-        return item_modify(item, event);
-    item_remove(item);
+        return epoll_item_modify(item, event);
+    epoll_item_remove(item);
     return 0;
 }
 
@@ -551,7 +298,7 @@ void epoll_set_release(struct epoll_set *set)
 {
     if (set->descriptors > 0 || set->users > 0)
         return;
-    each_item(set, item_remove);
+    epoll_set_each(set, epoll_item_remove);
     bell_close(set, false);
     stack_close_own_fd(set->side);
     free(set->buckets);
@@ -640,8 +387,8 @@ void epoll_fork_child(void)
         set->users = 0;
         bell_close(set, false);
         if (set->side >= 0)
-            drop_side(set);
-        each_item(set, watch_again);
+            epoll_set_drop_side(set);
+        epoll_set_each(set, watch_again);
         mark_stale(set);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Internal to epoll: one set (epoll.c keeps membership, epoll_wait.c collects events). All fields are guarded by the
- * stack lock; those read without it are marked. Sets are recycled, never freed, so that such a look can never fault. */
+/* Internal to epoll: one set (epoll.c: sets, epoll_item.c: members, epoll_wait.c: events). All fields are guarded by
+ * the stack lock; those read without it are marked. Sets are recycled, never freed, so that such a look can never
+ * fault. */
 #ifndef LOCKSTEP_STACK_EPOLL_SET_H
 #define LOCKSTEP_STACK_EPOLL_SET_H
 
@@ -62,22 +63,41 @@ struct epoll_set {
 extern const char epoll_set_mark;
 
 /* All with the stack lock held. */
+
+/* epoll.c */
 struct epoll_set *epoll_set_find(int epfd);
+/* Frees the set when no descriptor and no call holds it. */
+void epoll_set_release(struct epoll_set *set);
+/* The first accelerated member has come. */
+void epoll_set_activate(struct epoll_set *set);
+/* Makes a descriptor of our own a member of the program's epoll: it reports the mark. */
+void epoll_set_link(const struct epoll_set *set, int fd);
+/* Rings or silences the bell, if there is one; closes it when it is not needed any more. */
+void epoll_set_ring(struct epoll_set *set);
+/* Rings it without asking the engine. */
+void epoll_set_ring_up(struct epoll_set *set);
+
+/* epoll_item.c */
 struct epoll_item *epoll_set_item(const struct epoll_set *set, int fd, uint32_t generation);
+struct epoll_item *epoll_set_member(const struct epoll_set *set, int fd, const struct sock *sock);
+void epoll_set_each(struct epoll_set *set, void (*visit)(struct epoll_item *item));
+/* 0 or the negated errno of epoll_ctl. */
+int epoll_item_add(struct epoll_set *set, int fd, struct sock *sock, const struct epoll_event *event);
+int epoll_item_modify(struct epoll_item *item, const struct epoll_event *event);
+void epoll_item_remove(struct epoll_item *item);
 /* Events that the item would report now, from the engine alone. */
 uint32_t epoll_item_ready(const struct epoll_item *item);
 /* Puts the item into the ready list. Does not ask the engine. */
 void epoll_item_push(struct epoll_item *item);
-/* Watches the kernel side for what is wanted now. */
-void epoll_item_sync(struct epoll_item *item);
-void epoll_set_sync(struct epoll_set *set);
-/* Replaces the side descriptor: it reports a member that no longer exists here. */
-void epoll_set_renew_side(struct epoll_set *set);
 /* Drops members from the head of the ready list that are not ready; true if one is. */
 bool epoll_set_ready(struct epoll_set *set);
-/* Rings or silences the bell, if there is one; closes it when it is not needed any more. */
-void epoll_set_ring(struct epoll_set *set);
-void epoll_set_release(struct epoll_set *set);
+/* Watches the kernel side, or all members', for what is wanted now. */
+void epoll_item_sync(struct epoll_item *item);
+void epoll_set_sync(struct epoll_set *set);
+/* Closes the side descriptor. */
+void epoll_set_drop_side(struct epoll_set *set);
+/* Replaces it: it reports a member that no longer exists here. */
+void epoll_set_renew_side(struct epoll_set *set);
 
 /* Whether the user-level path must be taken. No lock needed. */
 bool epoll_set_mixed(const struct epoll_set *set);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "stack/epoll.h"
 #include "stack/preload.h"
 #include "stack/stack.h"
@@ -47,8 +48,8 @@ static void exit_quickly(void)
  * and the others before them. */
 __attribute__((constructor)) static void set_up(void)
 {
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
-    at_quick_exit(exit_quickly);
+    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0 || at_quick_exit(exit_quickly) != 0)
+        log_warning("preload: no memory for hooks of fork and exit");
 }
 
 __attribute__((destructor)) static void leave(void)
@@ -223,6 +224,7 @@ int execl(const char *path, const char *argument, ...)
     va_start(list, argument);
     length = list_length(list);
     va_end(list);
+    // cppcheck-suppress allocaCalled ; see above
     arguments = alloca(length * sizeof *arguments);
     va_start(list, argument);
     list_copy(arguments, argument, length, list);
@@ -239,6 +241,7 @@ int execlp(const char *file, const char *argument, ...)
     va_start(list, argument);
     length = list_length(list);
     va_end(list);
+    // cppcheck-suppress allocaCalled ; see above
     arguments = alloca(length * sizeof *arguments);
     va_start(list, argument);
     list_copy(arguments, argument, length, list);
@@ -255,6 +258,7 @@ int execle(const char *path, const char *argument, ...)
     va_start(list, argument);
     length = list_length(list);
     va_end(list);
+    // cppcheck-suppress allocaCalled ; see above
     arguments = alloca(length * sizeof *arguments);
     va_start(list, argument);
     list_copy(arguments, argument, length, list);
