@@ -18,6 +18,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PACKET_HOST       0
 #define PACKET_OTHERHOST  3 /* seen in promiscuous mode */
 #define FRAGMENTS_TRACKED 4096
+#define HANDSHAKES_TRACKED 8192
+#define TCP_FLAGS_OFFSET 13
+#define TCP_FLAG_SYN 0x02
 
 enum hook { HOOK_XDP, HOOK_XDP_ALONE, HOOK_TC, HOOK_TC_BULK };
 enum verdict { VERDICT_PASS, VERDICT_TAKEN, VERDICT_BOTH };
@@ -105,6 +108,15 @@ struct {
     __type(key, struct fragment_key);
     __type(value, struct fragment_flow);
 } fragments SEC(".maps");
+
+/* TCP connections that were opened towards a lane and have no entry of their own yet: the rest of the handshake is for the
+ * same lane, also when others join or leave the port's group meanwhile. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, HANDSHAKES_TRACKED);
+    __type(key, struct divert_flow_key);
+    __type(value, __u32); /* lane */
+} handshakes SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -363,20 +375,63 @@ static __always_inline int deliver_copies(void *ctx, const int xdp, const struct
     return best;
 }
 
-static __always_inline int deliver(void *ctx, const int xdp, const struct divert_flow *flow, __u32 hash,
-                                   struct packet *packet)
+/* Does the packet open a TCP connection? */
+static __always_inline int packet_is_syn(void *ctx, const int xdp, const struct packet *packet)
 {
-    __u32 target = flow->target;
-    struct divert_group *group;
+    __u32 transport = packet->offset;
+    __u8 byte;
 
-    if (!(flow->flags & DIVERT_FLOW_GROUP))
-        return deliver_one(ctx, xdp, target, packet);
-    group = bpf_map_lookup_elem(&groups, &target);
-    if (!group)
-        return DELIVERED_NO_LANE;
-    if (group->mode == DIVERT_GROUP_COPY)
-        return deliver_copies(ctx, xdp, group, packet);
-    return deliver_one(ctx, xdp, group->buckets[hash % DIVERT_GROUP_BUCKETS], packet);
+    if (packet->kind != PACKET_WHOLE || frame_load(ctx, xdp, packet->offset, &byte, sizeof(byte)))
+        return 0;
+    transport += byte >> 4 == 4 ? (byte & 0xf) * 4 : sizeof(struct ipv6hdr);
+    return !frame_load(ctx, xdp, transport + TCP_FLAGS_OFFSET, &byte, sizeof(byte)) && (byte & TCP_FLAG_SYN);
+}
+
+static __always_inline int group_has(const struct divert_group *group, __u32 lane)
+{
+    for (__u32 i = 0; i < DIVERT_MAX_MEMBERS; i++) {
+        if (i >= group->member_count)
+            break;
+        if (group->members[i] == lane)
+            return 1;
+    }
+    return 0;
+}
+
+/* The lane that an unregistered connection's packet is for; group: NULL if the port is that one lane's. */
+static __always_inline __u32 handshake_lane(void *ctx, const int xdp, const struct divert_group *group, __u32 lane,
+                                            const struct packet *packet, const struct divert_flow_key *connection)
+{
+    __u32 *known = 0;
+
+    if (group) {
+        known = bpf_map_lookup_elem(&handshakes, connection);
+        if (known && group_has(group, *known))
+            return *known;
+    }
+    if (packet_is_syn(ctx, xdp, packet))
+        bpf_map_update_elem(&handshakes, connection, &lane, BPF_ANY);
+    return lane;
+}
+
+/* connection: the key that the packet came with, if it is of a TCP connection without an entry of its own; else NULL. */
+static __always_inline int deliver(void *ctx, const int xdp, const struct divert_flow *flow, __u32 hash,
+                                   struct packet *packet, const struct divert_flow_key *connection)
+{
+    struct divert_group *group = 0;
+    __u32 target = flow->target;
+
+    if (flow->flags & DIVERT_FLOW_GROUP) {
+        group = bpf_map_lookup_elem(&groups, &target);
+        if (!group)
+            return DELIVERED_NO_LANE;
+        if (group->mode == DIVERT_GROUP_COPY)
+            return deliver_copies(ctx, xdp, group, packet);
+        target = group->buckets[hash % DIVERT_GROUP_BUCKETS];
+    }
+    if (connection)
+        target = handshake_lane(ctx, xdp, group, target, packet, connection);
+    return deliver_one(ctx, xdp, target, packet);
 }
 
 /* ---- one packet ---- */
@@ -419,7 +474,7 @@ static __always_inline void flow_count(struct divert_flow *flow, const struct pa
 
 /* Delivers to the entry's lanes and says what becomes of the packet itself. */
 static __always_inline int flow_divert(void *ctx, const int xdp, __u32 hook, struct divert_flow *flow, __u32 hash,
-                                       struct packet *packet)
+                                       struct packet *packet, const struct divert_flow_key *connection)
 {
     int result;
 
@@ -430,7 +485,7 @@ static __always_inline int flow_divert(void *ctx, const int xdp, __u32 hook, str
         return VERDICT_PASS;
     packet->now_ns = bpf_ktime_get_ns();
     packet->flow_id = flow->flow_id;
-    result = deliver(ctx, xdp, flow, hash, packet);
+    result = deliver(ctx, xdp, flow, hash, packet, connection);
     if (result == DELIVERED_NO_LANE)
         return VERDICT_PASS;
     flow_count(flow, packet, result);
@@ -460,7 +515,7 @@ static __always_inline int later_fragment_divert(void *ctx, const int xdp, __u32
     flow = bpf_map_lookup_elem(&flows, &first->key);
     if (!flow)
         return VERDICT_PASS;
-    return flow_divert(ctx, xdp, hook, flow, first->hash, packet);
+    return flow_divert(ctx, xdp, hook, flow, first->hash, packet, 0);
 }
 
 /* Remembers where the rest of a datagram goes, or forgets it, for identifications come again. */
@@ -479,11 +534,14 @@ static __always_inline void first_fragment_note(const struct fragment_key *key, 
 
 static __always_inline int packet_divert(void *ctx, const int xdp, __u32 hook, struct packet *packet)
 {
-    struct fragment_key fragment_key;
+    union { /* as the packet came: the look-up leaves the entry's key */
+        struct fragment_key fragment;
+        struct divert_flow_key connection;
+    } saved;
     struct divert_flow *flow = 0;
     __u32 hash;
+    int first, unregistered;
     __u8 kinds;
-    int first;
 
     if (packet->kind == PACKET_LATER_FRAGMENT)
         return later_fragment_divert(ctx, xdp, hook, packet);
@@ -492,13 +550,18 @@ static __always_inline int packet_divert(void *ctx, const int xdp, __u32 hook, s
     if (!kinds && !first)
         return VERDICT_PASS;
     if (first)
-        fragment_key_of(packet, &fragment_key);
+        fragment_key_of(packet, &saved.fragment);
+    else
+        saved.connection = packet->key;
     hash = endpoint_hash(&packet->key);
     if (kinds)
         flow = flow_lookup(ctx, xdp, packet, kinds);
     if (first)
-        first_fragment_note(&fragment_key, packet, flow, hash);
-    return flow ? flow_divert(ctx, xdp, hook, flow, hash, packet) : VERDICT_PASS;
+        first_fragment_note(&saved.fragment, packet, flow, hash);
+    if (!flow)
+        return VERDICT_PASS;
+    unregistered = packet->key.protocol == IPPROTO_TCP && packet->kind == PACKET_WHOLE && !packet->key.remote_port;
+    return flow_divert(ctx, xdp, hook, flow, hash, packet, unregistered ? &saved.connection : 0);
 }
 
 static __always_inline void verdict_count(int verdict)

@@ -541,6 +541,75 @@ static void group_splits_by_remote_endpoint(void **state)
     assert_true(rig_nothing(lanes[2]));
 }
 
+/* A TCP header and nothing else, from the peer; v6: over IPv6 instead of IPv4. */
+static void send_tcp(bool v6, uint16_t port, uint8_t flags)
+{
+    uint8_t *ip, *tcp;
+    struct frame frame;
+
+    frame_udp(&rig, &frame, v6 ? PEER6 : PEER4, port, v6 ? OWN6 : OWN4, PORT, "sequence numbers", 12);
+    ip = frame.bytes + 14;
+    tcp = ip + (v6 ? 40 : IP4_BYTES);
+    ip[v6 ? 6 : 9] = IPPROTO_TCP;
+    tcp[12] = 5 << 4;
+    tcp[13] = flags;
+    if (!v6)
+        frame_checksum(&frame);
+    frame_send(&rig, &frame, NULL);
+}
+
+#define TCP_FLAG_SYN 0x02
+#define TCP_FLAG_ACK 0x10
+
+/* A connection whose handshake is under way stays where it began, whoever joins or leaves the group. */
+static void handshakes_stay_with_their_lane(void **state)
+{
+    const uint32_t ids[3] = {2, 1, 0};
+    struct lane *lanes[3];
+    size_t first, second;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++)
+        lanes[i] = rig_lane(&rig, i, RIG_RING);
+    for (int v6 = 0; v6 < 2; v6++) {
+        struct divert_flow_key key = rig_key(IPPROTO_TCP, v6 ? OWN6 : OWN4, PORT, NULL, 0);
+
+        rig_flow(&rig, &key, 2, 0, 1);
+        for (uint16_t port = 20000; port < 20040; port++)
+            send_tcp(v6, port, TCP_FLAG_SYN);
+        assert_int_equal(rig_count(lanes[2]), 40);
+        /* Another joins what was one lane's. */
+        assert_int_equal(divert_group_set(rig.divert, 4, DIVERT_GROUP_HASH, ids, 2), 0);
+        assert_int_equal(divert_flow_update(rig.divert, &key, 4, DIVERT_FLOW_GROUP, 0), 0);
+        for (uint16_t port = 20000; port < 20040; port++)
+            send_tcp(v6, port, TCP_FLAG_ACK);
+        assert_int_equal(rig_count(lanes[2]), 40);
+        for (uint16_t port = 20040; port < 20080; port++)
+            send_tcp(v6, port, TCP_FLAG_SYN);
+        first = rig_count(lanes[2]);
+        second = rig_count(lanes[1]);
+        assert_int_equal(first + second, 40);
+        assert_true(first > 8 && second > 8);
+        /* A third joins a group; what the second began stays the second's. */
+        assert_int_equal(divert_group_set(rig.divert, 4, DIVERT_GROUP_HASH, ids, 3), 0);
+        for (uint16_t port = 20040; port < 20080; port++) {
+            send_tcp(v6, port, TCP_FLAG_SYN); /* repeated */
+            send_tcp(v6, port, TCP_FLAG_ACK);
+        }
+        assert_int_equal(rig_count(lanes[2]), first * 2);
+        assert_int_equal(rig_count(lanes[1]), second * 2);
+        assert_true(rig_nothing(lanes[0]));
+        /* The first leaves: nobody gets less than before, and it gets nothing. */
+        assert_int_equal(divert_group_set(rig.divert, 4, DIVERT_GROUP_HASH, ids + 1, 2), 0);
+        for (uint16_t port = 20040; port < 20080; port++)
+            send_tcp(v6, port, TCP_FLAG_ACK);
+        assert_true(rig_nothing(lanes[2]));
+        assert_in_range(rig_count(lanes[1]), second, 40);
+        rig_count(lanes[0]);
+        assert_int_equal(divert_flow_remove(rig.divert, &key), 0);
+    }
+}
+
 static void group_copies_to_each(void **state)
 {
     struct divert_flow_key key = rig_key(IPPROTO_UDP, OWN4, PORT, NULL, 0);
@@ -924,6 +993,7 @@ int main(void)
         TEST(multicast_goes_to_both_when_asked),
         TEST(broadcast_goes_to_both),
         TEST(group_splits_by_remote_endpoint),
+        TEST(handshakes_stay_with_their_lane),
         TEST(group_copies_to_each),
         TEST(only_sleepers_are_woken),
         TEST(no_wakeup_is_lost),
