@@ -11,14 +11,16 @@
 #define STACK_BYTES      (256 * 1024)
 #define REST_NS          (500 * NS_PER_MS) /* longest sleep: the lane's heartbeat must go on */
 #define QUIET_TICKS      10                /* without a poll by the program before the helper sleeps on the ring */
-#define RECONNECT_NS     (100 * NS_PER_MS)
+#define RECONNECT_NS     (50 * NS_PER_MS)
 #define ROUNDS_A_TICK    64
+#define WATCH_MAX        16
 #define ACTIVE_TICK_NS   (6 * NS_PER_MS) /* with a program that drives the stack all the time */
 
 static uint32_t polls_seen;
 static unsigned quiet_ticks, active_ticks;
 static struct netd_client *retired; /* of the service before: its state page may still be read */
 static uint64_t reconnect_at_ns;
+static bool look_soon; /* at connections that nobody accepts */
 
 void helper_kick(void)
 {
@@ -172,17 +174,23 @@ static void look_after_service(struct stack_state *s, bool client_event, bool la
 /* Sleeps, then does what the service wants. */
 static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
 {
-    struct pollfd fds[4] = {{s->helper_event_fd, POLLIN, 0},
-                            {s->service_lost ? -1 : client_fd(s->pub.client), 0, 0}, /* hang-up only */
-                            {s->service_lost ? -1 : s->fds.event, POLLIN, 0},
-                            {on_ring ? lane_poll_fd(s->lane) : -1, POLLIN, 0}};
+    struct pollfd fds[4 + WATCH_MAX] = {{s->helper_event_fd, POLLIN, 0},
+                                        {s->service_lost ? -1 : client_fd(s->pub.client), 0, 0}, /* hang-up only */
+                                        {s->service_lost ? -1 : s->fds.event, POLLIN, 0},
+                                        {on_ring ? lane_poll_fd(s->lane) : -1, POLLIN, 0}};
+    unsigned watched = handover_watch(fds + 4, WATCH_MAX);
     struct timespec timeout;
     uint64_t count;
 
-    if (s->service_lost && rest_ns > RECONNECT_NS)
+    if ((s->service_lost || look_soon) && rest_ns > RECONNECT_NS)
         rest_ns = RECONNECT_NS;
     timeout = (struct timespec){(time_t)(rest_ns / NS_PER_S), (long)(rest_ns % NS_PER_S)};
-    sys_ppoll(fds, 4, &timeout, NULL);
+    sys_ppoll(fds, 4 + watched, &timeout, NULL);
+    for (unsigned i = 4; i < 4 + watched; i++) {
+        if (fds[i].revents)
+            handover_seen(fds[i].fd);
+    }
+    look_soon = handover_neglected();
     if (fds[0].revents)
         sys_read(s->helper_event_fd, &count, sizeof count);
     look_after_service(s, fds[1].revents != 0, fds[2].revents != 0);

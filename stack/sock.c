@@ -194,6 +194,7 @@ void sock_finish(struct sock *sock)
     stack_lock();
     flow = close_engine(sock);
     sock->life = LIFE_KERNEL;
+    handover_close(sock);
     tell_gone(sock, false);
     stack_unlock();
     if (lingers)
@@ -226,6 +227,8 @@ int sock_close(int fd)
     /* A forked child may go on with what this process closes. */
     if (sock->shared && sock->life == LIFE_CONNECTION)
         sock_to_kernel(sock, fd, "closed after fork");
+    if (sock->shared && sock->life == LIFE_LISTENER)
+        handover_pending(sock);
     sock_put(sock);
     sock = sock_uninstall(fd, &last);
     if (!sock)
@@ -275,7 +278,7 @@ uint32_t sock_ready(struct sock *sock)
     case LIFE_CONNECTION:
         return connection_ready(sock);
     case LIFE_LISTENER:
-        return sock_ops()->tcp_listener_ready(sock->listener);
+        return sock_ops()->tcp_listener_ready(sock->listener) | (sock->handover_ready ? EPOLLIN : 0);
     case LIFE_DATAGRAM:
         return datagram_ready(sock);
     case LIFE_LEFTOVERS:

@@ -41,8 +41,7 @@ static int write_all(void *context, const void *data, size_t length)
 
 /* ---- TCP ---- */
 
-/* Exports conn and has the service rebuild it in fd. Lock held (the connection stands still meanwhile). */
-static int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id)
+int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id)
 {
     struct control_migrate state = {0};
     struct sink sink = {-1, 0};

@@ -109,6 +109,10 @@ struct sock {
     bool filtered;        /* duplicates are filtered from the kernel's descriptor */
     int16_t pending_error; /* UDP: errno for SO_ERROR and the next call */
     int backlog;
+    int handover[2];       /* a shared listener's socket pair: to read, to write; -1: none */
+    bool handover_ready;   /* there may be something in it */
+    uint64_t accepted_ns;  /* listener: last look for a connection */
+    uint64_t neglected_ns; /* since when connections have waited for one; 0: they do not */
     int first_fd; /* head of the chain of descriptors, -1: none */
     uint32_t scope_id;
     uint64_t kernel_looked_cycles;
@@ -220,6 +224,15 @@ bool multicast_has_local_members(const struct net_addr *group);
 /* ---- sock_options.c ---- */
 void options_replay(const struct sock *from, int fd); /* the log onto another descriptor */
 uint32_t options_int(int fd, int level, int name, uint32_t otherwise); /* asks the kernel */
+
+/* ---- sock_handover.c: listeners shared over fork. Lock not held ---- */
+void handover_pending(struct sock *sock);   /* gives away what waits to be accepted */
+int handover_take(struct sock *sock, int flags); /* accepts from the others: a kernel's descriptor or -EAGAIN */
+void handover_close(struct sock *sock);     /* lock held */
+
+/* ---- sock_migrate.c ---- */
+/* Exports conn and has the service rebuild it in fd. Lock held (the connection stands still meanwhile). */
+int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id);
 
 /* ---- sock_fork.c ---- */
 /* The part of sock_touch that any call needs: an inherited socket is claimed. A listener's decision is left open. */

@@ -127,6 +127,7 @@ struct sock *sock_new(void)
         return NULL;
     *sock = blank; /* refs stays 0 until all is set */
     sock->first_fd = -1;
+    sock->handover[0] = sock->handover[1] = -1;
     list_init(&sock->watches);
     sock_defaults(sock);
     stack_lock_quiet();

@@ -246,9 +246,15 @@ int sock_accept(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len
 
         if (sock->life != LIFE_LISTENER)
             return SOCK_PASS;
+        sock->accepted_ns = sock->shared ? platform_now_ns() : 0;
         result = accept_from_engine(sock, flags);
         if (result >= 0)
             give_peer(result, addr, len);
+        if (result == -EAGAIN) {
+            result = handover_take(sock, flags);
+            if (result >= 0 && addr && len)
+                sys_getpeername(result, addr, len);
+        }
         if (result == -EAGAIN)
             result = accept_from_kernel(sock, fd, addr, len, flags);
         if (result != -EAGAIN)

@@ -14,7 +14,7 @@
 
 #define RETRY_NS         NS_PER_S /* a service that is away is looked for at most this often */
 #define BATCH            64       /* packets a poll */
-#define HOLD_SHARE       8        /* records held back may take this part of the ring */
+#define HOLD_SHARE       2        /* with more than this part of the ring in use no record is held back */
 #define TIMER_LOOK_US    500      /* the engine's timers are run at least this often by who drives */
 #define FD_LIMIT_MAX     (1u << 22)
 #define OWN_FD_MINIMUM   15000
@@ -180,24 +180,27 @@ static void count_packet(const struct lane_record *record, uint64_t now_ns)
     __atomic_store_n(&stats->rx_bytes, stats->rx_bytes + record->length, __ATOMIC_RELAXED);
 }
 
-/* Gives the records back to the divert as soon as the engine needs none of them any more; if they take too much of the
- * ring, or with `now`, the engine copies what it still needs. */
+/* Gives the records back to the divert that the engine needs no more. If they take too much of the ring, or with `now`,
+ * the engine copies what it still needs. */
 static void give_back(struct stack_state *s, bool now)
 {
-    if (s->held_bytes == 0)
-        return;
-    if (s->pub.ops->holds(s->pub.engine)) {
-        if (!now && s->held_bytes < s->lane_reply.ring_bytes / HOLD_SHARE)
-            return;
+    const void *oldest = s->pub.ops->oldest_held(s->pub.engine);
+
+    if (oldest && (now || lane_occupied(s->lane) > s->lane_reply.ring_bytes / HOLD_SHARE)) {
         s->pub.ops->settle(s->pub.engine);
+        oldest = NULL;
     }
-    lane_release(s->lane);
-    s->held_bytes = 0;
+    if (oldest)
+        lane_release_before(s->lane, oldest);
+    else
+        lane_release(s->lane);
+    s->holding = oldest != NULL;
 }
 
 void stack_watch_ring(struct stack_state *s)
 {
-    give_back(s, true); /* as long as records are held the ring looks readable */
+    if (s->holding)
+        give_back(s, true); /* as long as records are held the ring looks readable */
     lane_set_sleeping(s->lane, true);
 }
 
@@ -209,7 +212,8 @@ static bool drain(struct stack_state *s)
 
     if (!lane_ready(s->lane))
         return false;
-    give_back(s, false);
+    if (s->holding)
+        give_back(s, false);
     record = lane_next(s->lane);
     if (!record)
         return false;
@@ -220,7 +224,6 @@ static bool drain(struct stack_state *s)
     for (int count = 1; record; count++) {
         count_packet(record, now_ns);
         stamp_ns = record->stamp_ns;
-        s->held_bytes += record->length;
         s->pub.ops->input(s->pub.engine, record,
                           routes_full_checksum(record->ifindex, record->data, record->length));
         record = count < BATCH ? lane_next(s->lane) : NULL;
@@ -642,6 +645,7 @@ struct stack *stack_current(void)
 void stack_fork_prepare(void)
 {
     stack_busy_begin();
+    handover_prepare();
     platform_lock_acquire(&open_lock);
     stack_lock_quiet();
 }

@@ -50,7 +50,7 @@ struct stack_state {
     uint32_t progress;     /* counts what may make a wait come true; read without lock */
     uint32_t evaluated;    /* progress when the waiters were last asked */
     uint64_t last_stamp_ns; /* of the latest packet */
-    size_t held_bytes;      /* records taken from the ring and not yet given back */
+    bool holding;           /* some records taken from the ring are not given back yet */
     uint32_t polls;        /* counts the program's own polls */
     struct list waiters;
     const void *driver;    /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
@@ -136,6 +136,10 @@ void sock_engine_gone(void *context, void *connection_id);
 void flows_announce(void);                 /* sends what was queued for the service */
 bool flows_announce_pending(void);
 void flows_register_again(void);           /* after a restart of the service */
+void handover_prepare(void);               /* before a fork: what processes that share a listener hand to each other */
+bool handover_neglected(void);             /* gives away connections not accepted here; true: look again soon */
+unsigned handover_watch(struct pollfd *fds, unsigned max); /* what to watch for connections from others */
+void handover_seen(int fd);                /* one of those is readable */
 void sock_save_leftovers(void); /* in a forked child, before the engine is abandoned */
 void sock_migrate_request(uint32_t flow_id); /* somebody else may have this connection */
 

@@ -53,6 +53,11 @@ static inline int sys_socket(int domain, int type, int protocol)
     return (int)sys_call6(SYS_socket, domain, type, protocol, 0, 0, 0);
 }
 
+static inline int sys_socketpair(int domain, int type, int ends[2])
+{
+    return (int)sys_call6(SYS_socketpair, domain, type, 0, (long)ends, 0, 0);
+}
+
 static inline int sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
     return (int)sys_call6(SYS_bind, fd, (long)addr, (long)len, 0, 0, 0);
