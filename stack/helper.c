@@ -8,13 +8,13 @@
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
-#define STACK_BYTES      (256 * 1024)
-#define REST_NS          (500 * NS_PER_MS) /* longest sleep: the lane's heartbeat must go on */
-#define QUIET_TICKS      10                /* without a poll by the program before the helper sleeps on the ring */
-#define RECONNECT_NS     (50 * NS_PER_MS)
-#define ROUNDS_A_TICK    64
-#define WATCH_MAX        16
-#define ACTIVE_TICK_NS   (6 * NS_PER_MS) /* with a program that drives the stack all the time */
+#define STACK_BYTES    (256 * 1024)
+#define REST_NS        (500 * NS_PER_MS) /* longest sleep: the lane's heartbeat must go on */
+#define QUIET_TICKS    10                /* without a poll by the program before the helper sleeps on the ring */
+#define RECONNECT_NS   (50 * NS_PER_MS)
+#define ROUNDS_A_TICK  64
+#define WATCH_MAX      16
+#define ACTIVE_TICK_NS (6 * NS_PER_MS) /* with a program that drives the stack all the time */
 
 static uint32_t polls_seen;
 static unsigned quiet_ticks, active_ticks;
@@ -100,9 +100,8 @@ static uint64_t choose_rest(struct stack_state *s)
 
 static int adopt(struct stack_state *s, struct netd_client *client)
 {
-    const struct control_lane_adopt request = {.lane = s->lane_reply.lane,
-                                               .injector = s->lane_reply.injector,
-                                               .ring_bytes = s->lane_reply.ring_bytes};
+    const struct control_lane_adopt request = {
+        .lane = s->lane_reply.lane, .injector = s->lane_reply.injector, .ring_bytes = s->lane_reply.ring_bytes};
     struct client_lane_fds fds = s->fds;
     struct netd_client *old = s->pub.client;
     int err;

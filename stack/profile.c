@@ -128,8 +128,7 @@ static int parse_line(char *line, bool first, struct profile *out, const char **
     if (strcmp(*key, "base") == 0) {
         if (first && profile_builtin(value, out) == 0)
             return 0;
-        snprintf(problem, VALUE_PROBLEM_MAX,
-                 first ? "is not a built-in profile" : "must come before all other keys");
+        snprintf(problem, VALUE_PROBLEM_MAX, first ? "is not a built-in profile" : "must come before all other keys");
         return LOCKSTEP_E_BAD_VALUE;
     }
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -11,16 +11,16 @@
 #define PROFILE_DEFAULT "balanced"
 
 /* spin_backoff: the time that spinning threads lose to other threads is measured (gaps between two looks at the clock).
- * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us, but the
- * later (up to 16 windows) the more often it had to be cut. After
- * 16 waits in a row that were longer than spin_us it is halved too, down to an eighth of spin_us; each shorter wait
- * doubles it. On a single core it never exceeds 20 us. */
+ * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us, but
+ * the later (up to 16 windows) the more often it had to be cut. After 16 waits in a row that were longer than spin_us
+ * it is halved too, down to an eighth of spin_us; each shorter wait doubles it. On a single core it never exceeds 20
+ * us. */
 struct profile {
-    uint32_t spin_us;        /* a waiting thread spins this long before it sleeps (UINT32_MAX: for ever) */
-    bool spin_backoff;       /* shrink the budget when cores are short or spinning brings nothing */
-    int32_t core;            /* pin the program's main thread to this core, -1: leave it */
+    uint32_t spin_us;  /* a waiting thread spins this long before it sleeps (UINT32_MAX: for ever) */
+    bool spin_backoff; /* shrink the budget when cores are short or spinning brings nothing */
+    int32_t core;      /* pin the program's main thread to this core, -1: leave it */
     uint32_t delayed_ack_us;
-    uint32_t coalesce_us;    /* hold small segments back to merge them, 0: never */
+    uint32_t coalesce_us; /* hold small segments back to merge them, 0: never */
     uint32_t rto_min_us;
     uint32_t helper_tick_us; /* the helper thread's look at an active program */
 };

@@ -22,7 +22,8 @@ struct sock;
 /* Passed through, because the socket is (now) the kernel's: the preload makes the system call itself. */
 #define SOCK_PASS (-100000)
 
-/* The accelerated (or still undecided) socket behind fd, with a reference taken, or NULL: the kernel's. O(1), no lock. */
+/* The accelerated (or still undecided) socket behind fd, with a reference taken, or NULL: the kernel's. O(1), no lock.
+ */
 struct sock *sock_get(int fd);
 void sock_put(struct sock *sock);
 /* Whether fd is in the table, without taking a reference: the cheap first test of every interposed call. */
@@ -33,10 +34,11 @@ bool sock_known(int fd);
 int sock_touch(struct sock *sock, int fd);
 
 /* Descriptor life. */
-int sock_socket(int domain, int type, int protocol); /* makes the kernel socket; registers inet stream and datagram ones */
-int sock_close(int fd);                              /* SOCK_PASS if not ours */
-/* fd's description is now also at copy (dup, dup2, dup3, F_DUPFD: the kernel call was already made; sock_replaced is to be
- * called before a dup2 that overwrites fd). */
+int sock_socket(int domain, int type,
+                int protocol); /* makes the kernel socket; registers inet stream and datagram ones */
+int sock_close(int fd);        /* SOCK_PASS if not ours */
+/* fd's description is now also at copy (dup, dup2, dup3, F_DUPFD: the kernel call was already made; sock_replaced is to
+ * be called before a dup2 that overwrites fd). */
 void sock_duplicated(int fd, int copy);
 void sock_replaced(int fd);
 
@@ -57,10 +59,10 @@ int sock_recvmmsg(struct sock *sock, int fd, struct mmsghdr *vector, unsigned co
                   struct timespec *timeout);
 ssize_t sock_sendfile(struct sock *sock, int fd, int in_fd, off_t *offset, size_t count);
 int sock_ioctl(struct sock *sock, int fd, unsigned long request, void *argument); /* FIONREAD, SIOCOUTQ, FIONBIO... */
-int sock_set_nonblocking(struct sock *sock, int fd, bool on); /* after F_SETFL / FIONBIO */
+int sock_set_nonblocking(struct sock *sock, int fd, bool on);                     /* after F_SETFL / FIONBIO */
 
-/* Moves the socket to the kernel, connection and queued data included; the descriptor is then the kernel's. why: for the
- * record. 0, or a negative code when it could not be (the socket stays as it is). */
+/* Moves the socket to the kernel, connection and queued data included; the descriptor is then the kernel's. why: for
+ * the record. 0, or a negative code when it could not be (the socket stays as it is). */
 int sock_to_kernel(struct sock *sock, int fd, const char *why);
 /* True once the socket has left the engine (a reference taken by sock_get may outlive that). */
 bool sock_is_kernel(const struct sock *sock);
@@ -79,8 +81,8 @@ void sock_prepare_exit(void);
 
 /* Readiness. Stack lock held for these (stack/stack.h). */
 uint32_t sock_ready(struct sock *sock); /* EPOLL* bits, from the engine alone */
-/* Events that must be asked of the kernel's descriptor in addition: POLLIN for listeners and wildcard-bound UDP sockets,
- * everything while undecided (then sock_ready is 0), 0 for connections. */
+/* Events that must be asked of the kernel's descriptor in addition: POLLIN for listeners and wildcard-bound UDP
+ * sockets, everything while undecided (then sock_ready is 0), 0 for connections. */
 short sock_kernel_events(struct sock *sock);
 /* The kernel's descriptor was seen readable: the next accept or receive looks there as well. */
 void sock_kernel_readable(struct sock *sock);

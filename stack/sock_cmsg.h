@@ -11,17 +11,17 @@
 
 enum cmsg_timestamp {
     CMSG_TIMESTAMP_NONE,
-    CMSG_TIMESTAMP_US,  /* SO_TIMESTAMP (struct timeval; old and new layouts are the same with 64-bit time) */
-    CMSG_TIMESTAMP_NS,  /* SO_TIMESTAMPNS */
+    CMSG_TIMESTAMP_US, /* SO_TIMESTAMP (struct timeval; old and new layouts are the same with 64-bit time) */
+    CMSG_TIMESTAMP_NS, /* SO_TIMESTAMPNS */
 };
 
 /* What the program asked for with setsockopt. */
 struct cmsg_wanted {
-    uint8_t timestamp;    /* enum cmsg_timestamp */
-    int timestamp_name;   /* SO_TIMESTAMP_OLD ... as it was set */
-    bool timestamping;    /* SO_TIMESTAMPING with RX_SOFTWARE and SOFTWARE */
+    uint8_t timestamp;  /* enum cmsg_timestamp */
+    int timestamp_name; /* SO_TIMESTAMP_OLD ... as it was set */
+    bool timestamping;  /* SO_TIMESTAMPING with RX_SOFTWARE and SOFTWARE */
     int timestamping_name;
-    bool pktinfo4, ttl, tos;            /* IP_PKTINFO, IP_RECVTTL, IP_RECVTOS */
+    bool pktinfo4, ttl, tos;                 /* IP_PKTINFO, IP_RECVTTL, IP_RECVTOS */
     bool pktinfo6, hop_limit, traffic_class; /* IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS */
 };
 

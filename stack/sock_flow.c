@@ -21,7 +21,7 @@ struct message {
 };
 
 static struct list free_flows, all_flows, announcements;
-static struct list waiting; /* established, not accepted yet, unknown to the service; oldest first */
+static struct list waiting;                   /* established, not accepted yet, unknown to the service; oldest first */
 static uint16_t free_slots[LANE_STATS_SLOTS]; /* a stack of slots given back */
 static uint32_t free_slot_count, slots_used;
 static uint32_t next_client_id;
@@ -59,8 +59,8 @@ struct flow *flow_new(struct sock *sock)
 
     prepare();
     if (list_empty(&free_flows)) {
-        struct flow *chunk = mmap(NULL, CHUNK_FLOWS * sizeof *chunk, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct flow *chunk =
+            mmap(NULL, CHUNK_FLOWS * sizeof *chunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         for (int i = 0; chunk != MAP_FAILED && i < CHUNK_FLOWS; i++)
             list_push_back(&free_flows, &chunk[i].link);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sockets over fork. Connections stay with the parent; the child's first use of one asks for it, and from then on both use
- * the kernel's. Listeners are registered again by the child, with a lane of its own. */
+/* Sockets over fork. Connections stay with the parent; the child's first use of one asks for it, and from then on both
+ * use the kernel's. Listeners are registered again by the child, with a lane of its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +12,7 @@ static bool in_child; /* of a fork */
 void sock_fork_parent(void)
 {
     stack_lock();
-    list_for_each(link, sock_all())
-        list_entry(link, struct sock, link)->shared = true;
+    list_for_each(link, sock_all()) list_entry(link, struct sock, link)->shared = true;
     stack_unlock();
 }
 
@@ -36,23 +35,22 @@ static void inherit(struct sock *sock)
     list_init(&sock->watches); /* epoll sets are the epoll layer's to rebuild */
 }
 
-/* References held by calls of other threads, which the child does not have, are left over: such a sock is never freed. */
+/* References held by calls of other threads, which the child does not have, are left over: such a sock is never freed.
+ */
 void sock_fork_child(void)
 {
     in_child = true;
     sock_table_fork_child();
     sock_decide_fork_child();
     flows_fork_child();
-    list_for_each(link, sock_all())
-        inherit(list_entry(link, struct sock, link));
+    list_for_each(link, sock_all()) inherit(list_entry(link, struct sock, link));
 }
 
 /* Asks the service on a connection of this process's own if there is one, else on one for this request. */
 static int ask_for(const struct sock *sock, int fd)
 {
-    const struct control_claim request = {.local = sock->local,
-                                          .remote = sock->remote,
-                                          .protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP};
+    const struct control_claim request = {
+        .local = sock->local, .remote = sock->remote, .protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP};
     struct netd_client *client = stack_current() ? stack_state.pub.client : NULL, *own = NULL;
     int err = 0;
 
@@ -118,8 +116,8 @@ void sock_drop_leftovers(struct sock *sock)
 
 /* ---- Taking over ---- */
 
-/* The parent's lane holds it: the service has the parent move it to the kernel. Whether it came or is gone, the kernel's
- * socket tells from now on. */
+/* The parent's lane holds it: the service has the parent move it to the kernel. Whether it came or is gone, the
+ * kernel's socket tells from now on. */
 static int claim(struct sock *sock, int fd)
 {
     ask_for(sock, fd);

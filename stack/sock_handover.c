@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Listeners that several processes share over fork. Each process that uses one has a share of the connections in its own
- * lane; where the kernel would have one queue, there are several. So what a process leaves in its queue (it accepts no
- * more, or closes the listener) must reach the others: the connection is moved to the kernel, and its descriptor goes into
- * a socket pair made before the fork, from which whoever accepts next takes it. */
+/* Listeners that several processes share over fork. Each process that uses one has a share of the connections in its
+ * own lane; where the kernel would have one queue, there are several. So what a process leaves in its queue (it accepts
+ * no more, or closes the listener) must reach the others: the connection is moved to the kernel, and its descriptor
+ * goes into a socket pair made before the fork, from which whoever accepts next takes it. */
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "base/log.h"
 #include "stack/sock_private.h"
 
-#define SHARED_MAX 16
-#define IDLE_NS    (50 * NS_PER_MS) /* without an accept, while connections wait */
+#define SHARED_MAX  16
+#define IDLE_NS     (50 * NS_PER_MS) /* without an accept, while connections wait */
 #define PENDING_MAX 256
 
 static struct sock *shared[SHARED_MAX]; /* listeners with a socket pair. Stack lock */

@@ -125,9 +125,8 @@ static void drop_engine(struct sock *sock, int fd)
 
 static void tell(const struct sock *sock, const char *why)
 {
-    struct control_not_accelerated message = {.protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP,
-                                              .local = sock->local,
-                                              .remote = sock->remote};
+    struct control_not_accelerated message = {
+        .protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP, .local = sock->local, .remote = sock->remote};
 
     strncpy(message.reason, why, sizeof message.reason - 1);
     stack_busy_begin();

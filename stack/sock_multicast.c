@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Multicast groups. The kernel's socket joins every group too (IGMP and MLD are its business); where the interface has a
- * divert, the group's datagrams for the bound port come over the lane, and a socket filter drops the kernel's copies.
+/* Multicast groups. The kernel's socket joins every group too (IGMP and MLD are its business); where the interface has
+ * a divert, the group's datagrams for the bound port come over the lane, and a socket filter drops the kernel's copies.
  *
- * Sending with IP_MULTICAST_LOOP on (the default): what the lane sends does not come back, so a datagram for a group that
- * anybody on this host has joined leaves through the kernel instead, which serves them all. The host's memberships are
- * read from /proc at most once a second: a listener that joins on the sender's own host is served a second later. */
+ * Sending with IP_MULTICAST_LOOP on (the default): what the lane sends does not come back, so a datagram for a group
+ * that anybody on this host has joined leaves through the kernel instead, which serves them all. The host's memberships
+ * are read from /proc at most once a second: a listener that joins on the sender's own host is served a second later.
+ */
 #include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,8 +136,7 @@ static void join(struct sock *sock, int fd, const struct group_request *request)
         sock_to_kernel(sock, fd, "no memory");
         return;
     }
-    *membership = (struct membership){
-        .group = request->group, .source = request->source, .ifindex = request->ifindex};
+    *membership = (struct membership){.group = request->group, .source = request->source, .ifindex = request->ifindex};
     stack_lock();
     membership->next = sock->memberships;
     sock->memberships = membership;
@@ -308,8 +308,8 @@ static char *read_proc(const char *path, char *text)
     return text;
 }
 
-/* /proc/net/igmp: a line an interface, then indented lines that start with the group's address in hexadecimal as it lies in
- * memory. /proc/net/igmp6: index, device, address (32 digits), and more. */
+/* /proc/net/igmp: a line an interface, then indented lines that start with the group's address in hexadecimal as it
+ * lies in memory. /proc/net/igmp6: index, device, address (32 digits), and more. */
 static void read_members(void)
 {
     static char text[PROC_BYTES];

@@ -244,8 +244,8 @@ static void record_linger(struct sock *sock, const void *value, socklen_t len)
 static const char *record_timestamping(struct sock *sock, int name, int flags)
 {
     const int rx = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-    const int harmless = rx | SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE |
-                         SOF_TIMESTAMPING_OPT_CMSG | SOF_TIMESTAMPING_SYS_HARDWARE;
+    const int harmless = rx | SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_OPT_CMSG |
+                         SOF_TIMESTAMPING_SYS_HARDWARE;
 
     sock->options.wanted.timestamping = (flags & rx) == rx;
     sock->options.wanted.timestamping_name = name;
@@ -588,8 +588,8 @@ static int get_tcp(struct sock *sock, int name, void *value, socklen_t *len)
 /* IP_MTU of a connected socket. */
 static int get_mtu(struct sock *sock, void *value, socklen_t *len)
 {
-    const struct route_query query = {.destination = sock->remote.addr, .source = sock->local.addr,
-                                      .mark = sock->options.mark};
+    const struct route_query query = {
+        .destination = sock->remote.addr, .source = sock->local.addr, .mark = sock->options.mark};
     int err = 0;
 
     stack_lock();

@@ -35,18 +35,18 @@ struct leftover {
 /* A registration with the service; for connections also the engine's connection_id. Lives until the engine has said
  * gone (connections) or the socket is closed (others). */
 struct flow {
-    struct list link;     /* all flows */
-    struct list announce; /* queue to the service; before that, of those that wait to be accepted */
-    struct sock *sock;    /* NULL: closed by the program */
+    struct list link;      /* all flows */
+    struct list announce;  /* queue to the service; before that, of those that wait to be accepted */
+    struct sock *sock;     /* NULL: closed by the program */
     struct flow *listener; /* of an accepted one, while that exists */
-    uint32_t id;          /* flow id or client id; 0: the service knows nothing of it */
-    uint32_t slot;        /* in the statistics page, or SOCK_NO_SLOT */
+    uint32_t id;           /* flow id or client id; 0: the service knows nothing of it */
+    uint32_t slot;         /* in the statistics page, or SOCK_NO_SLOT */
     struct control_flow_add request;
     struct net_endpoint local, remote; /* accepted ones */
     uint64_t cookie;
     bool accepted;
     uint64_t waiting_ns; /* since when it waits to be accepted, unannounced; 0: does not */
-    bool leaving; /* in the queue to be removed and freed */
+    bool leaving;        /* in the queue to be removed and freed */
 };
 
 /* A group that a UDP socket joined. */
@@ -73,7 +73,7 @@ struct sock_options {
     uint64_t receive_timeout_ns, send_timeout_ns; /* 0: for ever */
     uint32_t receive_low_water;
     uint32_t mark;
-    uint32_t device; /* SO_BINDTODEVICE */
+    uint32_t device;  /* SO_BINDTODEVICE */
     int32_t linger_s; /* negative: off */
     bool broadcast;
     bool dont_fragment;
@@ -83,7 +83,7 @@ struct sock_options {
     bool own_groups_only; /* IP_MULTICAST_ALL is off */
     uint32_t multicast_device4, multicast_device6;
     struct net_addr multicast_source4; /* IP_MULTICAST_IF by address; any: not set */
-    uint16_t segment; /* UDP_SEGMENT */
+    uint16_t segment;                  /* UDP_SEGMENT */
     struct cmsg_wanted wanted;
     uint32_t engine_set; /* bits: enum engine_tcp_option */
     int engine_value[ENGINE_TCP_LINGER2_S + 1];
@@ -95,28 +95,28 @@ struct sock {
     uint8_t family; /* AF_INET, AF_INET6 */
     bool stream;
     bool nonblocking;
-    bool shared;         /* a forked child has the descriptor too */
-    bool kernel_bound;   /* an option said so: the next decision is for the kernel */
+    bool shared;       /* a forked child has the descriptor too */
+    bool kernel_bound; /* an option said so: the next decision is for the kernel */
     const char *kernel_reason;
-    bool connecting;     /* connect has not reported success yet */
-    bool connected;      /* UDP */
+    bool connecting; /* connect has not reported success yet */
+    bool connected;  /* UDP */
     bool bound_by_program;
-    bool explicit_port;  /* bind asked for this one */
+    bool explicit_port; /* bind asked for this one */
     bool shut_receive, shut_send;
-    bool listening;      /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
-    bool was_datagram;   /* LIFE_INHERITED */
-    bool kernel_readable; /* the kernel's descriptor was seen readable */
-    bool filtered;        /* duplicates are filtered from the kernel's descriptor */
+    bool listening;        /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
+    bool was_datagram;     /* LIFE_INHERITED */
+    bool kernel_readable;  /* the kernel's descriptor was seen readable */
+    bool filtered;         /* duplicates are filtered from the kernel's descriptor */
     int16_t pending_error; /* UDP: errno for SO_ERROR and the next call */
     int backlog;
     int handover[2];       /* a shared listener's socket pair: to read, to write; -1: none */
     bool handover_ready;   /* there may be something in it */
     uint64_t accepted_ns;  /* listener: last look for a connection */
     uint64_t neglected_ns; /* since when connections have waited for one; 0: they do not */
-    int first_fd; /* head of the chain of descriptors, -1: none */
+    int first_fd;          /* head of the chain of descriptors, -1: none */
     uint32_t scope_id;
     uint64_t kernel_looked_cycles;
-    struct list link;    /* all socks; the free list when free */
+    struct list link; /* all socks; the free list when free */
     struct list watches;
     union {
         struct tcp_conn *conn;
@@ -137,19 +137,19 @@ struct sock {
 };
 
 /* ---- sock_table.c ---- */
-struct sock *sock_new(void);          /* one reference, in no table; NULL: no memory */
+struct sock *sock_new(void); /* one reference, in no table; NULL: no memory */
 void sock_hold(struct sock *sock);
 void sock_install(struct sock *sock, int fd); /* takes over one reference: the descriptor's */
 /* Takes fd out of the table: its sock with the descriptor's reference, or NULL. *last: it was the only descriptor. */
 struct sock *sock_uninstall(int fd, bool *last);
-void sock_uninstall_all(struct sock *sock); /* drops all descriptors' references. Lock not held */
+void sock_uninstall_all(struct sock *sock);   /* drops all descriptors' references. Lock not held */
 int sock_descriptor(const struct sock *sock); /* one of its descriptors, -1: none. Lock-free, a hint */
 bool sock_still_at(const struct sock *sock, int fd);
-struct list *sock_all(void);          /* all socks. Stack lock held */
+struct list *sock_all(void); /* all socks. Stack lock held */
 void sock_table_fork_child(void);
 
 /* ---- sock.c ---- */
-void sock_finish(struct sock *sock);  /* the last reference has gone: closes what the engine has. Lock not held */
+void sock_finish(struct sock *sock); /* the last reference has gone: closes what the engine has. Lock not held */
 void sock_edge(struct sock *sock, uint32_t events); /* tells watches and waiters. Lock held */
 void sock_defaults(struct sock *sock);
 /* Leaves an undecided socket to the kernel and tells the service why. Lock not held. Returns SOCK_PASS. */
@@ -173,8 +173,8 @@ struct sock_call {
     unsigned signals, restarts;
 };
 void sock_call_begin(struct sock_call *call, struct sock *sock, int fd, bool nonblocking, uint64_t timeout_ns);
-/* Waits for ready(sock), or for `events` of the kernel's descriptor (0: not asked). 0: look again; -EAGAIN: would block or
- * timed out; -EINTR. Lock not held. */
+/* Waits for ready(sock), or for `events` of the kernel's descriptor (0: not asked). 0: look again; -EAGAIN: would block
+ * or timed out; -EINTR. Lock not held. */
 int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kernel_events);
 bool sock_is_readable(void *sock); /* for sock_call_wait */
 bool sock_is_writable(void *sock);
@@ -222,13 +222,13 @@ void multicast_forget(struct sock *sock);           /* lock held */
 bool multicast_has_local_members(const struct net_addr *group);
 
 /* ---- sock_options.c ---- */
-void options_replay(const struct sock *from, int fd); /* the log onto another descriptor */
+void options_replay(const struct sock *from, int fd);                  /* the log onto another descriptor */
 uint32_t options_int(int fd, int level, int name, uint32_t otherwise); /* asks the kernel */
 
 /* ---- sock_handover.c: listeners shared over fork. Lock not held ---- */
-void handover_pending(struct sock *sock);   /* gives away what waits to be accepted */
+void handover_pending(struct sock *sock);        /* gives away what waits to be accepted */
 int handover_take(struct sock *sock, int flags); /* accepts from the others: a kernel's descriptor or -EAGAIN */
-void handover_close(struct sock *sock);     /* lock held */
+void handover_close(struct sock *sock);          /* lock held */
 
 /* ---- sock_migrate.c ---- */
 /* Exports conn and has the service rebuild it in fd. Lock held (the connection stands still meanwhile). */

@@ -70,8 +70,8 @@ struct sock *sock_get(int fd)
         if (!sock)
             return NULL;
         refs = __atomic_load_n(&sock->refs, __ATOMIC_RELAXED);
-        while (refs > 0 && !__atomic_compare_exchange_n(&sock->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
-                                                        __ATOMIC_RELAXED))
+        while (refs > 0 &&
+               !__atomic_compare_exchange_n(&sock->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             ;
         if (refs == 0)
             continue; /* freed between the two loads: the slot has changed */

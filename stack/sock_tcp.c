@@ -221,9 +221,8 @@ static int give_peer(int fd, struct sockaddr *addr, socklen_t *len)
         return 0;
     if (addr && len && (int)*len >= 0) {
         struct sockaddr_storage storage;
-        socklen_t whole = net_endpoint_to_sockaddr(&sock->remote, sock->family,
-                                                   net_addr_is_link_local(&sock->remote.addr) ? sock->scope_id : 0,
-                                                   &storage);
+        socklen_t whole = net_endpoint_to_sockaddr(
+            &sock->remote, sock->family, net_addr_is_link_local(&sock->remote.addr) ? sock->scope_id : 0, &storage);
 
         memcpy(addr, &storage, *len < whole ? *len : whole);
         *len = whole;
@@ -295,8 +294,8 @@ static int bind_behind(struct sock *sock, int fd, const struct engine_route *rou
         if (!net_addr_is_any(&sock->local.addr)) /* bound with IP_BIND_ADDRESS_NO_PORT */
             local.addr = sock->local.addr;
         sys_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof off);
-        len = net_endpoint_to_sockaddr(&local, sock->family,
-                                       net_addr_is_link_local(&local.addr) ? route->ifindex : 0, &addr);
+        len = net_endpoint_to_sockaddr(&local, sock->family, net_addr_is_link_local(&local.addr) ? route->ifindex : 0,
+                                       &addr);
         err = sys_bind(fd, (struct sockaddr *)&addr, len);
         if (err < 0)
             return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;

@@ -11,8 +11,8 @@
 
 #define DATAGRAM_MAX_V4 65507
 #define DATAGRAM_MAX_V6 65527
-#define SEGMENTS_MAX   64 /* of one message, as the kernel's UDP_MAX_SEGMENTS */
-#define SEND_WAIT_NS   1000000
+#define SEGMENTS_MAX    64 /* of one message, as the kernel's UDP_MAX_SEGMENTS */
+#define SEND_WAIT_NS    1000000
 
 /* ---- Registration ---- */
 
@@ -101,8 +101,8 @@ static int bind_behind(struct sock *sock, int fd, const struct net_addr *address
 {
     const struct net_endpoint local = {.addr = *address};
     struct sockaddr_storage addr;
-    socklen_t len = net_endpoint_to_sockaddr(&local, sock->family, net_addr_is_link_local(address) ? ifindex : 0,
-                                             &addr);
+    socklen_t len =
+        net_endpoint_to_sockaddr(&local, sock->family, net_addr_is_link_local(address) ? ifindex : 0, &addr);
     int err = sys_bind(fd, (struct sockaddr *)&addr, len);
 
     return err < 0 ? err : sock_endpoint(fd, false, &sock->bound);
@@ -381,7 +381,8 @@ static bool choose_lane(struct sock *sock, struct outgoing *out)
     out->how = (struct engine_udp_send){
         .to = out->to,
         .source = source,
-        .ttl = multicast ? (v4 ? options->multicast_ttl : options->multicast_hops) : (v4 ? options->ttl : options->hops),
+        .ttl =
+            multicast ? (v4 ? options->multicast_ttl : options->multicast_hops) : (v4 ? options->ttl : options->hops),
         .tos = v4 ? options->tos : options->traffic_class,
         .dont_fragment = options->dont_fragment,
     };

@@ -78,8 +78,8 @@ int stack_fd_minimum(void)
 static void mark_own(int fd, uint8_t own)
 {
     if (!own_fds) {
-        void *mapping = mmap(NULL, stack_fd_limit(), PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *mapping =
+            mmap(NULL, stack_fd_limit(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (mapping == MAP_FAILED)
             return;
@@ -224,8 +224,7 @@ static bool drain(struct stack_state *s)
     for (int count = 1; record; count++) {
         count_packet(record, now_ns);
         stamp_ns = record->stamp_ns;
-        s->pub.ops->input(s->pub.engine, record,
-                          routes_full_checksum(record->ifindex, record->data, record->length));
+        s->pub.ops->input(s->pub.engine, record, routes_full_checksum(record->ifindex, record->data, record->length));
         record = count < BATCH ? lane_next(s->lane) : NULL;
     }
     s->last_stamp_ns = stamp_ns;

@@ -41,12 +41,13 @@ bool stack_poll(void);
  * do. Lock not held. */
 void stack_progress(void);
 
-/* A blocking wait: drives the stack until ready(arg) says true; 1 then, 0 when deadline_ns (CLOCK_MONOTONIC; UINT64_MAX:
- * never) has passed, -EINTR when a signal handler ran. ready is called with the lock held, by any thread that drives the
- * stack: it must not block, lock, or use thread-local state. Spins for the profile's budget, then sleeps in ppoll
- * together with `kernel` descriptors (may be NULL); a kernel descriptor that becomes ready ends the wait with 1 (their
- * revents are filled in; while spinning they are looked at every 25 us). mask: as ppoll's, or NULL. Called without the
- * lock. Works without an open stack too: then only the kernel's descriptors, stack_wake and the deadline end it. */
+/* A blocking wait: drives the stack until ready(arg) says true; 1 then, 0 when deadline_ns (CLOCK_MONOTONIC;
+ * UINT64_MAX: never) has passed, -EINTR when a signal handler ran. ready is called with the lock held, by any thread
+ * that drives the stack: it must not block, lock, or use thread-local state. Spins for the profile's budget, then
+ * sleeps in ppoll together with `kernel` descriptors (may be NULL); a kernel descriptor that becomes ready ends the
+ * wait with 1 (their revents are filled in; while spinning they are looked at every 25 us). mask: as ppoll's, or NULL.
+ * Called without the lock. Works without an open stack too: then only the kernel's descriptors, stack_wake and the
+ * deadline end it. */
 int stack_wait(bool (*ready)(void *arg), void *arg, struct pollfd *kernel, nfds_t kernel_count, uint64_t deadline_ns,
                const sigset_t *mask);
 /* Makes waiters evaluate ready() again. Lock held. */

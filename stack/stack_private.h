@@ -34,7 +34,7 @@ enum helper_mode {
 
 struct stack_state {
     struct stack pub;
-    bool open;                /* set last, read without lock */
+    bool open; /* set last, read without lock */
     struct platform_lock lock;
     struct lane *lane;
     struct injector *injector;
@@ -46,14 +46,14 @@ struct stack_state {
     uint64_t generation_base; /* raised with each new connection to the service */
 
     /* Under the lock. */
-    uint64_t timer_cycles; /* when the engine's timers are due or looked at next */
-    uint32_t progress;     /* counts what may make a wait come true; read without lock */
-    uint32_t evaluated;    /* progress when the waiters were last asked */
+    uint64_t timer_cycles;  /* when the engine's timers are due or looked at next */
+    uint32_t progress;      /* counts what may make a wait come true; read without lock */
+    uint32_t evaluated;     /* progress when the waiters were last asked */
     uint64_t last_stamp_ns; /* of the latest packet */
     bool holding;           /* some records taken from the ring are not given back yet */
-    uint32_t polls;        /* counts the program's own polls */
+    uint32_t polls;         /* counts the program's own polls */
     struct list waiters;
-    const void *driver;    /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
+    const void *driver; /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
     uint32_t spinners;
     enum helper_mode helper_mode;
     int helper_event_fd;
@@ -107,8 +107,8 @@ void waiters_forget(void);   /* in a forked child */
 /* helper.c */
 int helper_start(void);
 void helper_forget(void); /* in a forked child */
-void helper_rouse(void); /* lock held: back to HELPER_TICK */
-void helper_kick(void);  /* makes it look at its work soon */
+void helper_rouse(void);  /* lock held: back to HELPER_TICK */
+void helper_kick(void);   /* makes it look at its work soon */
 
 /* routes.c: the route cache. Lock held for all. */
 struct route_query {
@@ -117,8 +117,8 @@ struct route_query {
     uint32_t ifindex;
     uint32_t mark;
 };
-/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays valid
- * until the next call. O(1); asks the service only for what it does not know. */
+/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays
+ * valid until the next call. O(1); asks the service only for what it does not know. */
 int routes_find(const struct route_query *query, struct engine_route *out, const char **why);
 uint64_t routes_generation(void);
 /* Whether checksums of packets that arrive on an interface must be right in full; asks about an unknown interface with
@@ -133,14 +133,14 @@ struct lane_stats_slot *sock_engine_opened(void *context, void *listener_user, c
 void sock_engine_gone(void *context, void *connection_id);
 
 /* Called by the helper without the lock. */
-void flows_announce(void);                 /* sends what was queued for the service */
+void flows_announce(void); /* sends what was queued for the service */
 bool flows_announce_pending(void);
-void flows_register_again(void);           /* after a restart of the service */
-void handover_prepare(void);               /* before a fork: what processes that share a listener hand to each other */
-bool handover_neglected(void);             /* gives away connections not accepted here; true: look again soon */
+void flows_register_again(void); /* after a restart of the service */
+void handover_prepare(void);     /* before a fork: what processes that share a listener hand to each other */
+bool handover_neglected(void);   /* gives away connections not accepted here; true: look again soon */
 unsigned handover_watch(struct pollfd *fds, unsigned max); /* what to watch for connections from others */
-void handover_seen(int fd);                /* one of those is readable */
-void sock_save_leftovers(void); /* in a forked child, before the engine is abandoned */
-void sock_migrate_request(uint32_t flow_id); /* somebody else may have this connection */
+void handover_seen(int fd);                                /* one of those is readable */
+void sock_save_leftovers(void);                            /* in a forked child, before the engine is abandoned */
+void sock_migrate_request(uint32_t flow_id);               /* somebody else may have this connection */
 
 #endif

@@ -6,17 +6,17 @@
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
-#define KERNEL_LOOK_US  25   /* kernel descriptors are asked this often while spinning */
-#define LOST_GAP_US     50   /* a longer gap between two looks at the clock: another thread had the core */
-#define WINDOW_US       10000 /* of spinning */
-#define WINDOW_LIMIT_US 50000 /* of time */
-#define CLEAN_MAX       16 /* windows without loss before the budget grows again, at most */
-#define SHORT_BUDGET_US 200  /* after the first sign of short cores */
-#define MIN_BUDGET_US   2
-#define MISSES_MAX      16
-#define RELAX_ROUNDS    4
+#define KERNEL_LOOK_US   25    /* kernel descriptors are asked this often while spinning */
+#define LOST_GAP_US      50    /* a longer gap between two looks at the clock: another thread had the core */
+#define WINDOW_US        10000 /* of spinning */
+#define WINDOW_LIMIT_US  50000 /* of time */
+#define CLEAN_MAX        16    /* windows without loss before the budget grows again, at most */
+#define SHORT_BUDGET_US  200   /* after the first sign of short cores */
+#define MIN_BUDGET_US    2
+#define MISSES_MAX       16
+#define RELAX_ROUNDS     4
 #define KERNEL_FDS_LOCAL 64
-#define EVENT_POOL      256
+#define EVENT_POOL       256
 
 /* One wait, on the waiting thread's stack. */
 struct wait {
@@ -142,8 +142,8 @@ static void account_gap(struct stack_state *s, uint64_t now, uint64_t gap)
     }
 }
 
-/* What came of a wait since start: it was long, so that spinning was in vain, or a full budget would have (or has) covered
- * it. The time that waking up took does not count: the packet's stamp tells. */
+/* What came of a wait since start: it was long, so that spinning was in vain, or a full budget would have (or has)
+ * covered it. The time that waking up took does not count: the packet's stamp tells. */
 static void judge_wait(struct stack_state *s, uint64_t start)
 {
     uint64_t waited = platform_cycles() - start, now_ns, late;
@@ -164,8 +164,8 @@ static void judge_wait(struct stack_state *s, uint64_t start)
     }
     s->misses = 0;
     if (s->clean_wanted == 0 && s->window_lost == 0 && s->spin_limit_cycles < s->spin_full_cycles)
-        s->spin_limit_cycles = s->spin_limit_cycles * 2 < s->spin_full_cycles ? s->spin_limit_cycles * 2
-                                                                              : s->spin_full_cycles;
+        s->spin_limit_cycles =
+            s->spin_limit_cycles * 2 < s->spin_full_cycles ? s->spin_limit_cycles * 2 : s->spin_full_cycles;
 }
 
 /* Drives the stack and asks ready, if the lock is free. */

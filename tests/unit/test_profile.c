@@ -111,9 +111,9 @@ static void refuses_what_is_not_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(knows_the_built_in_ones),     cmocka_unit_test(an_empty_file_is_balanced),
-        cmocka_unit_test(reads_all_keys),              cmocka_unit_test(starts_from_another_profile),
-        cmocka_unit_test(names_the_mistake),           cmocka_unit_test(refuses_what_is_not_text),
+        cmocka_unit_test(knows_the_built_in_ones), cmocka_unit_test(an_empty_file_is_balanced),
+        cmocka_unit_test(reads_all_keys),          cmocka_unit_test(starts_from_another_profile),
+        cmocka_unit_test(names_the_mistake),       cmocka_unit_test(refuses_what_is_not_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,15 +34,23 @@ static const struct cmsghdr *find(struct msghdr *message, int level, int type)
 
 static struct engine_datagram v4_datagram(void)
 {
-    return (struct engine_datagram){.to = {address("10.0.0.1"), 7}, .from = {address("10.0.0.2"), 8},
-                                    .stamp_ns = 5000000123, .ifindex = 4, .ttl = 61, .tos = 0x28};
+    return (struct engine_datagram){.to = {address("10.0.0.1"), 7},
+                                    .from = {address("10.0.0.2"), 8},
+                                    .stamp_ns = 5000000123,
+                                    .ifindex = 4,
+                                    .ttl = 61,
+                                    .tos = 0x28};
 }
 
 static void builds_what_was_asked_for(void **state)
 {
-    const struct cmsg_wanted wanted = {.timestamp = CMSG_TIMESTAMP_NS, .timestamp_name = SO_TIMESTAMPNS,
-                                       .timestamping = true, .timestamping_name = SO_TIMESTAMPING,
-                                       .pktinfo4 = true, .ttl = true, .tos = true};
+    const struct cmsg_wanted wanted = {.timestamp = CMSG_TIMESTAMP_NS,
+                                       .timestamp_name = SO_TIMESTAMPNS,
+                                       .timestamping = true,
+                                       .timestamping_name = SO_TIMESTAMPING,
+                                       .pktinfo4 = true,
+                                       .ttl = true,
+                                       .tos = true};
     const struct engine_datagram datagram = v4_datagram();
     union room room;
     struct msghdr message = {.msg_control = room.bytes, .msg_controllen = sizeof room.bytes};
@@ -221,9 +229,9 @@ static void refuses_what_the_kernel_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_what_was_asked_for),         cmocka_unit_test(builds_nothing_unasked),
-        cmocka_unit_test(tells_of_missing_room),             cmocka_unit_test(ipv6_sockets_see_mapped_addresses),
-        cmocka_unit_test(parses_what_is_sent_along),         cmocka_unit_test(refuses_what_the_kernel_refuses),
+        cmocka_unit_test(builds_what_was_asked_for), cmocka_unit_test(builds_nothing_unasked),
+        cmocka_unit_test(tells_of_missing_room),     cmocka_unit_test(ipv6_sockets_see_mapped_addresses),
+        cmocka_unit_test(parses_what_is_sent_along), cmocka_unit_test(refuses_what_the_kernel_refuses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
