@@ -62,12 +62,24 @@ static void add_kernel(struct call *call, nfds_t index, short events)
     call->kernel[call->kernel_count++] = (struct pollfd){call->fds[index].fd, events, 0};
 }
 
+bool poll_leaves_urgent(struct sock *sock, int fd, uint32_t events)
+{
+    bool undecided;
+
+    if (!(events & POLLPRI) || events & (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM))
+        return false;
+    stack_lock();
+    undecided = sock_kernel_events(sock) & POLLPRI;
+    stack_unlock();
+    return !undecided && sock_to_kernel(sock, fd, "waits for urgent data") == 0;
+}
+
 static void add_descriptor(struct call *call, nfds_t index)
 {
     int fd = call->fds[index].fd;
     struct sock *sock = fd >= 0 ? sock_get(fd) : NULL;
 
-    if (sock && sock_touch(sock, fd) == 0) {
+    if (sock && sock_touch(sock, fd) == 0 && !poll_leaves_urgent(sock, fd, (uint16_t)call->fds[index].events)) {
         call->watched[call->watched_count++] = (struct watched){.sock = sock, .index = index};
         return;
     }

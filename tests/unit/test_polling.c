@@ -88,6 +88,23 @@ static void kernel_sides_count(void **state)
     fake_close(fd);
 }
 
+static void urgent_data_alone_is_the_kernels(void **state)
+{
+    int fd = fake_open(0), undecided = fake_open(POLLIN | POLLPRI | POLLOUT);
+    struct sock *sock = fake_table[fd];
+
+    (void)state;
+    fds[0] = (struct pollfd){fd, POLLPRI | POLLIN, 0};
+    fds[1] = (struct pollfd){undecided, POLLPRI, 0};
+    assert_int_equal(look(2), 0);
+    assert_false(sock->kernel || fake_table[undecided]->kernel);
+    fds[0].events = POLLPRI;
+    assert_int_equal(look(1), 0);
+    assert_true(sock->kernel);
+    close(fd);
+    fake_close(undecided);
+}
+
 static void waits_for_its_time(void **state)
 {
     int fd = fake_open(0);
@@ -284,6 +301,7 @@ int main(void)
         cmocka_unit_test(reports_what_was_asked_and_errors),
         cmocka_unit_test(both_kinds_together),
         cmocka_unit_test(kernel_sides_count),
+        cmocka_unit_test(urgent_data_alone_is_the_kernels),
         cmocka_unit_test(waits_for_its_time),
         cmocka_unit_test(wakes_up),
         cmocka_unit_test(follows_a_socket_into_the_kernel),
