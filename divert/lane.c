@@ -141,11 +141,32 @@ static void publish(struct lane *lane)
     __atomic_store_n(lane->consumer, lane->released, __ATOMIC_RELEASE);
 }
 
+static void publish_at_times(struct lane *lane)
+{
+    if (lane->released - lane->published >= lane->ring_bytes / RELEASE_PARTS || lane->control->sleeping)
+        publish(lane);
+}
+
 void lane_release(struct lane *lane)
 {
     lane->released = lane->position;
-    if (lane->released - lane->published >= lane->ring_bytes / RELEASE_PARTS || lane->control->sleeping)
-        publish(lane);
+    publish_at_times(lane);
+}
+
+void lane_release_before(struct lane *lane, const void *inside)
+{
+    uint64_t offset = (uint64_t)((const uint8_t *)inside - lane->data);
+    uint64_t target = lane->released + ((offset - lane->released) & lane->mask);
+
+    while (lane->released < lane->position) {
+        const uint32_t *header = (const uint32_t *)(lane->data + (lane->released & lane->mask));
+        uint64_t next = lane->released + record_span(*header);
+
+        if (next > target)
+            break;
+        lane->released = next;
+    }
+    publish_at_times(lane);
 }
 
 bool lane_ready(const struct lane *lane)
@@ -156,6 +177,11 @@ bool lane_ready(const struct lane *lane)
 size_t lane_backlog(const struct lane *lane)
 {
     return __atomic_load_n(lane->producer, __ATOMIC_ACQUIRE) - __atomic_load_n(&lane->position, __ATOMIC_RELAXED);
+}
+
+size_t lane_occupied(const struct lane *lane)
+{
+    return __atomic_load_n(lane->producer, __ATOMIC_ACQUIRE) - lane->released;
 }
 
 void lane_set_sleeping(struct lane *lane, bool sleeping)

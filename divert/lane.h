@@ -23,11 +23,16 @@ void lane_close(struct lane *lane);
 const struct lane_record *lane_next(struct lane *lane);
 /* Gives everything that lane_next returned so far back to the divert; awake, not before an eighth of the ring. */
 void lane_release(struct lane *lane);
+/* The same for the packets before the one that `inside` points into: one that lane_next returned and that was not given
+ * back. */
+void lane_release_before(struct lane *lane, const void *inside);
 /* True if a packet waits or is just being written (then lane_next may still return NULL for a moment); cheap, callable
  * without the caller's lock. */
 bool lane_ready(const struct lane *lane);
 /* Bytes of the ring in use for packets that lane_next has not returned yet, for the high-water mark. */
 size_t lane_backlog(const struct lane *lane);
+/* Bytes of the ring in use: waiting, or returned and not given back. */
+size_t lane_occupied(const struct lane *lane);
 
 /* While sleeping is set a new packet wakes whoever waits for lane_poll_fd to be readable (POLLIN). Before sleeping:
  * release what was taken, set it, then check lane_ready once more. A burst causes one wake-up: poll, or an epoll_wait

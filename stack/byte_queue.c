@@ -61,7 +61,16 @@ static struct byte_chunk *add_chunk(struct byte_queue *queue, size_t wanted)
     return chunk;
 }
 
-bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns)
+const struct byte_chunk *byte_queue_borrowed(const struct byte_queue *queue)
+{
+    const struct byte_chunk *chunk = queue->head;
+    while (chunk && chunk->capacity != 0)
+        chunk = chunk->next;
+    return chunk;
+}
+
+bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns,
+                                uint32_t order)
 {
     struct byte_chunk *chunk = pool_alloc(sizeof(*chunk));
     if (!chunk)
@@ -71,6 +80,7 @@ bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size
     chunk->capacity = 0;
     chunk->bytes = (uint8_t *)(uintptr_t)data;
     chunk->stamp_ns = stamp_ns;
+    chunk->order = order;
     link_tail(queue, chunk);
     queue->length += (uint32_t)length;
     return true;

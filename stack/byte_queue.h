@@ -16,6 +16,7 @@ struct byte_chunk {
     uint32_t position; /* of bytes[begin] */
     uint32_t begin, end, capacity; /* capacity 0: borrowed */
     uint64_t stamp_ns; /* of the last append */
+    uint32_t order;    /* borrowed: what was given with it */
     uint8_t *bytes;    /* data, or someone else's memory */
     uint8_t data[];
 };
@@ -32,8 +33,11 @@ void byte_queue_free(struct byte_queue *queue);
 
 /* Appends; returns how many bytes were taken (fewer only without memory). stamp_ns is kept with them. */
 size_t byte_queue_append(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns);
-/* Appends a reference to memory that stays as it is until byte_queue_settle. All or nothing. */
-bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns);
+/* Appends a reference to memory that stays as it is until byte_queue_settle. All or nothing. order: a rising number. */
+bool byte_queue_append_borrowed(struct byte_queue *queue, const void *data, size_t length, uint64_t stamp_ns,
+                                uint32_t order);
+/* The first borrowed chunk, or NULL. */
+const struct byte_chunk *byte_queue_borrowed(const struct byte_queue *queue);
 /* Copies what is still borrowed. False without memory: the queue must be thrown away. */
 bool byte_queue_settle(struct byte_queue *queue);
 /* Appends up to length bytes of the vector, beginning `skip` bytes into it. */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#define BORROWERS_MAX 64
+
 struct engine *engine_current;
 
 void engine_config_default(struct engine_config *config)
@@ -182,16 +184,6 @@ static void op_input(struct engine *engine, const struct lane_record *record, bo
     dispatch(engine, &packet, record);
 }
 
-static bool op_holds(struct engine *engine)
-{
-    list_for_each(link, &engine->borrowers) {
-        if (list_entry(link, struct tcp_conn, borrow_link)->rx.length > 0)
-            return true;
-        list_remove(link);
-    }
-    return false;
-}
-
 static void op_settle(struct engine *engine)
 {
     struct list *link;
@@ -203,6 +195,26 @@ static void op_settle(struct engine *engine)
         if (conn->pcb)
             conn_reset(conn, ENOMEM);
     }
+}
+
+static const void *op_oldest_held(struct engine *engine)
+{
+    const struct byte_chunk *oldest = NULL;
+    int looked_at = 0;
+    list_for_each(link, &engine->borrowers) {
+        const struct byte_chunk *chunk = byte_queue_borrowed(&list_entry(link, struct tcp_conn, borrow_link)->rx);
+        if (!chunk) {
+            list_remove(link);
+            continue;
+        }
+        if (!oldest || (int32_t)(chunk->order - oldest->order) < 0)
+            oldest = chunk;
+        if (++looked_at == BORROWERS_MAX) {
+            op_settle(engine); /* too many to keep in view */
+            return NULL;
+        }
+    }
+    return oldest ? oldest->bytes + oldest->begin : NULL;
 }
 
 static void op_flush(struct engine *engine)
@@ -231,7 +243,7 @@ const struct engine_ops engine_lwip = {
     .destroy = op_destroy,
     .abandon = op_abandon,
     .input = op_input,
-    .holds = op_holds,
+    .oldest_held = op_oldest_held,
     .settle = op_settle,
     .flush = op_flush,
     .timers = op_timers,

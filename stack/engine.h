@@ -81,7 +81,7 @@ struct engine_config {
     uint32_t time_wait_ms;                 /* 60,000 as in Linux */
     uint32_t syn_timeout_ms;               /* connect gives up: 127,000 */
     uint32_t coalesce_us;                  /* profile frugal/balanced: hold small sends back; 0 none */
-    bool borrow; /* received bulk data stays in its records until it is read: see holds and settle */
+    bool borrow; /* received bulk data stays in its records until it is read: see oldest_held and settle */
     uint8_t hash_key[16];                  /* secret for ISNs (RFC 6528) and hash tables */
 };
 void engine_config_default(struct engine_config *config);
@@ -136,9 +136,10 @@ struct engine_ops {
      * The record is only read, and not needed after the return, unless config.borrow is on. Malformed packets are
      * counted in stats->bad_packets. */
     void (*input)(struct engine *engine, const struct lane_record *record, bool full_checksum);
-    /* With config.borrow: true while data not yet read by the application lies in records given to input. Before such
-     * records go away (lane_release), settle copies what is still needed. Saves one copy when readers keep up. */
-    bool (*holds)(struct engine *engine);
+    /* With config.borrow: where the oldest data lies that the application has not yet read and that is still in a record
+     * given to input; NULL: none. Before such records go away (lane_release), settle copies what is still needed. Saves one
+     * copy when readers keep up. */
+    const void *(*oldest_held)(struct engine *engine);
     void (*settle)(struct engine *engine);
     /* After a batch of input calls: sends acknowledgements and data that wait for the end of the batch. */
     void (*flush)(struct engine *engine);

@@ -188,7 +188,7 @@ static bool take_payload(struct tcp_conn *conn, const void *payload, uint32_t le
         return byte_queue_append(&conn->rx, payload, length, conn->stamp_ns) == length;
     if (list_empty(&conn->borrow_link))
         list_push_back(&engine->borrowers, &conn->borrow_link);
-    return byte_queue_append_borrowed(&conn->rx, payload, length, conn->stamp_ns);
+    return byte_queue_append_borrowed(&conn->rx, payload, length, conn->stamp_ns, engine->borrow_order++);
 }
 
 /* RFC 9293, 3.10.7.4: window and acknowledgement, then the data. */

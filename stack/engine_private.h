@@ -264,6 +264,7 @@ struct engine {
     struct list flush; /* connections with something to send at the end of the batch */
     uint64_t bulk_period; /* number of the present one */
     unsigned bulk_now, bulk_before; /* receivers of bulk data in this period and in the one before */
+    uint32_t borrow_order;
     struct list borrowers; /* connections whose rx may point into records */
 
     struct tcp_options connect_options; /* of the next tcp_connect */

@@ -334,6 +334,8 @@ static void right_size(struct tcp_conn *conn, uint32_t bytes)
     conn->drs_start_ns = engine->now_ns;
 }
 
+#define WINDOW_UPDATE_MAX 131072 /* a sender should not have to wait for more than this */
+
 /* The application has read: opens the window, and tells the peer when it matters. */
 static void window_read(struct tcp_conn *conn, uint32_t bytes)
 {
@@ -349,7 +351,8 @@ static void window_read(struct tcp_conn *conn, uint32_t bytes)
         return;
     uint32_t gain = tcp_update_rcv_ann_wnd(pcb);
     uint32_t announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
-    uint32_t enough = min_u32(conn->receive_limit / 2, max_u32(2 * conn->mss, announced));
+    uint32_t enough = min_u32(conn->receive_limit / 8, WINDOW_UPDATE_MAX);
+    enough = min_u32(conn->receive_limit / 2, max_u32(2 * conn->mss, min_u32(enough, announced)));
     if (gain > 0 && gain >= enough)
         conn_send_ack(conn);
 }

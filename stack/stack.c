@@ -14,7 +14,7 @@
 
 #define RETRY_NS         NS_PER_S /* a service that is away is looked for at most this often */
 #define BATCH            64       /* packets a poll */
-#define HOLD_SHARE       2        /* with more than this part of the ring in use no record is held back */
+#define HOLD_EIGHTHS     5        /* with more of the ring in use no record is held back */
 #define TIMER_LOOK_US    500      /* the engine's timers are run at least this often by who drives */
 #define FD_LIMIT_MAX     (1u << 22)
 #define OWN_FD_MINIMUM   15000
@@ -186,7 +186,7 @@ static void give_back(struct stack_state *s, bool now)
 {
     const void *oldest = s->pub.ops->oldest_held(s->pub.engine);
 
-    if (oldest && (now || lane_occupied(s->lane) > s->lane_reply.ring_bytes / HOLD_SHARE)) {
+    if (oldest && (now || lane_occupied(s->lane) > s->lane_reply.ring_bytes / 8 * HOLD_EIGHTHS)) {
         s->pub.ops->settle(s->pub.engine);
         oldest = NULL;
     }
@@ -453,7 +453,7 @@ static int create_engine(struct stack_state *s)
     config.rto_min_us = s->profile.rto_min_us;
     config.borrow = true;
     /* Records are larger than what they hold, and some are held back. */
-    config.window_budget = s->lane_reply.ring_bytes / 2;
+    config.window_budget = s->lane_reply.ring_bytes / 4;
     err = platform_random(config.hash_key, sizeof config.hash_key);
     s->pub.ops = &engine_lwip;
     return err < 0 ? err : s->pub.ops->create(&s->pub.engine, &config, &environment);

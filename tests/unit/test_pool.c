@@ -96,7 +96,7 @@ static void test_byte_queue(void **state)
             struct iovec from[2] = {{in, amount / 2}, {in + amount / 2, amount - amount / 2}};
             memcpy(model + length, in, amount);
             if (amount > 0 && random % 3 == 0)
-                assert_true(byte_queue_append_borrowed(&queue, in, amount, 5));
+                assert_true(byte_queue_append_borrowed(&queue, in, amount, 5, 1));
             else
                 assert_int_equal(byte_queue_append_iov(&queue, from, 2, 0, amount), amount);
             length += amount;
