@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -20,18 +21,26 @@ struct cursor {
     size_t left;   /* bytes to the end */
 };
 
-/* -EMSGSIZE for too many parts, -EINVAL when the sum overflows. */
+/* Nothing is ever mapped below (vm.mmap_min_addr): such a pointer is a mistake that the kernel would answer. */
+#define CURSOR_LOWEST 65536
+
+/* -EMSGSIZE for too many parts, -EINVAL when the sum overflows, -EFAULT for what cannot be a buffer (left is right all the
+ * same). */
 static inline int cursor_begin(struct cursor *cursor, const struct iovec *iov, size_t count)
 {
+    int err = 0;
+
     *cursor = (struct cursor){iov, count, 0, 0};
     if (count > CURSOR_IOV_MAX)
         return -EMSGSIZE;
     for (size_t i = 0; i < count; i++) {
         if (iov[i].iov_len > (size_t)SSIZE_MAX - cursor->left)
             return -EINVAL;
+        if ((uintptr_t)iov[i].iov_base < CURSOR_LOWEST && iov[i].iov_len > 0)
+            err = -EFAULT;
         cursor->left += iov[i].iov_len;
     }
-    return 0;
+    return err;
 }
 
 /* The next parts, at most limit bytes and CURSOR_SLICES of them; returns how many, *bytes: in all. */

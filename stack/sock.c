@@ -370,6 +370,11 @@ static bool is_interrupted(const struct sock_call *call)
 
 int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kernel_events)
 {
+    return sock_call_wait_for(call, ready, call->sock, kernel_events);
+}
+
+int sock_call_wait_for(struct sock_call *call, bool (*ready)(void *arg), void *arg, short kernel_events)
+{
     struct pollfd kernel = {call->fd, kernel_events, 0};
     bool ask_kernel = kernel_events != 0 && sock_still_at(call->sock, call->fd);
     int result;
@@ -378,7 +383,7 @@ int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kern
         return -EAGAIN;
     if (is_interrupted(call)) /* before the wait, for instance while the lane was opened */
         return -EINTR;
-    result = stack_wait(ready, call->sock, &kernel, ask_kernel ? 1 : 0, call->deadline_ns, NULL);
+    result = stack_wait(ready, arg, &kernel, ask_kernel ? 1 : 0, call->deadline_ns, NULL);
     if (result == 0)
         return -EAGAIN;
     if (result == -EINTR)

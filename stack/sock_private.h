@@ -176,6 +176,8 @@ void sock_call_begin(struct sock_call *call, struct sock *sock, int fd, bool non
 /* Waits for ready(sock), or for `events` of the kernel's descriptor (0: not asked). 0: look again; -EAGAIN: would block
  * or timed out; -EINTR. Lock not held. */
 int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kernel_events);
+/* The same for a condition of its own. */
+int sock_call_wait_for(struct sock_call *call, bool (*ready)(void *arg), void *arg, short kernel_events);
 bool sock_is_readable(void *sock); /* for sock_call_wait */
 bool sock_is_writable(void *sock);
 /* True if it is time to ask the kernel's descriptor too: flagged, or not asked for 25 us. */

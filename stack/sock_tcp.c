@@ -550,6 +550,49 @@ static ssize_t receive_once(struct sock *sock, const struct cursor *cursor, int 
     return received;
 }
 
+/* A call that wants so many bytes at once: SO_RCVLOWAT, or MSG_WAITALL with MSG_PEEK. */
+struct fill {
+    struct sock *sock;
+    size_t wanted;
+};
+
+static bool is_filled(void *argument)
+{
+    const struct fill *fill = argument;
+
+    return fill->sock->life != LIFE_CONNECTION ||
+           (sock_ops()->tcp_ready(fill->sock->conn) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) ||
+           sock_ops()->tcp_readable_bytes(fill->sock->conn) >= fill->wanted;
+}
+
+/* Waits for them; 0 also when there is no point in waiting any longer. */
+static int wait_for_bytes(struct sock_call *call, size_t wanted)
+{
+    struct fill fill = {call->sock, wanted};
+    bool filled = false;
+    int result = 0;
+
+    while (result == 0 && !filled) {
+        stack_lock();
+        stack_poll();
+        filled = is_filled(&fill);
+        stack_unlock();
+        if (!filled)
+            result = sock_call_wait_for(call, is_filled, &fill, 0);
+    }
+    return result == -EAGAIN ? 0 : result;
+}
+
+/* How many bytes must be there before anything is taken; 1: any. */
+static size_t bytes_at_once(const struct sock *sock, size_t total, int flags)
+{
+    size_t low = sock->options.receive_low_water;
+
+    if ((flags & (MSG_PEEK | MSG_WAITALL)) == (MSG_PEEK | MSG_WAITALL))
+        return total;
+    return low < total ? low : total;
+}
+
 static void finish_message(const struct sock *sock, struct msghdr *message, uint64_t stamp_ns)
 {
     struct cmsg_wanted wanted = {.timestamp = sock->options.wanted.timestamp,
@@ -578,7 +621,7 @@ ssize_t tcp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
     bool wait_all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
     int err = cursor_begin(&cursor, message->msg_iov, message->msg_iovlen);
 
-    if (err < 0)
+    if (err < 0 && !(err == -EFAULT && (flags & MSG_TRUNC))) /* discarding needs no buffer */
         return err;
     if (flags & MSG_OOB)
         return -EINVAL;
@@ -586,6 +629,11 @@ ssize_t tcp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
         return -EAGAIN;
     total = cursor.left;
     sock_call_begin(&call, sock, fd, flags & MSG_DONTWAIT, sock->options.receive_timeout_ns);
+    if (bytes_at_once(sock, total, flags) > 1 && !call.nonblocking) {
+        err = wait_for_bytes(&call, bytes_at_once(sock, total, flags));
+        if (err < 0)
+            return err;
+    }
     for (;;) {
         ssize_t received = receive_once(sock, &cursor, flags, &stamp_ns);
         bool more;

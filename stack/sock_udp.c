@@ -649,6 +649,8 @@ static int wait_for_decision(struct sock_call *call)
 ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags)
 {
     struct sock_call call;
+    struct cursor cursor;
+    int result;
 
     if (sock->life == LIFE_LEFTOVERS)
         return sock->leftovers ? receive_leftover(sock, message, flags) : SOCK_PASS;
@@ -658,12 +660,12 @@ ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
         return -EOPNOTSUPP;
     if (flags & MSG_ERRQUEUE)
         return -EAGAIN;
-    if (message->msg_iovlen > CURSOR_IOV_MAX)
-        return -EMSGSIZE;
+    result = cursor_begin(&cursor, message->msg_iov, message->msg_iovlen);
+    if (result < 0)
+        return result;
     sock_call_begin(&call, sock, fd, flags & MSG_DONTWAIT, sock->options.receive_timeout_ns);
     if (sock->life == LIFE_UNDECIDED) {
-        int result = wait_for_decision(&call);
-
+        result = wait_for_decision(&call);
         if (result < 0)
             return result;
     }

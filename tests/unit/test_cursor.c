@@ -56,7 +56,7 @@ static void gives_every_byte_once(void **state)
 static void refuses_bad_vectors(void **state)
 {
     static struct iovec many[CURSOR_IOV_MAX + 1];
-    struct iovec huge[2] = {{NULL, SSIZE_MAX}, {NULL, 1}};
+    struct iovec huge[2] = {{many, SSIZE_MAX}, {many, 1}};
     struct cursor cursor;
 
     (void)state;
@@ -64,6 +64,8 @@ static void refuses_bad_vectors(void **state)
     assert_int_equal(cursor.left, 0);
     assert_int_equal(cursor_begin(&cursor, many, CURSOR_IOV_MAX + 1), -EMSGSIZE);
     assert_int_equal(cursor_begin(&cursor, huge, 2), -EINVAL);
+    assert_int_equal(cursor_begin(&cursor, &(struct iovec){(void *)16, 1}, 1), -EFAULT);
+    assert_int_equal(cursor_begin(&cursor, &(struct iovec){NULL, 0}, 1), 0);
 }
 
 int main(void)
