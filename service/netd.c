@@ -192,6 +192,8 @@ int netd_main(int argc, char **argv)
     list_init(&netd.users);
     list_init(&netd.claims);
     list_init(&netd.reports);
+    for (int i = 0; i < REPORT_KINDS * SHARED_REPORTS; i++)
+        netd.shared_reports[i / SHARED_REPORTS][i % SHARED_REPORTS] = (struct shared_report){-1, -1, 0};
     netd.started_ns = platform_now_ns();
     netd.sender = (struct segment_sender){-1, -1};
     result = socket_namespace(&netd.namespace_cookie);

@@ -73,6 +73,15 @@ struct claim {
     uint64_t deadline_ns;
 };
 
+/* A report that users other than root get. */
+#define REPORT_KINDS   (CONTROL_REPORT_CONNECTIONS + 1)
+#define SHARED_REPORTS 16
+struct shared_report {
+    int fd;     /* -1: none */
+    int reader; /* what they get */
+    uint64_t made_ns;
+};
+
 struct netd_counters {
     uint64_t clients_accepted, clients_refused;
     uint64_t rejected_messages; /* malformed: the client was disconnected */
@@ -102,6 +111,8 @@ struct netd {
     uint64_t adopt_until_ns;
     uint64_t last_adopt_ns; /* lanes and flows are still coming */
     struct kernel_sockets kernel_sockets;
+    struct shared_report shared_reports[REPORT_KINDS][SHARED_REPORTS];
+    unsigned shared_next[REPORT_KINDS]; /* index of the latest */
     struct netd_counters counters;
 };
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -331,7 +332,7 @@ int report_create(void)
     return fd < 0 ? -errno : fd;
 }
 
-static int write_sealed(const char *text, size_t length, int fd)
+static int write_text(const char *text, size_t length, int fd)
 {
     while (length > 0) {
         ssize_t written = write(fd, text, length);
@@ -342,7 +343,30 @@ static int write_sealed(const char *text, size_t length, int fd)
         length -= (size_t)written;
     }
     lseek(fd, 0, SEEK_SET);
+    return 0;
+}
+
+int report_seal(int fd)
+{
     return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0 ? -errno : 0;
+}
+
+int report_reader(int fd)
+{
+    char path[40];
+    int reader;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fchmod(fd, S_IRUSR) < 0) /* nor can it be opened anew for writing */
+        return -errno;
+    reader = open(path, O_RDONLY | O_CLOEXEC);
+    return reader < 0 ? -errno : reader;
+}
+
+void report_empty(int fd)
+{
+    if (ftruncate(fd, 0) < 0)
+        log_warning("report: cannot free its memory: %s", error_text(-errno));
 }
 
 int report_write(const struct netd *netd, uint32_t kind, int fd)
@@ -351,7 +375,7 @@ int report_write(const struct netd *netd, uint32_t kind, int fd)
     size_t length;
     const char *text =
         json_object_to_json_string_length(root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, &length);
-    int result = text ? write_sealed(text, length, fd) : -ENOMEM;
+    int result = text ? write_text(text, length, fd) : -ENOMEM;
 
     json_object_put(root);
     return result;

@@ -9,7 +9,13 @@
 
 /* An empty memfd for a report; the caller closes it. */
 int report_create(void);
-/* Writes a report (kind: enum control_report_kind) and seals it. Takes milliseconds for a thousand flows. */
+/* Writes a report (kind: enum control_report_kind). Takes milliseconds for a thousand flows. */
 int report_write(const struct netd *netd, uint32_t kind, int fd);
+/* Nobody can change it any more. */
+int report_seal(int fd);
+/* Another descriptor of it, read-only: others who get it cannot write. The report can then be made empty again
+ * (report_empty), whoever has it, so that it does not take memory for as long as they like. Negative: a code. */
+int report_reader(int fd);
+void report_empty(int fd);
 
 #endif

@@ -9,25 +9,44 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "platform/platform.h"
 #include "service/report.h"
 #include "service/server.h"
 
-#define MAX_JOBS 8
+#define MAX_JOBS       8
+#define MAX_WAITING    64  /* requests of one user other than root */
+#define LONG_REPORT    200 /* lanes and flows: from then on it is written by a child */
+#define SHARED_FOR_NS  250000000ull
+#define READ_WITHIN_NS 3000000000ull /* then it is gone, whoever has it */
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
 
+/* A child at work. */
 struct report_job {
     struct list link;
-    struct client *client; /* NULL: gone */
-    uint32_t sequence;
+    uint32_t kind;
+    bool shared;
+    struct list waiting;
+    uint64_t begun_ns;
     int pid_fd, memfd;
     struct event_source on_exit;
 };
 
+/* Who waits for it. */
+struct report_waiter {
+    struct list link;
+    struct client *client;
+    uint32_t sequence;
+};
+
 static void job_free(struct report_job *job)
 {
+    struct list *link;
+
+    while ((link = list_pop_front(&job->waiting)))
+        free(list_entry(link, struct report_waiter, link));
     list_remove(&job->link);
     if (job->pid_fd >= 0)
         close(job->pid_fd);
@@ -36,19 +55,64 @@ static void job_free(struct report_job *job)
     free(job);
 }
 
+static void shared_free(struct shared_report *shared)
+{
+    if (shared->fd < 0)
+        return;
+    report_empty(shared->fd);
+    close(shared->fd);
+    close(shared->reader);
+    *shared = (struct shared_report){-1, -1, 0};
+}
+
+/* The latest report of a kind that may be shared; fd -1: none. */
+static struct shared_report *shared_latest(struct netd *netd, uint32_t kind)
+{
+    return &netd->shared_reports[kind][netd->shared_next[kind]];
+}
+
+/* Keeps a finished report for others; takes fd over unless it fails. */
+static int share(struct netd *netd, uint32_t kind, int fd, uint64_t made_ns)
+{
+    int reader = report_reader(fd);
+    struct shared_report *shared;
+
+    if (reader < 0)
+        return reader;
+    netd->shared_next[kind] = (netd->shared_next[kind] + 1) % SHARED_REPORTS;
+    shared = shared_latest(netd, kind);
+    shared_free(shared);
+    *shared = (struct shared_report){fd, reader, made_ns};
+    return 0;
+}
+
 static void handle_exit(struct netd *netd, void *object, uint32_t events)
 {
     struct report_job *job = object;
     siginfo_t info = {0};
+    int fd = job->memfd;
     bool done;
 
-    (void)netd;
     (void)events;
     done = waitid(P_PIDFD, (id_t)job->pid_fd, &info, WEXITED) == 0 && info.si_code == CLD_EXITED && info.si_status == 0;
-    if (job->client && done)
-        server_reply_fd(job->client, CONTROL_REPORT, job->sequence, job->memfd);
-    else if (job->client)
-        server_reply(job->client, CONTROL_REPORT, job->sequence, -EIO);
+    if (done && job->shared) {
+        done = share(netd, job->kind, fd, job->begun_ns) == 0;
+        if (done) {
+            job->memfd = -1;
+            fd = shared_latest(netd, job->kind)->reader;
+        }
+    } else if (done) {
+        done = report_seal(fd) == 0;
+    }
+    list_for_each(link, &job->waiting)
+    {
+        struct report_waiter *waiter = list_entry(link, struct report_waiter, link);
+
+        if (done)
+            server_reply_fd(waiter->client, CONTROL_REPORT, waiter->sequence, fd);
+        else
+            server_reply(waiter->client, CONTROL_REPORT, waiter->sequence, -EIO);
+    }
     job_free(job);
 }
 
@@ -60,15 +124,35 @@ static unsigned job_count(const struct netd *netd)
     return count;
 }
 
+static unsigned waiting_for(const struct report_job *job, const struct user *user)
+{
+    unsigned count = 0;
+
+    list_for_each(link, &job->waiting)
+    {
+        if (list_entry(link, struct report_waiter, link)->client->user == user)
+            count++;
+    }
+    return count;
+}
+
+static unsigned waiting_count(const struct netd *netd, const struct user *user)
+{
+    unsigned count = 0;
+
+    list_for_each(link, &netd->reports) count += waiting_for(list_entry(link, struct report_job, link), user);
+    return count;
+}
+
 /* Forks the child that fills job->memfd; sets job->pid_fd. */
-static int spawn(struct netd *netd, struct report_job *job, uint32_t kind)
+static int spawn(struct netd *netd, struct report_job *job)
 {
     pid_t child = fork();
 
     if (child < 0)
         return -errno;
     if (child == 0)
-        _exit(report_write(netd, kind, job->memfd) == 0 ? 0 : 1);
+        _exit(report_write(netd, job->kind, job->memfd) == 0 ? 0 : 1);
     job->pid_fd = (int)syscall(SYS_pidfd_open, child, 0);
     if (job->pid_fd < 0) {
         int result = -errno;
@@ -79,7 +163,7 @@ static int spawn(struct netd *netd, struct report_job *job, uint32_t kind)
     return 0;
 }
 
-int reporter_start(struct netd *netd, struct client *client, uint32_t sequence, uint32_t kind)
+static int job_start(struct netd *netd, uint32_t kind, bool shared, struct report_job **out)
 {
     struct report_job *job;
     int result;
@@ -90,32 +174,116 @@ int reporter_start(struct netd *netd, struct client *client, uint32_t sequence, 
     if (!job)
         return -ENOMEM;
     list_init(&job->link);
+    list_init(&job->waiting);
     job->pid_fd = -1;
-    job->client = client;
-    job->sequence = sequence;
+    job->kind = kind;
+    job->shared = shared;
+    job->begun_ns = platform_now_ns();
     job->on_exit = (struct event_source){handle_exit, job};
     result = job->memfd = report_create();
     if (result >= 0)
-        result = spawn(netd, job, kind);
+        result = spawn(netd, job);
+    if (result >= 0)
+        result = server_watch(netd, job->pid_fd, &job->on_exit);
     if (result < 0) {
         log_warning("reporter: no report: %s", error_text(result));
-        job_free(job);
+        if (job->pid_fd >= 0)
+            handle_exit(netd, job, 0); /* waits for the child */
+        else
+            job_free(job);
         return result;
     }
     list_push_back(&netd->reports, &job->link);
-    result = server_watch(netd, job->pid_fd, &job->on_exit);
-    if (result < 0)
-        handle_exit(netd, job, 0); /* waits for the child, and answers */
+    *out = job;
     return 0;
 }
 
-void reporter_forget_client(struct netd *netd, const struct client *client)
+static struct report_job *find_shared_job(const struct netd *netd, uint32_t kind)
 {
     list_for_each(link, &netd->reports)
     {
         struct report_job *job = list_entry(link, struct report_job, link);
 
-        if (job->client == client)
-            job->client = NULL;
+        if (job->shared && job->kind == kind)
+            return job;
+    }
+    return NULL;
+}
+
+/* The answer comes when a child has written it. */
+static int wait_for_report(struct netd *netd, struct client *client, uint32_t sequence, uint32_t kind, bool shared)
+{
+    struct report_job *job = shared ? find_shared_job(netd, kind) : NULL;
+    struct report_waiter *waiter;
+    int result;
+
+    if (client->uid != 0 && waiting_count(netd, client->user) >= MAX_WAITING)
+        return LOCKSTEP_E_EXHAUSTED;
+    waiter = calloc(1, sizeof(*waiter));
+    if (!waiter)
+        return -ENOMEM;
+    result = job ? 0 : job_start(netd, kind, shared, &job);
+    if (result < 0) {
+        free(waiter);
+        return result;
+    }
+    waiter->client = client;
+    waiter->sequence = sequence;
+    list_push_back(&job->waiting, &waiter->link);
+    return 0;
+}
+
+static int report_now(struct netd *netd, struct client *client, uint32_t sequence, uint32_t kind, bool shared)
+{
+    int fd = report_create(), result = fd < 0 ? fd : report_write(netd, kind, fd);
+
+    if (result == 0)
+        result = shared ? share(netd, kind, fd, platform_now_ns()) : report_seal(fd);
+    if (result == 0)
+        server_reply_fd(client, CONTROL_REPORT, sequence, shared ? shared_latest(netd, kind)->reader : fd);
+    if (fd >= 0 && (result < 0 || !shared))
+        close(fd);
+    return result;
+}
+
+int reporter_request(struct netd *netd, struct client *client, uint32_t sequence, uint32_t kind)
+{
+    const struct shared_report *latest = shared_latest(netd, kind);
+    bool shared = client->uid != 0;
+
+    if (shared && latest->fd >= 0 && platform_now_ns() - latest->made_ns < SHARED_FOR_NS) {
+        server_reply_fd(client, CONTROL_REPORT, sequence, latest->reader);
+        return 0;
+    }
+    if (netd->lane_count + flows_count(netd->flows) > LONG_REPORT)
+        return wait_for_report(netd, client, sequence, kind, shared);
+    return report_now(netd, client, sequence, kind, shared);
+}
+
+static void forget_waiters(struct report_job *job, const struct client *client)
+{
+    list_for_each(link, &job->waiting)
+    {
+        struct report_waiter *waiter = list_entry(link, struct report_waiter, link);
+
+        if (waiter->client != client)
+            continue;
+        list_remove(&waiter->link);
+        free(waiter);
+    }
+}
+
+void reporter_forget_client(struct netd *netd, const struct client *client)
+{
+    list_for_each(link, &netd->reports) forget_waiters(list_entry(link, struct report_job, link), client);
+}
+
+void reporter_tick(struct netd *netd, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < REPORT_KINDS * SHARED_REPORTS; i++) {
+        struct shared_report *shared = &netd->shared_reports[i / SHARED_REPORTS][i % SHARED_REPORTS];
+
+        if (now_ns - shared->made_ns > READ_WITHIN_NS)
+            shared_free(shared);
     }
 }

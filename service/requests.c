@@ -15,14 +15,12 @@
 #include "platform/platform.h"
 #include "service/lanes.h"
 #include "service/repair.h"
-#include "service/report.h"
 #include "service/reporter.h"
 #include "service/server.h"
 #include "service/socket_info.h"
 
 #define CLAIM_TIMEOUT_NS    500000000ull
 #define MAX_CLAIMS          1024
-#define LONG_REPORT         200 /* lanes and flows: from then on it is written by a child */
 /* New next hops that one user other than root may cause in a window: each makes the kernel ask the network. */
 #define NEXTHOP_WINDOW_NS   10000000000ull
 #define NEXTHOPS_PER_WINDOW 512
@@ -524,21 +522,13 @@ void requests_tick(struct netd *netd, uint64_t now_ns)
 static int handle_report(struct netd *netd, struct request *request, struct reply *reply)
 {
     const struct control_report *body = request->body;
-    int result, fd;
+    int result;
 
-    if (body->kind > CONTROL_REPORT_CONNECTIONS)
+    if (body->kind >= REPORT_KINDS)
         return LOCKSTEP_E_BAD_VALUE;
-    if (netd->lane_count + flows_count(netd->flows) > LONG_REPORT) {
-        result = reporter_start(netd, request->client, request->sequence, body->kind);
-        reply->deferred = result == 0;
-        return result;
-    }
-    fd = report_create();
-    if (fd < 0)
-        return fd;
-    reply->fds[0] = fd;
-    reply->fd_count = 1;
-    return report_write(netd, body->kind, fd);
+    result = reporter_request(netd, request->client, request->sequence, body->kind);
+    reply->deferred = result == 0;
+    return result;
 }
 
 static const struct {

@@ -393,6 +393,7 @@ static void tick(struct server *server, uint64_t now_ns, unsigned count)
     if (server->deaf)
         listen_again(server, true);
     network_tick(netd->network, now_ns);
+    reporter_tick(netd, now_ns);
     if (count % 2 == 0)
         flows_check_kernel_listeners(netd->flows);
     if (count % 64 == 0)

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,15 +49,17 @@ static struct json_object *parse_file(int fd)
 {
     struct json_object *report;
     struct stat status;
-    void *text;
+    ssize_t length;
+    char *text;
 
     if (fstat(fd, &status) < 0 || status.st_size <= 0)
         return NULL;
-    text = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (text == MAP_FAILED)
+    text = malloc((size_t)status.st_size);
+    if (!text)
         return NULL;
-    report = report_parse(text, (size_t)status.st_size);
-    munmap(text, (size_t)status.st_size);
+    length = pread(fd, text, (size_t)status.st_size, 0);
+    report = length > 0 ? report_parse(text, (size_t)length) : NULL;
+    free(text);
     return report;
 }
 

@@ -1676,6 +1676,105 @@ static void test_25_ten_thousand_connections(void **unused)
     close(fd);
 }
 
+#define REQUESTS 200
+
+/* Takes the next reply to a REPORT; its memfd, or a negative code. */
+static int take_report(struct netd_client *client)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct control_header header;
+    struct iovec iov = {&header, sizeof(header)};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    int fd = -1;
+
+    child_assert(recvmsg(client_fd(client), &message, 0) == sizeof(header));
+    child_assert(header.type == CONTROL_REPORT);
+    if (header.status < 0)
+        return header.status;
+    child_assert(CMSG_FIRSTHDR(&message));
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+    return fd;
+}
+
+/* Asks for a great many reports at once. */
+static void curious_body(void *argument, int to_parent, int from_parent)
+{
+    struct {
+        struct control_header header;
+        struct control_report body;
+    } message = {.header = {CONTROL_MAGIC, CONTROL_VERSION, CONTROL_REPORT, 1, 0},
+                 .body = {CONTROL_REPORT_CONNECTIONS, 0}};
+    int refused = 0, different = 0, fd = -1;
+    struct stat last = {0}, status;
+    struct netd_client *client;
+    char path[40], byte = 'x';
+
+    (void)argument;
+    child_assert(client_connect(&client, dir, "curious", 0, NULL) == 0);
+    for (int i = 0; i < REQUESTS; i++)
+        child_assert(send(client_fd(client), &message, sizeof(message), MSG_NOSIGNAL) == sizeof(message));
+    tell(to_parent);
+    for (int i = 0; i < REQUESTS; i++) {
+        fd = take_report(client);
+        if (fd < 0) {
+            child_assert(fd == LOCKSTEP_E_EXHAUSTED);
+            refused++;
+            continue;
+        }
+        child_assert(fstat(fd, &status) == 0 && status.st_size > 1000);
+        different += status.st_ino != last.st_ino;
+        last = status;
+    }
+    child_assert(refused >= 64 && different >= 1 && different < 20);
+    child_assert(client_report(client, CONTROL_REPORT_CONNECTIONS, &fd) == 0);
+    child_assert(fstat(fd, &status) == 0 && status.st_size > 1000);
+    /* It is everybody's: nobody changes it. */
+    child_assert(pwrite(fd, &byte, 1, 0) < 0 && ftruncate(fd, 0) < 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    child_assert(open(path, O_RDWR) < 0);
+    /* Nor does it take memory for as long as this keeps it. */
+    for (int i = 0; i < 600 && status.st_size > 0; i++) {
+        usleep(10000);
+        child_assert(fstat(fd, &status) == 0);
+    }
+    child_assert(status.st_size == 0);
+    tell(to_parent);
+    await(from_parent);
+}
+
+/* Reports for the curious do not hold up others. */
+static void test_32_reports_are_shared(void **unused)
+{
+    int fd = bound_socket(0, SOCK_STREAM, HERE, 5025, false);
+    uint64_t began_ns;
+    struct child busy, curious;
+
+    (void)unused;
+    assert_int_equal(listen(fd, 1), 0);
+    child_start(&busy, 0, many_connections_body, &fd);
+    assert_true(await(busy.from_child));
+    wait_total("flows", MANY + 1, 5000);
+    child_start(&curious, NOBODY, curious_body, NULL);
+    assert_true(await(curious.from_child));
+    began_ns = platform_now_ns();
+    for (int i = 0; i < 5; i++) {
+        struct netd_client *client;
+
+        assert_int_equal(client_connect(&client, dir, "other", 0, NULL), 0);
+        client_close(client);
+    }
+    assert_true(platform_now_ns() - began_ns < 1000000000);
+    assert_true(await(curious.from_child));
+    assert_int_equal(child_end(&curious), 0);
+    assert_int_equal(child_end(&busy), 0);
+    wait_total("flows", 0, 5000);
+    close(fd);
+}
+
 /* An interface that is deleted and made again is attached again. */
 static void test_26_interface_comes_back(void **unused)
 {
@@ -1750,6 +1849,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_29_foreign_addresses),
         cmocka_unit_test(test_30_descriptors_that_do_not_close),
         cmocka_unit_test(test_31_no_descriptors_left),
+        cmocka_unit_test(test_32_reports_are_shared),
     };
 
     if (!namespaces_possible()) {
