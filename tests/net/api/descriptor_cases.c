@@ -26,9 +26,12 @@ static void works(int fd)
 /* The connection lives until its last descriptor is closed. */
 static void duplicates(void)
 {
-    int fd = tcp_pair(),
-        copies[4] = {OK(dup(fd)), OK(dup2(fd, 77)), OK(fcntl(fd, F_DUPFD, 100)), OK(fcntl(fd, F_DUPFD_CLOEXEC, 200))};
+    int fd = tcp_pair(), copies[4];
 
+    copies[0] = OK(dup(fd));
+    copies[1] = OK(dup2(fd, 77));
+    copies[2] = OK(fcntl(fd, F_DUPFD, 100));
+    copies[3] = OK(fcntl(fd, F_DUPFD_CLOEXEC, 200));
     EQUAL(copies[1], 77);
     CHECK(copies[2] >= 100 && copies[3] >= 200);
     EQUAL(OK(fcntl(copies[3], F_GETFD)), FD_CLOEXEC);
@@ -221,6 +224,7 @@ static void passed_on(void)
     if (child == 0) {
         int fd = take(channel[1]);
         EQUAL(data_receive(fd, 3000, 0, 0), 3000);
+        EQUAL(peer("receive 1 3000 0"), 3000);
         works(fd);
         _exit(0);
     }
@@ -229,7 +233,6 @@ static void passed_on(void)
     EQUAL(data_send(fd, 3000, 0, 0), 3000);
     pass(channel[0], fd);
     close(fd);
-    EQUAL(peer("receive 1 3000 0"), 3000);
     wait_child(child);
     EQUAL(peer("eof 1"), 0);
 }
