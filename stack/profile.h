@@ -10,11 +10,7 @@
 #define PROFILE_ENV     "LOCKSTEP_PROFILE" /* a built-in name, or a path (it has a '/') */
 #define PROFILE_DEFAULT "balanced"
 
-/* spin_backoff: the time that spinning threads lose to other threads is measured (gaps between two looks at the clock).
- * Above a fifth the budget is cut to a quarter, at most 200 us; below a twentieth it doubles again, up to spin_us, but
- * the later (up to 16 windows) the more often it had to be cut. After 16 waits in a row that were longer than spin_us
- * it is halved too, down to an eighth of spin_us; each shorter wait doubles it. On a single core it never exceeds 20
- * us. */
+/* spin_backoff: see stack/spin_budget.h. On a single core no spin is longer than 20 us then. */
 struct profile {
     uint32_t spin_us;  /* a waiting thread spins this long before it sleeps (UINT32_MAX: for ever) */
     bool spin_backoff; /* shrink the budget when cores are short or spinning brings nothing */

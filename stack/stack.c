@@ -19,6 +19,7 @@
 #define FD_LIMIT_MAX     (1u << 22)
 #define OWN_FD_MINIMUM   15000
 #define REALTIME_LOOK_US 10000
+#define SINGLE_CORE_US   20 /* longest spin where nobody else can run meanwhile */
 
 struct stack_state stack_state;
 
@@ -26,6 +27,7 @@ __thread volatile unsigned stack_signal_count __attribute__((tls_model("initial-
 __thread volatile unsigned stack_signal_restart_count __attribute__((tls_model("initial-exec")));
 __thread volatile unsigned stack_busy __attribute__((tls_model("initial-exec")));
 __thread volatile bool stack_signal_deferred __attribute__((tls_model("initial-exec")));
+__thread sigset_t stack_signal_mask __attribute__((tls_model("initial-exec")));
 bool stack_signals_handled;
 void (*stack_run_deferred)(void);
 
@@ -208,7 +210,7 @@ static bool drain(struct stack_state *s)
 {
     const struct lane_record *record;
     struct lane_stats *stats = s->pub.stats;
-    uint64_t now_ns, backlog, stamp_ns = 0;
+    uint64_t now_ns, backlog;
 
     if (!lane_ready(s->lane))
         return false;
@@ -223,11 +225,9 @@ static bool drain(struct stack_state *s)
         __atomic_store_n(&stats->ring_high_water, backlog, __ATOMIC_RELAXED);
     for (int count = 1; record; count++) {
         count_packet(record, now_ns);
-        stamp_ns = record->stamp_ns;
         s->pub.ops->input(s->pub.engine, record, routes_full_checksum(record->ifindex, record->data, record->length));
         record = count < BATCH ? lane_next(s->lane) : NULL;
     }
-    s->last_stamp_ns = stamp_ns;
     give_back(s, lane_control(s->lane)->sleeping != 0); /* the divert wakes a sleeper only if the ring was empty */
     s->pub.ops->flush(s->pub.engine);
     return true;
@@ -561,11 +561,13 @@ static int open_parts(struct stack_state *s, const char **why)
 
 static void prepare_spinning(struct stack_state *s)
 {
+    uint64_t full;
+
     s->cycles_per_us = platform_cycles_per_us();
-    s->spin_full_cycles = s->profile.spin_us == UINT32_MAX ? UINT64_MAX / 2 : s->profile.spin_us * s->cycles_per_us;
-    if (s->profile.spin_backoff && platform_core_count() == 1 && s->spin_full_cycles > 20 * s->cycles_per_us)
-        s->spin_full_cycles = 20 * s->cycles_per_us;
-    s->spin_limit_cycles = s->spin_full_cycles;
+    full = s->profile.spin_us == UINT32_MAX ? UINT64_MAX / 2 : s->profile.spin_us * s->cycles_per_us;
+    if (s->profile.spin_backoff && platform_core_count() == 1 && full > SINGLE_CORE_US * s->cycles_per_us)
+        full = SINGLE_CORE_US * s->cycles_per_us;
+    spin_budget_init(&s->spin, full, s->cycles_per_us, s->profile.spin_backoff);
 }
 
 /* The program may close or replace its standard error: the log keeps a duplicate. */

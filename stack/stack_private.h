@@ -10,6 +10,7 @@
 #include "platform/platform.h"
 #include "stack/netd_client.h"
 #include "stack/profile.h"
+#include "stack/spin_budget.h"
 #include "stack/stack.h"
 
 #define NS_PER_US 1000ull
@@ -46,12 +47,11 @@ struct stack_state {
     uint64_t generation_base; /* raised with each new connection to the service */
 
     /* Under the lock. */
-    uint64_t timer_cycles;  /* when the engine's timers are due or looked at next */
-    uint32_t progress;      /* counts what may make a wait come true; read without lock */
-    uint32_t evaluated;     /* progress when the waiters were last asked */
-    uint64_t last_stamp_ns; /* of the latest packet */
-    bool holding;           /* some records taken from the ring are not given back yet */
-    uint32_t polls;         /* counts the program's own polls */
+    uint64_t timer_cycles; /* when the engine's timers are due or looked at next */
+    uint32_t progress;     /* counts what may make a wait come true; read without lock */
+    uint32_t evaluated;    /* progress when the waiters were last asked */
+    bool holding;          /* some records taken from the ring are not given back yet */
+    uint32_t polls;        /* counts the program's own polls */
     struct list waiters;
     const void *driver; /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
     uint32_t spinners;
@@ -60,11 +60,7 @@ struct stack_state {
     uint64_t realtime_offset_cycles; /* when realtime_offset was taken */
     int64_t realtime_offset;
 
-    /* Spin budget, see profile.h. Written without lock: only hints. */
-    uint64_t spin_limit_cycles, spin_full_cycles;
-    uint64_t window_start, window_spun, window_lost;
-    uint32_t misses;
-    uint32_t clean_windows, clean_wanted;
+    struct spin_budget spin;
 };
 
 extern struct stack_state stack_state;

@@ -6,14 +6,7 @@
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
-#define KERNEL_LOOK_US   25    /* kernel descriptors are asked this often while spinning */
-#define LOST_GAP_US      50    /* a longer gap between two looks at the clock: another thread had the core */
-#define WINDOW_US        10000 /* of spinning */
-#define WINDOW_LIMIT_US  50000 /* of time */
-#define CLEAN_MAX        16    /* windows without loss before the budget grows again, at most */
-#define SHORT_BUDGET_US  200   /* after the first sign of short cores */
-#define MIN_BUDGET_US    2
-#define MISSES_MAX       16
+#define KERNEL_LOOK_US   25 /* kernel descriptors are asked this often while spinning */
 #define RELAX_ROUNDS     4
 #define KERNEL_FDS_LOCAL 64
 #define EVENT_POOL       256
@@ -106,68 +99,6 @@ static int look_at_kernel(const struct wait *wait)
 
 /* ---- Spinning ---- */
 
-/* A window of spinning is over: adapts the budget to how much of it was lost to other threads. */
-static void judge_window(struct stack_state *s)
-{
-    uint64_t limit = s->spin_limit_cycles;
-
-    if (s->window_lost * 5 > s->window_spun) {
-        s->clean_windows = 0;
-        s->clean_wanted = s->clean_wanted < CLEAN_MAX ? 2 * s->clean_wanted + 1 : CLEAN_MAX;
-        limit /= 4;
-        if (limit > SHORT_BUDGET_US * s->cycles_per_us)
-            limit = SHORT_BUDGET_US * s->cycles_per_us;
-        if (limit < MIN_BUDGET_US * s->cycles_per_us)
-            limit = MIN_BUDGET_US * s->cycles_per_us;
-    } else if (s->window_lost * 20 < s->window_spun && ++s->clean_windows >= s->clean_wanted) {
-        limit *= 2;
-        s->clean_windows = 0;
-        if (limit >= s->spin_full_cycles)
-            s->clean_wanted /= 2;
-    }
-    s->spin_limit_cycles = limit < s->spin_full_cycles ? limit : s->spin_full_cycles;
-    s->window_spun = 0;
-    s->window_lost = 0;
-}
-
-static void account_gap(struct stack_state *s, uint64_t now, uint64_t gap)
-{
-    s->window_spun += gap;
-    if (gap > LOST_GAP_US * s->cycles_per_us)
-        s->window_lost += gap;
-    if (s->window_spun > WINDOW_US * s->cycles_per_us || now - s->window_start > WINDOW_LIMIT_US * s->cycles_per_us) {
-        if (s->profile.spin_backoff)
-            judge_window(s);
-        s->window_start = now;
-    }
-}
-
-/* What came of a wait since start: it was long, so that spinning was in vain, or a full budget would have (or has)
- * covered it. The time that waking up took does not count: the packet's stamp tells. */
-static void judge_wait(struct stack_state *s, uint64_t start)
-{
-    uint64_t waited = platform_cycles() - start, now_ns, late;
-
-    if (!s->profile.spin_backoff)
-        return;
-    if (waited > s->spin_limit_cycles) {
-        now_ns = platform_now_ns();
-        late = (now_ns > s->last_stamp_ns ? now_ns - s->last_stamp_ns : 0) * s->cycles_per_us / NS_PER_US;
-        waited -= late < waited ? late : 0;
-    }
-    if (waited > s->spin_full_cycles) {
-        if (++s->misses >= MISSES_MAX && s->spin_limit_cycles / 2 >= s->spin_full_cycles / 8) {
-            s->spin_limit_cycles /= 2;
-            s->misses = 0;
-        }
-        return;
-    }
-    s->misses = 0;
-    if (s->clean_wanted == 0 && s->window_lost == 0 && s->spin_limit_cycles < s->spin_full_cycles)
-        s->spin_limit_cycles =
-            s->spin_limit_cycles * 2 < s->spin_full_cycles ? s->spin_limit_cycles * 2 : s->spin_full_cycles;
-}
-
 /* Drives the stack and asks ready, if the lock is free. */
 static bool try_progress(const struct wait *wait, uint32_t *seen)
 {
@@ -185,11 +116,11 @@ static bool try_progress(const struct wait *wait, uint32_t *seen)
 }
 
 /* 1: ready (or a kernel descriptor is), 0: budget used up, -EINTR, -ETIMEDOUT: deadline. */
-static int spin(const struct wait *wait)
+static int spin(const struct wait *wait, uint64_t budget)
 {
     struct stack_state *s = &stack_state;
     uint64_t start = platform_cycles(), last = start, kernel_at = start;
-    uint64_t end = start + s->spin_limit_cycles, deadline = UINT64_MAX;
+    uint64_t end = start + budget, deadline = UINT64_MAX;
     uint32_t seen = __atomic_load_n(&s->progress, __ATOMIC_RELAXED) - 1;
 
     if (wait->deadline_ns != UINT64_MAX) {
@@ -211,7 +142,7 @@ static int spin(const struct wait *wait)
         if (signalled(wait))
             return -EINTR;
         now = platform_cycles();
-        account_gap(s, now, now - last);
+        spin_budget_gap(&s->spin, now, now - last);
         last = now;
         if (now - kernel_at > KERNEL_LOOK_US * s->cycles_per_us) {
             int count = look_at_kernel(wait);
@@ -294,7 +225,10 @@ static int sleep_with_signals(struct wait *wait, int event_fd, int lane_fd, uint
         result = sleep_in_kernel(wait, event_fd, lane_fd, until_ns, kernel_ready);
         wait->mask = mask;
     }
-    sys_sigprocmask(SIG_SETMASK, &old, NULL);
+    if (stack_signal_deferred)
+        stack_signal_mask = old; /* its handler comes first */
+    else
+        sys_sigprocmask(SIG_SETMASK, &old, NULL);
     return result;
 }
 
@@ -396,15 +330,18 @@ static bool expired(const struct wait *wait)
 static int spin_locked(const struct wait *wait)
 {
     struct stack_state *s = &stack_state;
+    uint64_t budget = s->open ? spin_budget_next(&s->spin) : 0;
     int result;
 
-    if (!s->open || s->spin_limit_cycles == 0)
+    if (budget == 0)
         return 0;
     spin_begin(s);
     stack_unlock_quiet();
-    result = spin(wait);
+    result = spin(wait, budget);
     stack_lock_quiet();
     spin_end(s);
+    if (result == 0 || result == 1)
+        spin_budget_result(&s->spin, result == 1);
     if (result == 0)
         __atomic_store_n(&s->pub.stats->spins_empty, s->pub.stats->spins_empty + 1, __ATOMIC_RELAXED);
     return result;
@@ -412,8 +349,6 @@ static int spin_locked(const struct wait *wait)
 
 static int wait_locked(struct wait *wait)
 {
-    struct stack_state *s = &stack_state;
-    uint64_t start = platform_cycles();
     int result;
 
     if (look(wait))
@@ -432,8 +367,6 @@ static int wait_locked(struct wait *wait)
         else if (result == 0 && expired(wait))
             result = -ETIMEDOUT;
     }
-    if (s->open && s->spin_full_cycles > 0 && result == 1)
-        judge_wait(s, start);
     return result == -ETIMEDOUT ? 0 : result;
 }
 
@@ -445,11 +378,9 @@ int stack_wait(bool (*ready)(void *arg), void *arg, struct pollfd *kernel, nfds_
 
     for (nfds_t i = 0; i < kernel_count; i++)
         kernel[i].revents = 0;
-    stack_busy_begin(); /* while asleep too: a handler that jumps away would leave the waiter behind */
     stack_lock_quiet();
     result = wait_locked(&wait);
     hand_over(&stack_state);
     stack_unlock_quiet();
-    stack_busy_end();
     return result;
 }
