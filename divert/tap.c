@@ -82,15 +82,22 @@ static int tap_start(const char *name)
     return err;
 }
 
+/* The guard lets nothing out of a device without a lane. */
+int divert_tap_mute(struct divert *divert, unsigned ifindex)
+{
+    int err = divert_tc_attach(ifindex, BPF_TC_INGRESS, bpf_program__fd(divert->guard->progs.lockstep_guard));
+
+    if (!err)
+        err = divert_tc_attach(ifindex, BPF_TC_EGRESS, bpf_program__fd(divert->guard->progs.lockstep_mute));
+    return err;
+}
+
 /* The guard comes before the device knows its lane, and the lane before the device is up. */
 static int tap_protect(struct divert *divert, uint32_t lane, unsigned ifindex)
 {
     int taps = bpf_map__fd(divert->guard->maps.taps);
-    int err;
+    int err = divert_tap_mute(divert, ifindex);
 
-    err = divert_tc_attach(ifindex, BPF_TC_INGRESS, bpf_program__fd(divert->guard->progs.lockstep_guard));
-    if (!err)
-        err = divert_tc_attach(ifindex, BPF_TC_EGRESS, bpf_program__fd(divert->guard->progs.lockstep_mute));
     if (!err)
         err = bpf_map_update_elem(taps, &ifindex, &lane, BPF_NOEXIST);
     if (!err)

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,8 +36,11 @@ static void store_survivors(const struct netd *netd)
 {
     struct survivor owner[DIVERT_MAX_LANES];
 
-    for (unsigned i = 0; i < DIVERT_MAX_LANES; i++)
+    for (unsigned i = 0; i < DIVERT_MAX_LANES; i++) {
         owner[i] = netd->lanes[i] ? netd->lanes[i]->client->process : netd->survivors.owner[i];
+        if (netd->lanes[i])
+            owner[i].device = netd->lanes[i]->device_index;
+    }
     survivors_store(netd->policy.runtime_dir, owner);
 }
 
@@ -45,7 +50,7 @@ static int choose_lane(struct netd *netd)
     for (uint32_t i = 0; i < DIVERT_MAX_LANES; i++) {
         uint32_t lane = (netd->next_lane + i) % DIVERT_MAX_LANES;
 
-        if (netd->lanes[lane] || (netd->adopting && netd->survivors.owner[lane].pid))
+        if (netd->lanes[lane] || netd->survivors.owner[lane].pid)
             continue;
         netd->next_lane = lane + 1;
         return (int)lane;
@@ -143,12 +148,16 @@ static int make_direct(const struct netd *netd, int *fd)
 
 static int make_injector(struct netd *netd, struct lane *lane, uint32_t wanted, int *fd)
 {
+    int result;
+
     if (wanted == CONTROL_INJECTOR_DIRECT && policy_grants_direct(&netd->policy, lane->client->uid)) {
         lane->injector = CONTROL_INJECTOR_DIRECT;
         return make_direct(netd, fd);
     }
     lane->injector = CONTROL_INJECTOR_GUARDED;
-    return divert_tap_create(netd->divert, lane->owner.lane, lane->device, fd);
+    result = divert_tap_create(netd->divert, lane->owner.lane, lane->device, fd);
+    lane->device_index = result == 0 ? if_nametoindex(lane->device) : 0;
+    return result;
 }
 
 int lanes_open(struct netd *netd, struct client *client, const struct control_lane_open *request,
@@ -205,6 +214,23 @@ static int map_stats(struct lane *lane, int fd)
     return platform_memfd_map(fd, sizeof(*lane->stats), false, (void **)&lane->stats);
 }
 
+/* Asks the kernel, not the file: the system calls about network devices would go to whatever file system it is of. */
+static bool is_tap(int fd)
+{
+    char path[40], line[128];
+    bool found = false;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof(line), file))
+        found = !strncmp(line, "iff:", 4); /* the device's name, which only these files have */
+    fclose(file);
+    return found;
+}
+
 static int adopt_parts(struct netd *netd, struct lane *lane, const struct control_lane_adopt *request, const int fds[4],
                        int *event_fd)
 {
@@ -214,8 +240,11 @@ static int adopt_parts(struct netd *netd, struct lane *lane, const struct contro
     if (result < 0)
         return result;
     lane->injector = request->injector;
-    if (request->injector == CONTROL_INJECTOR_GUARDED)
-        result = divert_tap_adopt(netd->divert, lane->owner.lane, fds[2]);
+    if (request->injector == CONTROL_INJECTOR_GUARDED) {
+        lane->device_index = netd->survivors.owner[request->lane].device;
+        if_indextoname(lane->device_index, lane->device);
+        result = is_tap(fds[2]) ? divert_tap_adopt(netd->divert, lane->owner.lane, fds[2]) : LOCKSTEP_E_BAD_FORMAT;
+    }
     if (result == 0)
         result = map_stats(lane, fds[3]);
     if (result == 0)
@@ -236,9 +265,10 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
         return LOCKSTEP_E_BAD_VALUE;
     if (netd->lanes[request->lane])
         return LOCKSTEP_E_CONFLICT;
-    /* Whose lane it was is known; with it go rights to connections. */
-    if (netd->adopting && netd->survivors.owner[request->lane].pid &&
-        netd->survivors.owner[request->lane].pid != client->process.pid)
+    /* Whose lane it was is known; with it go rights to connections. The process counts and not its user: a daemon may
+     * have given up root meanwhile. */
+    if (!survivors_owns(&netd->survivors, request->lane, &client->process) ||
+        (netd->survivors.owner[request->lane].device != 0) != (request->injector == CONTROL_INJECTOR_GUARDED))
         return LOCKSTEP_E_DENIED;
     lane = lane_create(netd, client, request->lane);
     if (!lane)

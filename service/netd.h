@@ -46,6 +46,7 @@ struct lane {
     uint32_t injector; /* enum control_injector */
     uint32_t ring_bytes;
     char device[IFNAMSIZ]; /* of the guarded injector */
+    unsigned device_index;
     int event_fd;
     struct lane_stats *stats; /* written by the program: nothing in it is to be trusted */
     time_t since;

@@ -360,6 +360,7 @@ int report_reader(int fd)
     if (fchmod(fd, S_IRUSR) < 0) /* nor can it be opened anew for writing */
         return -errno;
     reader = open(path, O_RDONLY | O_CLOEXEC);
+    // cppcheck-suppress resourceLeak ; it is the caller's
     return reader < 0 ? -errno : reader;
 }
 

@@ -301,7 +301,7 @@ static int client_create(struct server *server, int fd)
         goto failed;
     }
     client->fd = fd;
-    client->process = (struct survivor){credentials.pid, survivors_start_time(credentials.pid)};
+    client->process = (struct survivor){credentials.pid, survivors_start_time(credentials.pid), 0};
     client->uid = credentials.uid;
     snprintf(client->program, sizeof(client->program), "?");
     client->on_socket = (struct event_source){handle_client, client};
@@ -370,6 +370,15 @@ static void handle_signal(struct netd *netd, void *object, uint32_t events)
         server->stop = true;
 }
 
+/* Lanes that were not handed back may be later, but until then their devices are without rights. */
+static void mute_missing(struct netd *netd)
+{
+    for (uint32_t lane = 0; lane < DIVERT_MAX_LANES; lane++) {
+        if (netd->survivors.owner[lane].device)
+            divert_tap_mute(netd->divert, netd->survivors.owner[lane].device);
+    }
+}
+
 /* After a restart the attached programs of the earlier instance go on until every lane has been handed back. */
 static void finish_adoption(struct netd *netd, uint64_t now_ns)
 {
@@ -380,7 +389,7 @@ static void finish_adoption(struct netd *netd, uint64_t now_ns)
     netd->adopting = false;
     if (netd->survivors.count > 0)
         log_warning("netd: %u lanes of an earlier instance were not handed back", netd->survivors.count);
-    memset(&netd->survivors, 0, sizeof(netd->survivors));
+    mute_missing(netd);
     log_info("netd: %u lanes taken over", netd->lane_count);
     if (network_attach(netd->network) < 0)
         log_error("netd: accelerated traffic does not flow");
@@ -396,6 +405,8 @@ static void tick(struct server *server, uint64_t now_ns, unsigned count)
     reporter_tick(netd, now_ns);
     if (count % 2 == 0)
         flows_check_kernel_listeners(netd->flows);
+    if (netd->adopting || count % 64 == 0)
+        survivors_prune(&netd->survivors);
     if (count % 64 == 0)
         forget_idle_users(netd, now_ns);
 }

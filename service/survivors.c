@@ -29,12 +29,14 @@ unsigned long long survivors_start_time(pid_t pid)
     return value;
 }
 
+static bool is_alive(const struct survivor *owner)
+{
+    return owner->started != 0 && survivors_start_time(owner->pid) == owner->started;
+}
+
 void survivors_load(struct survivors *survivors, const char *dir)
 {
-    char path[128];
-    unsigned lane;
-    int pid;
-    unsigned long long started;
+    char path[128], line[128];
     FILE *file;
 
     memset(survivors, 0, sizeof(*survivors));
@@ -42,11 +44,14 @@ void survivors_load(struct survivors *survivors, const char *dir)
     file = fopen(path, "re");
     if (!file)
         return;
-    while (fscanf(file, "%u %d %llu", &lane, &pid, &started) == 3) {
-        if (lane >= DIVERT_MAX_LANES || pid <= 0 || survivors->owner[lane].pid || started == 0 ||
-            survivors_start_time(pid) != started)
+    while (fgets(line, sizeof(line), file)) {
+        struct survivor owner;
+        unsigned lane;
+
+        if (sscanf(line, "%u %d %llu %u", &lane, &owner.pid, &owner.started, &owner.device) != 4 ||
+            lane >= DIVERT_MAX_LANES || owner.pid <= 0 || survivors->owner[lane].pid || !is_alive(&owner))
             continue;
-        survivors->owner[lane] = (struct survivor){pid, started};
+        survivors->owner[lane] = owner;
         survivors->count++;
     }
     fclose(file);
@@ -66,16 +71,31 @@ void survivors_store(const char *dir, const struct survivor owner[DIVERT_MAX_LAN
     }
     for (unsigned lane = 0; lane < DIVERT_MAX_LANES; lane++) {
         if (owner[lane].pid)
-            fprintf(file, "%u %d %llu\n", lane, (int)owner[lane].pid, owner[lane].started);
+            fprintf(file, "%u %d %llu %u\n", lane, (int)owner[lane].pid, owner[lane].started, owner[lane].device);
     }
     if (fclose(file) != 0 || rename(temporary, path) < 0)
         log_warning("survivors: cannot write %s: %s", path, error_text(-errno));
+}
+
+bool survivors_owns(const struct survivors *survivors, uint32_t lane, const struct survivor *process)
+{
+    const struct survivor *owner = &survivors->owner[lane];
+
+    return owner->pid > 0 && owner->pid == process->pid && owner->started == process->started;
+}
+
+void survivors_prune(struct survivors *survivors)
+{
+    for (uint32_t lane = 0; lane < DIVERT_MAX_LANES && survivors->count > 0; lane++) {
+        if (survivors->owner[lane].pid && !is_alive(&survivors->owner[lane]))
+            survivors_remove(survivors, lane);
+    }
 }
 
 void survivors_remove(struct survivors *survivors, uint32_t lane)
 {
     if (!survivors->owner[lane].pid)
         return;
-    survivors->owner[lane].pid = 0;
+    survivors->owner[lane] = (struct survivor){0};
     survivors->count--;
 }

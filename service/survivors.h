@@ -14,6 +14,7 @@
 struct survivor {
     pid_t pid; /* 0: none */
     unsigned long long started;
+    unsigned device; /* its lane's: interface index, 0: none (direct injector) */
 };
 
 struct survivors {
@@ -28,7 +29,11 @@ unsigned long long survivors_start_time(pid_t pid);
 void survivors_load(struct survivors *survivors, const char *dir);
 /* Writes the file anew; owner[lane].pid 0 means free. Best effort: failure is logged. */
 void survivors_store(const char *dir, const struct survivor owner[DIVERT_MAX_LANES]);
+/* Is the lane in the list, and this process its owner? */
+bool survivors_owns(const struct survivors *survivors, uint32_t lane, const struct survivor *process);
 /* The lane was adopted, or its process has ended. */
 void survivors_remove(struct survivors *survivors, uint32_t lane);
+/* Removes those whose process has ended. */
+void survivors_prune(struct survivors *survivors);
 
 #endif
