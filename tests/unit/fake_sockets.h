@@ -25,10 +25,12 @@ struct sock {
     bool kernel_seen; /* sock_kernel_readable was called */
     bool inherited;   /* touching it moves it to the kernel */
     struct list watches;
+    struct sock *made_before;
 };
 
 #define FAKE_FDS 30000
 static struct sock *fake_table[FAKE_FDS];
+static struct sock *fake_made; /* all sockets: tests look at them after they were closed */
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned fake_owned; /* descriptors that the stack says are its own */
 
@@ -40,9 +42,10 @@ static int fake_open(short kernel_events)
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    *sock = (struct sock){.fd = pair[0], .other = pair[1], .kernel_events = kernel_events, .references = 1};
+    *sock = (struct sock){
+        .fd = pair[0], .other = pair[1], .kernel_events = kernel_events, .references = 1, .made_before = fake_made};
     list_init(&sock->watches);
-    fake_table[pair[0]] = sock;
+    fake_table[pair[0]] = fake_made = sock;
     return pair[0];
 }
 
@@ -95,6 +98,20 @@ static inline void fake_close(int fd)
     if (sock)
         fake_leave(sock, false);
     close(fd);
+}
+
+/* After all tests. */
+static int fake_free(void **state)
+{
+    (void)state;
+    while (fake_made) {
+        struct sock *sock = fake_made;
+
+        fake_made = sock->made_before;
+        close(sock->other);
+        free(sock);
+    }
+    return 0;
 }
 
 /* ---- The layer ---- */

@@ -315,5 +315,5 @@ int main(void)
     struct rlimit files = {FAKE_FDS, FAKE_FDS};
 
     setrlimit(RLIMIT_NOFILE, &files);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, fake_free);
 }
