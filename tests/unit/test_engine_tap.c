@@ -124,6 +124,7 @@ static int stream_peer(void *argument)
         return 1;
     pid_t writer = stream->send > 0 ? fork() : -1;
     if (writer == 0) {
+        alarm(60);
         for (uint64_t sent = 0; sent < stream->send;) {
             size_t part = sizeof(buffer) < stream->send - sent ? sizeof(buffer) : (size_t)(stream->send - sent);
             for (size_t i = 0; i < part; i++)
@@ -188,7 +189,7 @@ static void echo_test(const char *from, const char *to)
     RIG_UNTIL(ops->tcp_connected(conn), 5);
     assert_true(events & EPOLLOUT);
     for (int i = 0; i < 200; i++) {
-        char message[64], reply[64];
+        char message[64], reply[64] = "";
         memset(message, i, sizeof(message));
         struct iovec iov = {message, sizeof(message)};
         assert_int_equal(ops->tcp_send(conn, &iov, 1, false), 64);
@@ -422,7 +423,8 @@ static int slow_reader(void *argument)
     int listener = peer_socket(RIG_KERNEL_V4, SOCK_STREAM, 7004), size = 8192;
     setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     int fd = accept(listener, NULL, NULL);
-    usleep(1500000);
+    usleep(900000);
+    usleep(600000);
     for (uint64_t received = 0; received < 300000;) {
         ssize_t n = read(fd, buffer, 3000);
         if (n <= 0)

@@ -385,7 +385,7 @@ static void only_registered_sources_leave(void **state)
         uint16_t port;
     } forged[] = {{PEER4, PORT}, {"10.77.0.9", PORT}, {OWN4, PORT + 1}, {"0.0.0.0", PORT}, {"127.0.0.1", PORT}};
     int peer = rig_udp(1, PEER4, PEER_PORT);
-    struct outgoing tcp;
+    struct outgoing tcp = {0};
     uint8_t payload[4] = "tcp";
 
     (void)state;
