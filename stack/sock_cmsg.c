@@ -22,7 +22,7 @@ static void put(struct msghdr *message, size_t *used, int level, int type, const
     size_t space = message->msg_controllen > *used ? message->msg_controllen - *used : 0;
     size_t whole = CMSG_LEN(length), fits = whole;
     struct cmsghdr header = {.cmsg_level = level, .cmsg_type = type};
-    char *at = (char *)message->msg_control + *used;
+    char *at;
 
     if (!message->msg_control || space < sizeof header) {
         message->msg_flags |= MSG_CTRUNC;
@@ -33,6 +33,7 @@ static void put(struct msghdr *message, size_t *used, int level, int type, const
         fits = space;
     }
     header.cmsg_len = fits;
+    at = (char *)message->msg_control + *used;
     memcpy(at, &header, sizeof header);
     memcpy(at + CMSG_LEN(0), data, fits - CMSG_LEN(0));
     *used += CMSG_SPACE(length) < space ? CMSG_SPACE(length) : space;
