@@ -68,6 +68,8 @@ static int op_create(struct engine **out, const struct engine_config *config,
     wheel_init(&engine->wheel, engine->now_ns);
     options_default(&engine->connect_options);
     list_init(&engine->conns);
+    for (unsigned i = 0; i < ID_BUCKETS; i++)
+        list_init(&engine->ids[i]);
     list_init(&engine->time_wait);
     list_init(&engine->flush);
     list_init(&engine->borrowers);
@@ -275,6 +277,7 @@ const struct engine_ops engine_lwip = {
     .tcp_each = op_tcp_each,
     .udp_open = op_udp_open,
     .udp_close = op_udp_close,
+    .udp_slot = op_udp_slot,
     .udp_connect = op_udp_connect,
     .udp_join = op_udp_join,
     .udp_leave = op_udp_leave,

@@ -199,6 +199,8 @@ struct engine_ops {
     int (*udp_open)(struct engine *engine, const struct net_endpoint *local, bool dual_stack, void *user,
                     struct lane_stats_slot *slot, struct udp_socket **out);
     void (*udp_close)(struct udp_socket *socket);
+    /* Another place to count in (NULL: none), when the flow behind the socket changes. */
+    void (*udp_slot)(struct udp_socket *socket, struct lane_stats_slot *slot);
     /* Only datagrams from there are received, ICMP errors of it are reported. NULL: disconnect. */
     int (*udp_connect)(struct udp_socket *socket, const struct net_endpoint *remote);
     /* Multicast (source any: from every source). Sockets without a membership in a group: see udp_own_groups_only. */

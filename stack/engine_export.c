@@ -32,7 +32,8 @@ static void describe(const struct tcp_conn *conn, struct control_migrate *state)
     state->remote = conn->remote;
     state->scope_id = conn->ipv6 && net_addr_is_link_local(&conn->remote.addr) ? conn->route.ifindex : 0;
     state->snd_una = conn->tx.position;
-    state->snd_nxt = seq_lt(end, pcb->snd_nxt) ? end : pcb->snd_nxt; /* a FIN is the kernel's to send again */
+    state->snd_nxt = seq_lt(end, pcb->snd_nxt) ? end : pcb->snd_nxt; /* a FIN (also one acknowledged: then snd_una is
+                                                                        before it) is the kernel's to send again */
     state->rcv_nxt = pcb->rcv_nxt;
     state->snd_wnd = pcb->snd_wnd;
     state->snd_wl1 = pcb->snd_wl1;
@@ -52,7 +53,7 @@ static void describe(const struct tcp_conn *conn, struct control_migrate *state)
 
 int op_tcp_export(struct tcp_conn *conn, struct control_migrate *state, engine_sink sink, void *context)
 {
-    if (conn->stage != STAGE_OPEN || !conn->pcb || conn->pcb->state == FIN_WAIT_2 || conn->pcb->state == CLOSING)
+    if (conn->stage != STAGE_OPEN || !conn->pcb)
         return -ENOTCONN;
     engine_now(conn->engine);
     uint32_t flow_id = state->flow_id, family = state->family;
@@ -93,9 +94,7 @@ void op_tcp_migrated(struct tcp_conn *conn, bool ok)
     conn->frozen = false;
     conn->stage = STAGE_MIGRATED;
     conn->slot = NULL;
-    if (conn->connection_id && !engine->silent)
-        engine->environment.gone(engine->environment.context, conn->connection_id);
-    conn->connection_id = NULL;
+    conn_gone(conn);
     for (int i = 0; i < DEADLINE_COUNT; i++)
         conn->deadline[i] = NEVER;
     conn_deadline(conn, DEADLINE_STATE, engine->now_ns + TOMBSTONE_NS);

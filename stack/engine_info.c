@@ -236,8 +236,8 @@ size_t op_tcp_notsent_bytes(const struct tcp_conn *conn)
 
 bool op_tcp_drained(struct engine *engine, const void *connection_id)
 {
-    list_for_each(link, &engine->conns) {
-        const struct tcp_conn *conn = list_entry(link, struct tcp_conn, all_link);
+    list_for_each(link, &engine->ids[hash_u64(&engine->key, (uintptr_t)connection_id) % ID_BUCKETS]) {
+        const struct tcp_conn *conn = list_entry(link, struct tcp_conn, id_link);
         if (conn->connection_id != connection_id)
             continue;
         return conn->stage != STAGE_OPEN || (conn->tx.length == 0 && (!conn->fin_queued || !conn->pcb ||

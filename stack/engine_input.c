@@ -171,14 +171,20 @@ static bool state_changed(struct tcp_conn *conn, const struct before *before)
 
 /* ---- The usual segment */
 
-/* The next in order, nothing special about it, nothing waiting out of order: lwIP would do what take_usual does. */
-static bool usual(const struct tcp_conn *conn, const struct tcp_segment *segment)
+/* Nothing special about it. */
+static bool plain(const struct tcp_conn *conn, const struct tcp_segment *segment)
 {
     const struct tcp_pcb *pcb = conn->pcb;
     return pcb->state == ESTABLISHED && (segment->flags & ~SEGMENT_PSH) == SEGMENT_ACK &&
-           segment->sequence == pcb->rcv_nxt && !pcb->ooseq && segment->payload_length <= pcb->rcv_wnd &&
            segment->acknowledgement - pcb->lastack <= pcb->snd_nxt - pcb->lastack &&
            (conn->handle_open || conn->listener);
+}
+
+/* The next in order, and nothing waiting out of order: lwIP would do what take_usual does. */
+static bool usual(const struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    const struct tcp_pcb *pcb = conn->pcb;
+    return segment->sequence == pcb->rcv_nxt && !pcb->ooseq && segment->payload_length <= pcb->rcv_wnd;
 }
 
 static bool take_payload(struct tcp_conn *conn, const void *payload, uint32_t length)
@@ -191,8 +197,8 @@ static bool take_payload(struct tcp_conn *conn, const void *payload, uint32_t le
     return byte_queue_append_borrowed(&conn->rx, payload, length, conn->stamp_ns, engine->borrow_order++);
 }
 
-/* RFC 9293, 3.10.7.4: window and acknowledgement, then the data. */
-static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
+/* RFC 9293, 3.10.7.4. */
+static void take_acknowledgement(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
     struct tcp_pcb *pcb = conn->pcb;
     uint32_t window = (uint32_t)segment->window << pcb->snd_scale;
@@ -204,6 +210,12 @@ static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
         pcb->snd_wl2 = segment->acknowledgement;
     }
     pcb->lastack = segment->acknowledgement;
+}
+
+static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    take_acknowledgement(conn, segment);
     if (segment->payload_length == 0)
         return;
     if (!take_payload(conn, segment->payload, segment->payload_length))
@@ -215,6 +227,18 @@ static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
     conn->received_now = true;
 }
 
+static bool take_out_of_order(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    if (segment->payload_length == 0 || !lwip_append_out_of_order(conn, packet, segment))
+        return false;
+    take_acknowledgement(conn, segment);
+    tcp_set_flags(pcb, TF_ENGINE_ACK_WANTED);
+    if (!(pcb->flags & TF_SACK))
+        conn_send_ack(conn); /* a peer that counts duplicates */
+    return true;
+}
+
 static void process(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment,
                     bool with_options)
 {
@@ -222,9 +246,10 @@ static void process(struct tcp_conn *conn, const struct packet *packet, const st
     struct before before = {pcb->lastack,   pcb->snd_wnd,    pcb->lastack + pcb->snd_wnd, op_tcp_ready(conn),
                             pcb->state, conn->connected};
     conn->received_now = false;
-    if (!with_options && usual(conn, segment))
+    bool simple = !with_options && plain(conn, segment);
+    if (simple && usual(conn, segment))
         take_usual(conn, segment);
-    else
+    else if (!simple || !take_out_of_order(conn, packet, segment))
         lwip_input(conn, packet, segment, with_options);
     if (conn->connected && !before.connected && conn->listener)
         listener_established(conn);

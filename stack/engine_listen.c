@@ -5,10 +5,9 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#define HALF_OPEN_MIN     128
+#define HALF_OPEN_MIN     1024
 #define HALF_OPEN_MAX     4096
 #define HALF_OPEN_NS      (31 * SECOND)
-#define EVICTABLE_NS      (2 * SECOND) /* a half-open connection this old makes room for a new one */
 #define ANSWER_TIMEOUT_NS (200 * MILLISECOND)
 
 /* How well a listener fits: its address, any address of the family, any address. 0: not at all. */
@@ -56,18 +55,14 @@ bool listener_full(const struct tcp_listener *listener)
     return listener->ready_count > (unsigned)listener->backlog;
 }
 
-/* Room for one more half-open connection: the oldest goes if it is old. */
-static bool make_room(struct tcp_listener *listener)
+/* Room for one more half-open connection: the oldest goes. In a flood of SYNs whoever answers within the time that it takes
+ * to fill the queue gets through. */
+static void make_room(struct tcp_listener *listener)
 {
     unsigned limit = (unsigned)listener->backlog;
     limit = limit < HALF_OPEN_MIN ? HALF_OPEN_MIN : limit > HALF_OPEN_MAX ? HALF_OPEN_MAX : limit;
-    if (listener->half_open_count < limit)
-        return true;
-    struct tcp_conn *oldest = list_entry(listener->half_open.next, struct tcp_conn, listener_link);
-    if (listener->engine->now_ns - oldest->opened_ns < EVICTABLE_NS)
-        return false;
-    conn_finish(oldest, 0);
-    return true;
+    if (listener->half_open_count >= limit)
+        conn_finish(list_entry(listener->half_open.next, struct tcp_conn, listener_link), 0);
 }
 
 static bool route_back(struct engine *engine, const struct packet *packet, uint32_t ifindex, struct engine_route *route)
@@ -88,8 +83,9 @@ void listener_input(struct tcp_listener *listener, const struct packet *packet, 
             engine_send_rst(engine, packet, segment, &route);
         return;
     }
-    if (listener_full(listener) || !make_room(listener) || !route_back(engine, packet, record->ifindex, &route))
+    if (listener_full(listener) || !route_back(engine, packet, record->ifindex, &route))
         return;
+    make_room(listener);
     struct net_endpoint local = {packet->destination, packet->destination_port};
     struct net_endpoint remote = {packet->source, packet->source_port};
     struct tcp_conn *conn = conn_new(engine, &local, &remote, &listener->options);
@@ -107,8 +103,10 @@ void listener_input(struct tcp_listener *listener, const struct packet *packet, 
     }
     list_push_back(&listener->half_open, &conn->listener_link);
     listener->half_open_count++;
+    void *connection_id = NULL;
     conn->slot = engine->environment.opened(engine->environment.context, listener->user, &local, &remote,
-                                            &conn->connection_id);
+                                            &connection_id);
+    conn_set_id(conn, connection_id);
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;
     uint64_t first = route.flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us

@@ -331,11 +331,52 @@ void lwip_input(struct tcp_conn *conn, const struct packet *packet, const struct
     struct pbuf *p = make_pbuf(packet, segment, with_options, copy);
     if (!p)
         return;
+    conn->ooseq_last = NULL;
     lwip_enter(conn);
     ip_data.current_iphdr_src = conn->pcb->remote_ip;
     ip_data.current_iphdr_dest = conn->pcb->local_ip;
     tcp_input(p, &the_netif);
     lwip_leave(conn);
+}
+
+/* The last segment out of order, and how many there are. */
+static struct tcp_seg *find_last(struct tcp_conn *conn)
+{
+    struct tcp_seg *last = conn->pcb->ooseq;
+    conn->ooseq_count = 1;
+    for (; last->next; last = last->next)
+        conn->ooseq_count++;
+    return last;
+}
+
+bool lwip_append_out_of_order(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    if (!pcb->ooseq)
+        return false;
+    if (!conn->ooseq_last)
+        conn->ooseq_last = find_last(conn);
+    struct tcp_seg *last = conn->ooseq_last;
+    bool sacking = (pcb->flags & TF_SACK) != 0;
+    if (segment->sequence != last->tcphdr->seqno + last->len || TCPH_FLAGS(last->tcphdr) & TCP_FIN ||
+        segment->sequence + segment->payload_length - pcb->rcv_nxt > pcb->rcv_wnd ||
+        conn->ooseq_count >= engine_lwip_ooseq_pbufs(pcb) || (sacking && pcb->rcv_sacks[0].right != segment->sequence))
+        return false;
+    struct pbuf *p = make_pbuf(packet, segment, false, true);
+    struct tcp_seg *seg = p ? memp_malloc(MEMP_TCP_SEG) : NULL;
+    if (!seg) {
+        if (p)
+            pbuf_free(p);
+        return false;
+    }
+    *seg = (struct tcp_seg){.p = p, .len = (u16_t)segment->payload_length, .tcphdr = p->payload};
+    seg->tcphdr->seqno = segment->sequence; /* as lwIP keeps it */
+    pbuf_remove_header(p, TCP_HLEN);
+    last->next = conn->ooseq_last = seg;
+    conn->ooseq_count++;
+    if (sacking)
+        pcb->rcv_sacks[0].right += segment->payload_length;
+    return true;
 }
 
 struct tcp_pcb *lwip_listen_input(struct tcp_listener *listener, struct tcp_conn *conn, const struct packet *packet,

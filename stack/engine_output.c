@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define CORK_LIMIT_NS (200 * MILLISECOND) /* corked data leaves after this, as with Linux */
+#define PATH_MTU_NS   (600 * SECOND)      /* a learned path MTU is believed for so long, as by Linux */
 #define RETRY_NS      MILLISECOND         /* after the injector refused a packet */
 #define HEADERS_MAX   (40 + 60)
 
@@ -385,6 +386,8 @@ void conn_check_route(struct tcp_conn *conn)
         return;
     }
     conn->route = route;
+    if (conn->path_mtu > 0 && conn->engine->now_ns < conn->path_mtu_until_ns && conn->path_mtu < route.mtu)
+        conn->route.mtu = (uint16_t)conn->path_mtu;
     if (conn->stage == STAGE_OPEN)
         conn_set_mss(conn);
 }
@@ -393,6 +396,8 @@ void conn_lower_mtu(struct tcp_conn *conn, uint32_t mtu)
 {
     if (mtu >= conn->route.mtu)
         return;
+    conn->path_mtu = mtu;
+    conn->path_mtu_until_ns = conn->engine->now_ns + PATH_MTU_NS;
     conn->route.mtu = (uint16_t)mtu;
     if (conn->stage != STAGE_OPEN || !conn->pcb)
         return;
@@ -434,6 +439,8 @@ static uint32_t next_length(struct tcp_conn *conn, uint32_t available)
     uint32_t window = seq_lt(nxt, edge) ? edge - nxt : 0;
     uint32_t pipe = recovery_pipe(conn);
     uint32_t congestion = conn->cwnd > pipe ? conn->cwnd - pipe : 0;
+    if (pipe == 0)
+        congestion = max_u32(congestion, conn->mss);
     uint32_t length = min_u32(min_u32(available, SEGMENT_PAYLOAD_MAX), min_u32(window, congestion));
     if (congestion < min_u32(available, window) && congestion < conn->mss) {
         conn->cwnd_limited = true;
@@ -558,7 +565,22 @@ void conn_output_later(struct tcp_conn *conn)
         list_push_back(&conn->engine->flush, &conn->flush_link);
 }
 
-void conn_send_tail(struct tcp_conn *conn)
+bool conn_send_little(struct tcp_conn *conn)
+{
+    const struct tcp_pcb *pcb = conn->pcb;
+    uint32_t nxt = pcb->snd_nxt, end = conn->tx.position + conn->tx.length, edge = pcb->lastack + pcb->snd_wnd;
+    if (conn->fin_sent || !seq_lt(nxt, end) || !seq_lt(nxt, edge))
+        return false;
+    conn_check_route(conn);
+    uint32_t to = nxt + min_u32(min_u32(end - nxt, edge - nxt), conn->mss);
+    if (send_range(conn, nxt, &to) < 0)
+        try_again(conn);
+    else
+        sent_new(conn, nxt, to);
+    return true;
+}
+
+bool conn_send_tail(struct tcp_conn *conn)
 {
     const struct tcp_pcb *pcb = conn->pcb;
     uint32_t nxt = pcb->snd_nxt, una = pcb->lastack, end = conn->tx.position + conn->tx.length;
@@ -566,13 +588,15 @@ void conn_send_tail(struct tcp_conn *conn)
     uint32_t fresh = conn->fin_sent ? 0 : min_u32(end - nxt, conn->mss);
     if (fresh > 0 && !seq_lt(una + pcb->snd_wnd, nxt + fresh)) {
         uint32_t to = nxt + fresh;
-        if (send_range(conn, nxt, &to) == 0)
-            sent_new(conn, nxt, to);
-        return;
+        if (send_range(conn, nxt, &to) < 0)
+            return false;
+        sent_new(conn, nxt, to);
+        return true;
     }
     uint32_t length = min_u32(nxt - una, conn->mss), to = nxt;
-    if (send_range(conn, nxt - length, &to) == 0) {
-        conn->rtt_pending = false;
-        conn->retransmissions++;
-    }
+    if (send_range(conn, nxt - length, &to) < 0)
+        return false;
+    conn->rtt_pending = false;
+    conn->retransmissions++;
+    return true;
 }

@@ -115,6 +115,8 @@ struct tcp_conn {
     struct engine_route route;
     uint64_t route_generation; /* asked for last (also when that failed) */
     bool no_route;             /* the last answer: packets count as sent and lost */
+    uint32_t path_mtu;         /* learned, good until path_mtu_until_ns; 0: none */
+    uint64_t path_mtu_until_ns;
     uint64_t pseudo_sum;       /* of addresses and protocol */
     uint16_t ip_id;
     uint32_t timestamp_offset;
@@ -159,6 +161,8 @@ struct tcp_conn {
     uint32_t receive_limit; /* window at most */
     bool receive_fixed;
     bool received_now;      /* by this packet: for the edge */
+    struct tcp_seg *ooseq_last; /* the last segment out of order, NULL: to be found */
+    uint32_t ooseq_count;       /* segments, from then on */
     uint32_t drs_bytes;     /* read in this measuring interval */
     uint64_t bulk_period;   /* the last in which it counted as a receiver of bulk data */
     uint64_t drs_start_ns;
@@ -181,6 +185,7 @@ struct tcp_conn {
     uint32_t retransmissions;
     struct list flush_link;
     struct list borrow_link; /* rx may point into records */
+    struct list id_link;     /* by connection_id */
     struct wheel_timer timer;
     uint64_t deadline[DEADLINE_COUNT];
 };
@@ -237,6 +242,7 @@ struct udp_socket {
 };
 
 #define TIME_WAIT_MAX 8192 /* more: the oldest end early, as with Linux's tcp_max_tw_buckets */
+#define ID_BUCKETS   1024
 #define PORT_BUCKETS 1024 /* a power of two */
 #define CHALLENGE_ACKS_PER_SECOND 1000
 
@@ -252,6 +258,7 @@ struct engine {
 
     struct timer_wheel wheel;
     struct list conns; /* all */
+    struct list ids[ID_BUCKETS]; /* those with a connection_id */
     struct tcp_conn **table;
     uint32_t table_mask, table_count;
     uint32_t local_ports[PORT_BUCKETS]; /* connections by hash of their local port */
@@ -310,6 +317,9 @@ void lwip_leave(struct tcp_conn *conn);
 /* Hands lwIP one segment for conn. with_options: handshake segments; else the header goes without options. */
 void lwip_input(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment,
                 bool with_options);
+/* Data right behind the last segment that waits out of order: appended without lwIP's walk through the list. False if it
+ * is not that or there is no room: lwip_input. */
+bool lwip_append_out_of_order(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment);
 /* A SYN for a listener: the new pcb or NULL; lwIP has sent the SYN|ACK for conn. */
 struct tcp_pcb *lwip_listen_input(struct tcp_listener *listener, struct tcp_conn *conn, const struct packet *packet,
                                   const struct tcp_segment *segment);
@@ -330,8 +340,11 @@ void conn_output_later(struct tcp_conn *conn);
 void conn_send_ack(struct tcp_conn *conn);
 /* An empty segment with this sequence number (keepalive and window probes). */
 void conn_send_probe(struct tcp_conn *conn, uint32_t sequence);
-/* New data if the peer's window allows, else the last unacknowledged segment again: tail loss probe. */
-void conn_send_tail(struct tcp_conn *conn);
+/* New data if the peer's window allows, else the last unacknowledged segment again: tail loss probe. False if the injector
+ * refused it. */
+bool conn_send_tail(struct tcp_conn *conn);
+/* What fits of the next segment into a window that is smaller than one. False if nothing does. */
+bool conn_send_little(struct tcp_conn *conn);
 void conn_send_rst(struct tcp_conn *conn);
 /* RST for a segment that belongs to nothing. */
 void engine_send_rst(struct engine *engine, const struct packet *packet, const struct tcp_segment *segment,
@@ -387,6 +400,9 @@ void conn_established(struct tcp_conn *conn);
 void conn_finish(struct tcp_conn *conn, int error);
 /* The same with an RST to the peer. */
 void conn_reset(struct tcp_conn *conn, int error);
+/* The id that the socket layer knows it by; and the end of that: `gone` is called, the slot given up. */
+void conn_set_id(struct tcp_conn *conn, void *connection_id);
+void conn_gone(struct tcp_conn *conn);
 void conn_enter_time_wait(struct tcp_conn *conn);
 void conn_notify(struct tcp_conn *conn, uint32_t events);
 void conn_update_slot(struct tcp_conn *conn);
@@ -464,6 +480,7 @@ void udp_fini(struct engine *engine);
 int op_udp_open(struct engine *engine, const struct net_endpoint *local, bool dual_stack, void *user,
                 struct lane_stats_slot *slot, struct udp_socket **out);
 void op_udp_close(struct udp_socket *socket);
+void op_udp_slot(struct udp_socket *socket, struct lane_stats_slot *slot);
 int op_udp_connect(struct udp_socket *socket, const struct net_endpoint *remote);
 int op_udp_join(struct udp_socket *socket, const struct net_addr *group, const struct net_addr *source,
                 uint32_t ifindex);

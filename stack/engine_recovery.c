@@ -384,6 +384,8 @@ void recovery_reorder_timer(struct tcp_conn *conn)
 /* The peer's window is closed: asks for it. */
 static void persist(struct tcp_conn *conn)
 {
+    if (conn_send_little(conn)) /* RFC 9293, 3.8.6.2.1: long enough held back */
+        return;
     if (conn->backoff < 16)
         conn->backoff++;
     conn_send_probe(conn, conn->pcb->lastack - 1);
@@ -413,8 +415,7 @@ bool recovery_timer(struct tcp_conn *conn)
         if (conn->tx.length > 0)
             persist(conn);
     } else if (probe_is_next(conn)) {
-        conn->probe_sent = true;
-        conn_send_tail(conn);
+        conn->probe_sent = conn_send_tail(conn);
     } else {
         recovery_all_lost(conn, true);
         if (conn->backoff < 255)

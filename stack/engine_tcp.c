@@ -24,6 +24,7 @@ struct tcp_conn *conn_new(struct engine *engine, const struct net_endpoint *loca
     list_init(&conn->listener_link);
     list_init(&conn->flush_link);
     list_init(&conn->borrow_link);
+    list_init(&conn->id_link);
     for (int i = 0; i < DEADLINE_COUNT; i++)
         conn->deadline[i] = NEVER;
     conn_apply_options(conn, options);
@@ -40,6 +41,7 @@ void conn_free(struct tcp_conn *conn)
     wheel_cancel(&conn->engine->wheel, &conn->timer);
     list_remove(&conn->flush_link);
     list_remove(&conn->borrow_link);
+    list_remove(&conn->id_link);
     list_remove(&conn->listener_link);
     list_remove(&conn->all_link);
     pool_free(conn);
@@ -49,6 +51,7 @@ void conn_free(struct tcp_conn *conn)
 static void init_window(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
+    conn->receive_limit = max_u32(conn->receive_limit, 2 * pcb->mss);
     pcb->rcv_wnd = conn->receive_limit;
     if (!(pcb->flags & TF_WND_SCALE))
         pcb->rcv_wnd = min_u32(pcb->rcv_wnd, 0xffff);
@@ -61,9 +64,9 @@ void conn_established(struct tcp_conn *conn)
     struct tcp_pcb *pcb = conn->pcb;
     conn->stage = STAGE_OPEN;
     conn->connected = true;
-    init_window(conn);
     conn->peer_mss = pcb->mss;
     conn_set_mss(conn);
+    init_window(conn);
     byte_queue_init(&conn->tx, conn->passive ? pcb->snd_nxt : pcb->lastack);
     pcb->snd_nxt = conn->tx.position;
     conn->push_end = conn->small_end = conn->recover = conn->tx.position;
@@ -78,6 +81,25 @@ void conn_established(struct tcp_conn *conn)
     conn_deadline(conn, DEADLINE_RETRANSMIT, NEVER);
     if (conn->keepalive)
         conn_deadline(conn, DEADLINE_KEEPALIVE, conn->engine->now_ns + conn->keep_idle_s * SECOND);
+}
+
+void conn_set_id(struct tcp_conn *conn, void *connection_id)
+{
+    struct engine *engine = conn->engine;
+    conn->connection_id = connection_id;
+    list_remove(&conn->id_link);
+    if (connection_id)
+        list_push_back(&engine->ids[hash_u64(&engine->key, (uintptr_t)connection_id) % ID_BUCKETS], &conn->id_link);
+}
+
+void conn_gone(struct tcp_conn *conn)
+{
+    struct engine *engine = conn->engine;
+    void *connection_id = conn->connection_id;
+    conn_set_id(conn, NULL);
+    conn->slot = NULL;
+    if (connection_id && !engine->silent)
+        engine->environment.gone(engine->environment.context, connection_id);
 }
 
 void conn_update_slot(struct tcp_conn *conn)
@@ -123,9 +145,7 @@ void conn_finish(struct tcp_conn *conn, int error)
     list_remove(&conn->flush_link);
     if (!conn->connected)
         listener_drop(conn);
-    if (conn->connection_id && !engine->silent)
-        engine->environment.gone(engine->environment.context, conn->connection_id);
-    conn->connection_id = NULL;
+    conn_gone(conn);
     if (conn->handle_open)
         conn_notify(conn, op_tcp_ready(conn));
     else if (!conn->listener)
@@ -196,7 +216,7 @@ int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, cons
         conn_free(conn);
         return rc;
     }
-    conn->connection_id = connection_id;
+    conn_set_id(conn, connection_id);
     conn->slot = slot;
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;
@@ -265,6 +285,7 @@ ssize_t op_tcp_send(struct tcp_conn *conn, const struct iovec *iov, int iov_coun
     size_t done = 0;
     bool empty = conn->tx.length == 0;
     engine_now(conn->engine);
+    bool released = conn->more && !more;
     conn->more = more;
     for (;;) { /* what leaves at once may make room for more */
         uint32_t space = send_space(conn);
@@ -277,6 +298,8 @@ ssize_t op_tcp_send(struct tcp_conn *conn, const struct iovec *iov, int iov_coun
         done += taken;
         conn_output(conn);
     }
+    if (done == 0 && released)
+        conn_output(conn);
     conn->writable = conn_is_writable(conn);
     if (conn->slot)
         conn->slot->tx_bytes += done;
@@ -349,11 +372,14 @@ static void window_read(struct tcp_conn *conn, uint32_t bytes)
     pcb->rcv_wnd = min_u32(max_u32(pcb->rcv_wnd, free_now), limit);
     if (conn->read_end)
         return;
-    uint32_t gain = tcp_update_rcv_ann_wnd(pcb);
+    uint32_t gain = pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge;
+    if ((int32_t)gain <= 0 || gain < min_u32(pcb->mss, conn->receive_limit / 2)) /* RFC 9293, 3.8.6.2.2 */
+        return;
+    pcb->rcv_ann_wnd = pcb->rcv_wnd;
     uint32_t announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
     uint32_t enough = min_u32(conn->receive_limit / 8, WINDOW_UPDATE_MAX);
     enough = min_u32(conn->receive_limit / 2, max_u32(2 * conn->mss, min_u32(enough, announced)));
-    if (gain > 0 && gain >= enough)
+    if (gain >= enough)
         conn_send_ack(conn);
 }
 

@@ -420,6 +420,11 @@ void udp_fini(struct engine *engine)
     }
 }
 
+void op_udp_slot(struct udp_socket *socket, struct lane_stats_slot *slot)
+{
+    socket->slot = slot;
+}
+
 int op_udp_connect(struct udp_socket *socket, const struct net_endpoint *remote)
 {
     udp_table_remove(socket);

@@ -199,8 +199,10 @@ int packet_parse(const void *data, size_t length, struct packet *out)
         return rc;
     if (!known_protocol(out->protocol))
         return LOCKSTEP_E_BAD_FORMAT;
-    if (out->fragment || out->protocol == IPPROTO_ICMP || out->protocol == IPPROTO_ICMPV6)
+    if (out->fragment)
         return 0;
+    if (out->protocol == IPPROTO_ICMP || out->protocol == IPPROTO_ICMPV6)
+        return out->transport_length < 8 ? LOCKSTEP_E_BAD_FORMAT : 0;
     return packet_parse_ports(out);
 }
 
