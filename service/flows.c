@@ -52,9 +52,10 @@ struct flows {
     bool group_used[DIVERT_MAX_GROUPS];
 };
 
-void flow_owner_init(struct flow_owner *owner, uint32_t lane, struct closer_account *closer)
+void flow_owner_init(struct flow_owner *owner, uint32_t lane, uid_t uid, struct closer_account *closer)
 {
     owner->lane = lane;
+    owner->uid = uid;
     owner->closer = closer;
     owner->count = 0;
     list_init(&owner->flows);
@@ -438,17 +439,26 @@ struct flow *flows_find(const struct flows *flows, const struct flow_owner *owne
     return NULL;
 }
 
-struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie)
+bool flow_cookie_counts(const struct flow *flow, uid_t uid)
+{
+    return flow->cookie_verified || flow->owner->uid == uid || flow->owner->uid == 0;
+}
+
+struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie, uid_t uid)
 {
     struct table_node *node = table_first(&flows->cookies, hash_u64(&flows->cookies.key, cookie));
+    struct flow *said = NULL;
 
     for (; node; node = table_next(node)) {
         struct flow *flow = table_entry(node, struct flow, by_cookie);
 
-        if (flow->cookie == cookie)
+        if (flow->cookie != cookie || !flow_cookie_counts(flow, uid))
+            continue;
+        if (flow->cookie_verified)
             return flow;
+        said = flow;
     }
-    return NULL;
+    return said;
 }
 
 static uint32_t choose_id(struct flows *flows)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/list.h"
@@ -22,11 +23,12 @@ struct flows;
 /* Whose flows these are: part of a lane. */
 struct flow_owner {
     uint32_t lane;
+    uid_t uid;
     struct closer_account *closer; /* for the kernel sockets */
     unsigned count;
     struct list flows;
 };
-void flow_owner_init(struct flow_owner *owner, uint32_t lane, struct closer_account *closer);
+void flow_owner_init(struct flow_owner *owner, uint32_t lane, uid_t uid, struct closer_account *closer);
 
 #define FLOW_CLIENT_ID (1u << 31) /* ids that the program chose, for accepted connections */
 
@@ -42,6 +44,7 @@ struct flow {
     struct net_endpoint local, remote; /* local.addr of a multicast flow: the group */
     struct net_addr guard;             /* what it may send from: an address, or any */
     uint64_t inode, cookie;            /* of the kernel socket, 0: unknown */
+    bool cookie_verified;              /* read from the socket; else it is what the program says */
     time_t since;                      /* CLOCK_REALTIME */
     /* The database's own. */
     int fd; /* kernel socket kept as reservation, -1: none */
@@ -69,15 +72,17 @@ struct flow *flows_covering(const struct flows *flows, const struct flow_owner *
 struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, const struct net_endpoint *local,
                                    const struct net_endpoint *remote);
 
-/* The flow behind which this kernel socket (SO_COOKIE) stands. */
-struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie);
+/* The flow behind which this kernel socket (SO_COOKIE), which user uid shows, stands. */
+struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie, uid_t uid);
+/* Is the flow's cookie to be believed by this user? What a program says binds its own user, root's everybody. */
+bool flow_cookie_counts(const struct flow *flow, uid_t uid);
 
 /* Did the earlier instance, whose programs are still attached to ifindex, give this connection to this lane? */
 bool flows_had_connection(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct net_endpoint *local,
                           const struct net_endpoint *remote);
 
-/* A local address has come or gone. While it is not there nothing is diverted to it and nothing may be sent from it; its
- * flows stay, for it may come back. */
+/* A local address has come or gone. While it is not there nothing is diverted to it and nothing may be sent from it;
+ * its flows stay, for it may come back. */
 void flows_address_changed(struct flows *flows, const struct net_addr *address, bool present);
 
 /* VLANs of the interfaces in use: id and the VLAN device's index; untagged traffic is always included. Flows follow. */

@@ -88,7 +88,7 @@ static struct lane *lane_create(struct netd *netd, struct client *client, uint32
 
     if (!lane)
         return NULL;
-    flow_owner_init(&lane->owner, number, &client->user->closer);
+    flow_owner_init(&lane->owner, number, client->uid, &client->user->closer);
     lane->client = client;
     lane->event_fd = -1;
     lane->since = time(NULL);

@@ -34,7 +34,7 @@ struct event_source {
 struct user {
     struct list link;
     uid_t uid;
-    unsigned clients, lanes, flows;
+    unsigned clients, lanes, flows, claims;
     struct closer_account closer;
     unsigned nexthops_made; /* since window_ns */
     uint64_t window_ns;

@@ -20,10 +20,19 @@
 #include "service/socket_info.h"
 
 #define CLAIM_TIMEOUT_NS    500000000ull
-#define MAX_CLAIMS          1024
+#define CLAIMS_PER_USER     256 /* other than root */
 /* New next hops that one user other than root may cause in a window: each makes the kernel ask the network. */
 #define NEXTHOP_WINDOW_NS   10000000000ull
 #define NEXTHOPS_PER_WINDOW 512
+
+/* What programs say of themselves is shown on terminals and in JSON, where not every byte may be. */
+static void make_printable(char *text)
+{
+    for (; *text; text++) {
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+    }
+}
 
 static int handle_hello(struct netd *netd, struct request *request, struct reply *reply)
 {
@@ -36,10 +45,7 @@ static int handle_hello(struct netd *netd, struct request *request, struct reply
     if (policy_denies(&netd->policy, client->uid))
         return LOCKSTEP_E_DENIED;
     memcpy(client->program, body->program, sizeof(client->program) - 1);
-    for (char *p = client->program; *p; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?'; /* it will be shown on terminals */
-    }
+    make_printable(client->program);
     client->greeted = true;
     interfaces = network_interfaces(netd->network, &count);
     answer->interface_count = (uint32_t)count;
@@ -201,6 +207,7 @@ static int describe_flow(struct netd *netd, const struct control_flow_add *body,
         .local = info->local,
         .inode = info->inode,
         .cookie = info->cookie,
+        .cookie_verified = true,
         .since = time(NULL),
     };
     if (info->local.port == 0 || body->slot >= LANE_STATS_SLOTS)
@@ -311,6 +318,13 @@ static int handle_flow_accepted(struct netd *netd, struct request *request, stru
     return result;
 }
 
+static void claim_free(struct claim *claim)
+{
+    claim->client->user->claims--;
+    list_remove(&claim->link);
+    free(claim);
+}
+
 static void answer_claims(struct netd *netd, const struct lane *lane, uint32_t id, int status)
 {
     list_for_each(link, &netd->claims)
@@ -320,8 +334,7 @@ static void answer_claims(struct netd *netd, const struct lane *lane, uint32_t i
         if (claim->lane != lane->owner.lane || claim->flow_id != id)
             continue;
         server_reply(claim->client, CONTROL_CLAIM, claim->sequence, status);
-        list_remove(&claim->link);
-        free(claim);
+        claim_free(claim);
     }
 }
 
@@ -365,10 +378,7 @@ static int handle_not_accelerated(struct netd *netd, struct request *request, st
     (void)reply;
     memcpy(item.program, client->program, sizeof(item.program));
     memcpy(item.reason, body->reason, sizeof(item.reason) - 1);
-    for (char *p = item.reason; *p; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
-    }
+    make_printable(item.reason);
     kernel_sockets_add(&netd->kernel_sockets, &item);
     return 0;
 }
@@ -422,7 +432,7 @@ static bool may_claim(const struct netd *netd, const struct flow *flow, const st
 {
     const struct lane *lane = netd->lanes[flow->owner->lane];
 
-    if (flow->cookie)
+    if (flow->cookie && flow_cookie_counts(flow, uid))
         return flow->cookie == info->cookie;
     return lane->client->uid == uid;
 }
@@ -453,16 +463,9 @@ static int request_migration(struct netd *netd, struct request *request, const s
     claim->flow_id = flow->id;
     claim->deadline_ns = platform_now_ns() + CLAIM_TIMEOUT_NS;
     list_push_back(&netd->claims, &claim->link);
+    claim->client->user->claims++;
     netd->counters.claims++;
     return 0;
-}
-
-static unsigned claims_count(const struct netd *netd)
-{
-    unsigned count = 0;
-
-    list_for_each(link, &netd->claims) count++;
-    return count;
 }
 
 static int handle_claim(struct netd *netd, struct request *request, struct reply *reply)
@@ -474,7 +477,7 @@ static int handle_claim(struct netd *netd, struct request *request, struct reply
 
     if (result < 0)
         return result;
-    flow = flows_find_socket(netd->flows, info.cookie);
+    flow = flows_find_socket(netd->flows, info.cookie, request->client->uid);
     if (!flow && body->protocol <= UINT8_MAX)
         flow = flows_find_connection(netd->flows, (uint8_t)body->protocol, &body->local, &body->remote);
     if (!flow)
@@ -483,7 +486,7 @@ static int handle_claim(struct netd *netd, struct request *request, struct reply
         return LOCKSTEP_E_DENIED;
     if (request->client->lane && flow->owner == &request->client->lane->owner)
         return LOCKSTEP_E_BAD_VALUE;
-    if (claims_count(netd) >= MAX_CLAIMS)
+    if (request->client->uid != 0 && request->client->user->claims >= CLAIMS_PER_USER)
         return LOCKSTEP_E_EXHAUSTED;
     result = request_migration(netd, request, flow);
     reply->deferred = result == 0;
@@ -496,10 +499,8 @@ void requests_forget_client(struct netd *netd, const struct client *client)
     {
         struct claim *claim = list_entry(link, struct claim, link);
 
-        if (claim->client != client)
-            continue;
-        list_remove(&claim->link);
-        free(claim);
+        if (claim->client == client)
+            claim_free(claim);
     }
 }
 
@@ -514,8 +515,7 @@ void requests_tick(struct netd *netd, uint64_t now_ns)
         if (!gone && now_ns < claim->deadline_ns)
             continue;
         server_reply(claim->client, CONTROL_CLAIM, claim->sequence, gone ? LOCKSTEP_E_GONE : -ETIMEDOUT);
-        list_remove(&claim->link);
-        free(claim);
+        claim_free(claim);
     }
 }
 

@@ -19,7 +19,7 @@ static int set_up(void **unused)
     (void)unused;
     divert_fake_reset(&fake);
     for (uint32_t i = 0; i < 100; i++)
-        flow_owner_init(&lanes[i], i, NULL);
+        flow_owner_init(&lanes[i], i, i / 10, NULL);
     return flows_create(&flows, &fake, NULL);
 }
 
@@ -277,11 +277,38 @@ static void test_11_sockets_are_found_by_cookie(void **unused)
     (void)unused;
     wanted.cookie = 77;
     wanted.inode = 88;
+    wanted.cookie_verified = true;
     flow = add(1, wanted);
-    assert_ptr_equal(flows_find_socket(flows, 77), flow);
-    assert_null(flows_find_socket(flows, 88));
+    assert_ptr_equal(flows_find_socket(flows, 77, 5), flow);
+    assert_null(flows_find_socket(flows, 88, 5));
     flows_remove(flows, flow);
-    assert_null(flows_find_socket(flows, 77));
+    assert_null(flows_find_socket(flows, 77, 5));
+}
+
+/* A program may say whose socket a connection stands for, but nobody else has to believe it. */
+static void test_14_cookies_that_programs_say(void **unused)
+{
+    struct flow wanted = connected("10.0.0.1", 80, "10.0.0.2", 1);
+    struct flow *users, *roots, *verified;
+
+    (void)unused;
+    wanted.cookie = 77;
+    users = add(10, wanted); /* of user 1 */
+    assert_ptr_equal(flows_find_socket(flows, 77, 1), users);
+    assert_null(flows_find_socket(flows, 77, 0));
+    assert_null(flows_find_socket(flows, 77, 2));
+    wanted.remote.port = 2;
+    roots = add(1, wanted);
+    assert_ptr_equal(flows_find_socket(flows, 77, 0), roots);
+    assert_ptr_equal(flows_find_socket(flows, 77, 2), roots);
+    wanted.remote.port = 3;
+    wanted.cookie_verified = true;
+    verified = add(20, wanted);
+    wanted.remote.port = 4;
+    wanted.cookie_verified = false;
+    add(30, wanted);
+    for (uid_t uid = 0; uid < 4; uid++)
+        assert_ptr_equal(flows_find_socket(flows, 77, uid), verified);
 }
 
 /* An address that goes takes its entries with it, and brings them back. */
@@ -341,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_11_sockets_are_found_by_cookie, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_12_thousands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_13_addresses_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_14_cookies_that_programs_say, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("flows", tests, NULL, NULL);

@@ -1065,18 +1065,6 @@ static void test_14_claim(void **unused)
     program_close(&program);
 }
 
-/* --- misbehaviour ------------------------------------------------------------------------------------------- */
-
-static int raw_connection(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, CONTROL_SOCKET_NAME);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    return fd;
-}
-
 #define MAX_PASSED 253
 
 /* Sends bytes with descriptors. */
@@ -1100,6 +1088,66 @@ static ssize_t send_descriptors(int fd, const void *bytes, size_t length, const 
         memcpy(CMSG_DATA(cmsg), passed, (size_t)count * sizeof(int));
     }
     return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+#define CLAIMS 300
+
+/* Asks again and again for a connection that it may have, without waiting. */
+static void impatient_body(void *argument, int to_parent, int from_parent)
+{
+    const struct claimant *claimant = argument;
+    struct {
+        struct control_header header;
+        struct control_claim body;
+    } message = {.header = {CONTROL_MAGIC, CONTROL_VERSION, CONTROL_CLAIM, 1, 0}, .body = claimant->claim};
+    struct control_header header;
+    struct netd_client *client;
+    int refused = 0;
+
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "impatient", 0, NULL) == 0);
+    for (int i = 0; i < CLAIMS; i++)
+        child_assert(send_descriptors(client_fd(client), &message, sizeof(message), &claimant->fd, 1) ==
+                     sizeof(message));
+    for (int i = 0; i < CLAIMS; i++) {
+        child_assert(recv(client_fd(client), &header, sizeof(header), 0) == sizeof(header));
+        refused += header.status == LOCKSTEP_E_EXHAUSTED;
+    }
+    child_assert(refused > 0 && refused < CLAIMS);
+    child_assert(client_claim(client, claimant->fd, &claimant->claim) == -ETIMEDOUT); /* the old ones have gone */
+}
+
+/* A user's claims are counted, so that others can still make theirs. */
+static void test_34_claims_are_limited(void **unused)
+{
+    int fd = bound_socket(0, SOCK_STREAM, HERE, 5034, false);
+    struct claimant claimant = {.fd = fd, .claim = {.protocol = IPPROTO_TCP}};
+    struct program program;
+    struct child child;
+    uint32_t flow_id;
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(flow_add_connect(&program, fd, 1, 6034, &flow_id), 0);
+    claimant.claim.local = endpoint(HERE, 5034);
+    claimant.claim.remote = endpoint(PEER, 6034);
+    child_start(&child, NOBODY, impatient_body, &claimant);
+    assert_int_equal(child_end(&child), 0);
+    close(fd);
+    program_close(&program);
+}
+
+/* --- misbehaviour ------------------------------------------------------------------------------------------- */
+
+static int raw_connection(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, CONTROL_SOCKET_NAME);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
 }
 
 /* Sends bytes with count copies of passed; the service must hang up. */
@@ -1374,13 +1422,15 @@ static void test_17_a_lane_that_is_never_drained(void **unused)
 
 static void test_18_sockets_of_the_kernel_are_listed(void **unused)
 {
-    struct control_not_accelerated item = {.protocol = IPPROTO_TCP, .reason = "loopback"};
+    struct control_not_accelerated item = {.protocol = IPPROTO_TCP,
+                                           .reason = "loop\xc3"
+                                                     "back"};
     struct json_object *root, *kernel, *last, *field;
     struct netd_client *client;
 
     (void)unused;
     item.local = endpoint("127.0.0.1", 80);
-    assert_int_equal(client_connect(&client, dir, "lister\n", 0, NULL), 0);
+    assert_int_equal(client_connect(&client, dir, "lister\n\x80\xff", 0, NULL), 0);
     for (int i = 0; i < KERNEL_SOCKETS_KEPT + 10; i++)
         assert_int_equal(client_not_accelerated(client, &item), 0);
     root = report(CONTROL_REPORT_CONNECTIONS);
@@ -1388,9 +1438,9 @@ static void test_18_sockets_of_the_kernel_are_listed(void **unused)
     assert_true(json_object_array_length(kernel) > 0 && json_object_array_length(kernel) <= KERNEL_SOCKETS_KEPT);
     last = json_object_array_get_idx(kernel, json_object_array_length(kernel) - 1);
     json_object_object_get_ex(last, "reason", &field);
-    assert_string_equal(json_object_get_string(field), "loopback");
+    assert_string_equal(json_object_get_string(field), "loop?back");
     json_object_object_get_ex(last, "program", &field);
-    assert_string_equal(json_object_get_string(field), "lister?");
+    assert_string_equal(json_object_get_string(field), "lister???");
     json_object_object_get_ex(last, "local", &field);
     assert_string_equal(json_object_get_string(field), "127.0.0.1:80");
     json_object_put(root);
@@ -1904,6 +1954,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_31_no_descriptors_left),
         cmocka_unit_test(test_32_reports_are_shared),
         cmocka_unit_test(test_33_handed_back_late),
+        cmocka_unit_test(test_34_claims_are_limited),
     };
 
     if (!namespaces_possible()) {
