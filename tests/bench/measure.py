@@ -43,7 +43,7 @@ def sockperf(pair, variant, protocol, size, seconds):
         ["--nonblocked"] if variant.spinning else [])
     server = pair.start("server", ["sockperf", "server"] + options, variant, SERVER_CORE)
     try:
-        pair.wait_port("server", protocol, 11111)
+        pair.wait_port("server", protocol, 11111, variant)
         done = pair.run("client", ["sockperf", "ping-pong", "-m", str(size), "-t", str(seconds), "--full-rtt"] + options,
                         variant, CLIENT_CORE, seconds=seconds + 20)
     finally:
@@ -84,7 +84,7 @@ def iperf3(pair, variant, streams, seconds, profile):
     the kernel's work wherever it was done, and whatever else ran)."""
     server = pair.start("server", ["iperf3", "-s", "-1", "-B", SERVER, "-p", "5201"], variant, profile=profile)
     try:
-        pair.wait_port("server", "tcp", 5201)
+        pair.wait_port("server", "tcp", 5201, variant)
         busy = busy_seconds()
         done = pair.run("client", ["iperf3", "-c", SERVER, "-p", "5201", "-J", "-t", str(seconds), "-P", str(streams)],
                         variant, profile=profile, seconds=seconds + 20)
@@ -106,7 +106,7 @@ def redis(pair, variant, requests, profile):
     server = pair.start("server", ["redis-server", "--bind", SERVER, "--port", "6379", "--save", "", "--appendonly", "no",
                                    "--protected-mode", "no", "--dir", pair.directory], variant, SERVER_CORE, profile)
     try:
-        pair.wait_port("server", "tcp", 6379)
+        pair.wait_port("server", "tcp", 6379, variant)
         done = pair.run("client", ["redis-benchmark", "-h", SERVER, "-p", "6379", "-c", "50", "-n", str(requests), "-t",
                                    "set,get", "--csv"], variant, CLIENT_CORE, profile)
     finally:
@@ -125,7 +125,7 @@ def round_trips(pair, variant, idle, size, seconds, profile):
     program = os.path.join(pair.build, "tests/bench/idle_conns")
     server = pair.start("server", [program, "server", SERVER, "7777"], variant, SERVER_CORE, profile)
     try:
-        pair.wait_port("server", "tcp", 7777)
+        pair.wait_port("server", "tcp", 7777, variant)
         done = pair.run("client", [program, "client", SERVER, "7777", str(idle), str(size), str(seconds)], variant,
                         CLIENT_CORE, profile, seconds=seconds + 90)
     finally:

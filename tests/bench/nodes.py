@@ -204,9 +204,16 @@ class Pair:
                              f"{(finished.errors + finished.output).strip()[-300:]}")
         return finished
 
-    def wait_port(self, node, protocol, port):
+    def wait_port(self, node, protocol, port, variant):
+        """Until a program listens there: in the kernel, where every port is reserved, and then in the lane."""
         flag = "-Hltn" if protocol == "tcp" else "-Hlun"
         wait_until(lambda: self.at(node, "ss", flag, f"sport = :{port}").strip(), f"port {port}/{protocol}")
+        if variant.accelerated:
+            wait_until(lambda: self.has_flow(node, port), f"port {port}/{protocol} in the lane")
+
+    def has_flow(self, node, port):
+        report = json.loads(sh(self.command(), "connections", "--runtime-dir", self.service_directory(node), "--json"))
+        return any(flow["local"].endswith(f":{port}") for flow in report["flows"])
 
     def attached(self, node="server"):
         """How the divert is attached and why, in a line."""
