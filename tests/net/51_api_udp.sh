@@ -4,5 +4,5 @@
 # The socket API as programs know it: UDP, control messages, broadcast and multicast.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
-setup
+api_setup
 api_cases '^udp' 1000000 0.3

@@ -4,5 +4,5 @@
 # The socket API as programs know it: poll, select and epoll.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
-setup
+api_setup
 api_cases '^(poll|epoll)' 10000000 0.2

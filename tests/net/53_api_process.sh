@@ -4,5 +4,7 @@
 # The socket API as programs know it: descriptors, streams, processes, workers.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
-setup
-api_cases '^(descriptor|stdio|process|worker)' 1000000 0.5
+api_setup
+api_cases '^(stdio|descriptor\.(duplicate|flags|close))' 100000 0.3
+api_cases '^worker\.(block|epoll|reuse)' 100000 0.5
+api_cases '^(descriptor\.(is|low|too|pass|lis|data)|process|worker\.(worker|parent|pending))'

@@ -4,5 +4,5 @@
 # The socket API as programs know it: threads, signals and time-outs.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
-setup
+api_setup
 api_cases '^(thread|signal)' 10000000 0.2

@@ -4,5 +4,5 @@
 # The socket API as programs know it: what stays with the kernel, beside accelerated sockets.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
-setup
+api_setup
 api_cases '^kernel' 30000 0.5

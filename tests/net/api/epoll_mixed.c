@@ -269,11 +269,11 @@ static void signal_mask(void)
     EQUAL(epoll_wait(epoll, &event, 1, 10), 0);
     FAILS(epoll_pwait(epoll, &event, 1, 5000, &none), EINTR);
     EQUAL(seen, 1);
-    struct itimerval soon = {.it_value = {0, 30000}};
+    struct itimerval often = {{0, 30000}, {0, 30000}};
     signal(SIGALRM, on_signal); /* with SA_RESTART: no difference */
-    OK(setitimer(ITIMER_REAL, &soon, NULL));
+    OK(setitimer(ITIMER_REAL, &often, NULL));
     FAILS(epoll_wait(epoll, &event, 1, 5000), EINTR);
-    EQUAL(seen, 2);
+    CHECK(seen >= 2);
 }
 
 static void precise_timeout(void)

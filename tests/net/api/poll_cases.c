@@ -194,18 +194,17 @@ static void interrupted(void)
 {
     int fd = tcp_pair();
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    struct itimerval soon = {.it_value = {0, 50000}};
+    struct itimerval often = {{0, 50000}, {0, 50000}};
     struct pollfd wait = {fd, POLLIN, 0};
     fd_set set;
 
     OK(sigaction(SIGALRM, &action, NULL));
-    OK(setitimer(ITIMER_REAL, &soon, NULL));
+    OK(setitimer(ITIMER_REAL, &often, NULL));
     FAILS(poll(&wait, 1, 5000), EINTR);
-    OK(setitimer(ITIMER_REAL, &soon, NULL));
     FD_ZERO(&set);
     FD_SET(fd, &set);
     FAILS(select(fd + 1, &set, NULL, NULL, &(struct timeval){5, 0}), EINTR);
-    EQUAL(signals_seen, 2);
+    CHECK(signals_seen >= 2);
 }
 
 static void select_basics(void)

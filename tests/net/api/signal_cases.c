@@ -21,14 +21,19 @@ static void on_signal(int number)
     seen++;
 }
 
-/* SIGALRM once, with these flags of its handler. */
-static void alarm_after(int ms, int flags)
+/* SIGALRM every so often (one may come before the call that it is to interrupt), with these flags of its handler. */
+static void alarms(int ms, int flags)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
-    struct itimerval soon = {.it_value = {0, ms * 1000}};
+    struct itimerval soon = {{0, ms * 1000}, {0, ms * 1000}};
 
     OK(sigaction(SIGALRM, &action, NULL));
     OK(setitimer(ITIMER_REAL, &soon, NULL));
+}
+
+static void no_alarms(void)
+{
+    OK(setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL));
 }
 
 static size_t fill(int fd)
@@ -51,13 +56,12 @@ static void interrupts_receive(void)
     char byte;
     struct iovec part = {&byte, 1};
 
-    alarm_after(50, 0);
+    alarms(50, 0);
     FAILS(recv(fd, &byte, 1, 0), EINTR);
-    alarm_after(50, 0);
     FAILS(read(fd, &byte, 1), EINTR);
-    alarm_after(50, 0);
     FAILS(readv(fd, &part, 1), EINTR);
-    EQUAL(seen, 3);
+    no_alarms();
+    CHECK(seen >= 3);
     peer("send 1 10 0");
     EQUAL(data_receive(fd, 10, 0, 0), 10);
 }
@@ -67,26 +71,25 @@ static void interrupts_datagrams(void)
     int fd = udp_pair();
     char byte;
 
-    alarm_after(50, 0);
+    alarms(50, 0);
     FAILS(recv(fd, &byte, 1, 0), EINTR);
-    EQUAL(seen, 1);
+    CHECK(seen >= 1);
 }
 
 static void restarts_receive(void)
 {
-    int fd = tcp_pair();
+    int fd = tcp_pair(), udp = udp_bound();
     char buffer[10];
 
-    peer("bg 1 later 150 send 1 10 0");
-    alarm_after(50, SA_RESTART);
-    EQUAL(recv(fd, buffer, 10, 0), 10);
-    EQUAL(seen, 1);
-    int udp = udp_bound();
     peer("udp 2");
-    peer("bg 2 later 150 sendto 2 10 0 %s %u", api.self, local_port(udp));
-    alarm_after(50, SA_RESTART);
+    peer("bg 1 later 250 send 1 10 0");
+    peer("bg 2 later 500 sendto 2 10 0 %s %u", api.self, local_port(udp));
+    alarms(50, SA_RESTART);
+    EQUAL(recv(fd, buffer, 10, 0), 10);
+    CHECK(seen >= 1);
+    seen = 0;
     EQUAL(recv(udp, buffer, 10, 0), 10);
-    EQUAL(seen, 2);
+    CHECK(seen >= 1);
 }
 
 /* With a time-out of the socket, a call is never restarted. */
@@ -97,7 +100,7 @@ static void no_restart_with_timeout(void)
     char byte;
 
     OK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-    alarm_after(50, SA_RESTART);
+    alarms(50, SA_RESTART);
     FAILS(recv(fd, &byte, 1, 0), EINTR);
 }
 
@@ -106,28 +109,32 @@ static void interrupts_accept(void)
     uint16_t port;
     int listener = tcp_listener(&port);
 
-    alarm_after(50, 0);
+    alarms(50, 0);
     FAILS(accept(listener, NULL, NULL), EINTR);
-    peer("bg 1 later 150 dial 1 %s %u", api.self, port);
-    alarm_after(50, SA_RESTART);
+    no_alarms();
+    seen = 0;
+    peer("bg 1 later 250 dial 1 %s %u", api.self, port);
+    alarms(50, SA_RESTART);
     OK(accept(listener, NULL, NULL));
-    EQUAL(seen, 2);
+    CHECK(seen >= 1);
 }
 
 static void interrupts_send(void)
 {
-    int fd = tcp_pair();
+    int fd = tcp_pair(), number;
     static char buffer[100000];
     size_t total = fill(fd);
     ssize_t more;
 
+    alarms(50, 0);
     do { /* some of it may still fit: then that is what is told */
         data_fill(buffer, sizeof(buffer), total);
-        alarm_after(50, 0);
         more = send(fd, buffer, sizeof(buffer), 0);
+        number = errno;
         total += more > 0 ? more : 0;
     } while (more > 0);
-    CHECK(errno == EINTR);
+    no_alarms();
+    EQUAL(number, EINTR);
     EQUAL(peer("receive 1 %zu 0", total), total);
     EQUAL(data_send(fd, 1000, 0, 0), 1000); /* and the connection goes on */
     EQUAL(peer("receive 1 1000 0"), 1000);
@@ -139,17 +146,19 @@ static void partial_results(void)
     int fd = tcp_pair();
     static char buffer[40000000];
 
-    alarm_after(200, 0);
     data_fill(buffer, sizeof(buffer), 0);
+    alarms(200, 0);
     ssize_t sent = send(fd, buffer, sizeof(buffer), 0);
+    no_alarms();
     CHECK(sent > 0 && sent < (ssize_t)sizeof(buffer));
     peer("bg 1 receive 1 %zd 0", sent + 1);
     OK(shutdown(fd, SHUT_WR));
     EQUAL(peer("fin 1"), sent);
     peer("send 1 100 0");
-    alarm_after(100, 0);
+    seen = 0;
+    alarms(200, 0);
     EQUAL(recv(fd, buffer, 1000, MSG_WAITALL), 100);
-    EQUAL(seen, 2);
+    CHECK(seen >= 1);
 }
 
 static void receive_timeout(void)
@@ -277,7 +286,7 @@ static void *signal_thread(void *argument)
 {
     pthread_t *target = argument;
 
-    sleep_ms(50);
+    sleep_ms(200);
     EQUAL(pthread_kill(*target, SIGUSR1), 0);
     return NULL;
 }
@@ -292,7 +301,7 @@ static void to_one_thread(void)
 
     OK(sigaction(SIGUSR1, &action, NULL));
     EQUAL(pthread_create(&thread, NULL, signal_thread, &self), 0);
-    FAILS(recv(fd, &byte, 1, 0), EINTR);
+    FAILS(recv(fd, &byte, 1, 0), EINTR); /* within the thread's 200 ms */
     EQUAL(pthread_join(thread, NULL), 0);
     EQUAL(seen, 1);
 }

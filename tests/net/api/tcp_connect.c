@@ -156,11 +156,11 @@ static void interrupted(void)
 {
     union address nowhere = to_blackhole(5);
     struct sigaction action = {.sa_handler = on_alarm};
-    struct itimerval soon = {.it_value = {0, 100000}};
+    struct itimerval often = {{0, 100000}, {0, 100000}};
     int fd = tcp_socket();
 
     OK(sigaction(SIGALRM, &action, NULL));
-    OK(setitimer(ITIMER_REAL, &soon, NULL));
+    OK(setitimer(ITIMER_REAL, &often, NULL));
     FAILS(connect(fd, SA(&nowhere)), EINTR);
     set_nonblocking(fd, true);
     FAILS(connect(fd, SA(&nowhere)), EALREADY);
