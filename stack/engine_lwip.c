@@ -42,7 +42,7 @@ void engine_lwip_assert(const char *message, const char *file, int line)
 {
     static bool told;
     if (!told)
-        log_error("engine: lwIP %s:%d: assertion failed: %s", file, line, message);
+        log_warning("engine: lwIP %s:%d: assertion failed: %s", file, line, message);
     told = true;
 }
 
@@ -326,8 +326,8 @@ static void set_addresses(const struct packet *packet)
 void lwip_input(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment,
                 bool with_options)
 {
-    bool copy = segment->payload_length > 0 && segment->sequence != conn->pcb->rcv_nxt &&
-                !seq_lt(segment->sequence, conn->pcb->rcv_nxt);
+    bool copy = (segment->payload_length > 0 || segment->flags & SEGMENT_FIN) &&
+                seq_lt(conn->pcb->rcv_nxt, segment->sequence); /* out of order: lwIP keeps it */
     struct pbuf *p = make_pbuf(packet, segment, with_options, copy);
     if (!p)
         return;
@@ -337,6 +337,8 @@ void lwip_input(struct tcp_conn *conn, const struct packet *packet, const struct
     ip_data.current_iphdr_dest = conn->pcb->local_ip;
     tcp_input(p, &the_netif);
     lwip_leave(conn);
+    if (conn->pcb && conn->pcb->rcv_wnd > TCP_WND) /* lwIP takes a FIN that was sent beyond the window */
+        conn->pcb->rcv_wnd = conn->pcb->rcv_ann_wnd = 0;
 }
 
 /* The last segment out of order, and how many there are. */

@@ -10,6 +10,7 @@
 #define CORK_LIMIT_NS (200 * MILLISECOND) /* corked data leaves after this, as with Linux */
 #define PATH_MTU_NS   (600 * SECOND)      /* a learned path MTU is believed for so long, as by Linux */
 #define RETRY_NS      MILLISECOND         /* after the injector refused a packet */
+#define RETRY_DOUBLINGS 6u
 #define HEADERS_MAX   (40 + 60)
 
 /* ---- Headers */
@@ -145,6 +146,7 @@ static int send_packet(struct tcp_conn *conn, uint8_t *headers, size_t ip_length
     int rc = engine_send(conn->engine, &packet);
     if (rc == -EAGAIN || rc == -ENOBUFS)
         return rc;
+    conn->refusals = 0;
     if (rc < 0)
         conn->soft_error = -rc; /* lost, as anywhere else on the way */
     conn->ip_id += (uint16_t)(payload > conn->mss ? (payload + conn->mss - 1) / conn->mss : 1);
@@ -214,7 +216,9 @@ static int send_empty(struct tcp_conn *conn, uint32_t sequence, uint8_t flags)
 static void try_again(struct tcp_conn *conn)
 {
     conn->blocked = true;
-    conn_deadline(conn, DEADLINE_HOLD, conn->engine->now_ns + RETRY_NS);
+    conn_deadline(conn, DEADLINE_HOLD, conn->engine->now_ns + (RETRY_NS << min_u32(conn->refusals, RETRY_DOUBLINGS)));
+    if (conn->refusals < 255)
+        conn->refusals++;
 }
 
 void conn_send_ack(struct tcp_conn *conn)

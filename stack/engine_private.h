@@ -129,6 +129,7 @@ struct tcp_conn {
     bool nodelay, cork, more; /* more: the last send had MSG_MORE */
     bool writable;       /* as last seen: for the edge */
     bool blocked;        /* the injector refused a packet */
+    uint8_t refusals;    /* in a row */
     uint32_t small_end;  /* end of the last small segment sent (Minshall's variant of Nagle) */
     uint32_t push_end;   /* coalescing: may be held back from here on */
 

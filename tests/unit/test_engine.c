@@ -285,6 +285,25 @@ static void test_order(void **state)
     assert_int_equal(text[0], '!');
 }
 
+/* A FIN without data that comes before the data. */
+static void test_fin_out_of_order(void **state)
+{
+    (void)state;
+    uint32_t start = peer.next;
+    char text[16] = "";
+    peer_segment(&peer, start + 10, SEGMENT_ACK | SEGMENT_FIN, NULL, 0, NULL, 0);
+    peer_segment(&peer, start + 5, SEGMENT_ACK, NULL, 0, "world", 5);
+    assert_false(ops->tcp_ready(conn) & EPOLLRDHUP);
+    peer_segment(&peer, start, SEGMENT_ACK, NULL, 0, "hello", 5);
+    assert_int_equal(receive(text, sizeof(text)), 10);
+    assert_string_equal(text, "helloworld");
+    assert_int_equal(receive(text, sizeof(text)), 0);
+    ops->flush(script.engine);
+    while (script_sent(&packet, &segment, NULL))
+        ;
+    assert_int_equal(segment.acknowledgement, start + 11);
+}
+
 /* Many segments behind one hole, in pieces that follow each other, then others before and behind them. */
 static void test_long_hole(void **state)
 {
@@ -1480,7 +1499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_syn), T(test_initial_sequence_numbers), T(test_syn_reset),
         T(test_delayed_ack), T(test_ack_rides_on_data), T(test_second_segment_is_acknowledged), T(test_quickack),
-        T(test_nagle), T(test_cork), T(test_large_segments), T(test_order), T(test_long_hole), T(test_tiny_buffer), T(test_window),
+        T(test_nagle), T(test_cork), T(test_large_segments), T(test_order), T(test_fin_out_of_order), T(test_long_hole), T(test_tiny_buffer), T(test_window),
         T(test_lone_segment_is_repeated), T(test_fast_retransmit), T(test_tail_loss), T(test_peer_without_sack),
         T(test_injector_refuses), T(test_zero_window_probe), T(test_user_timeout), T(test_small_window), T(test_push_after_more),
         T(test_larger_mss_after_timeout),
