@@ -122,6 +122,11 @@ unsigned flows_count(const struct flows *flows)
     return (unsigned)flows->ids.count;
 }
 
+unsigned flows_entries(const struct flows *flows)
+{
+    return (unsigned)flows->bindings.count;
+}
+
 /* --- groups ------------------------------------------------------------------------------------------------- */
 
 /* Round robin, so that a packet under way never meets a group that was just given to others. */
@@ -764,25 +769,34 @@ static void note_listener(void *context, const struct net_endpoint *local, uint6
     listeners->item[listeners->count++] = *local;
 }
 
+static int compare_listeners(const void *a, const void *b)
+{
+    const struct net_endpoint *first = a, *second = b;
+
+    if (first->port != second->port)
+        return first->port < second->port ? -1 : 1;
+    return memcmp(&first->addr, &second->addr, sizeof(first->addr));
+}
+
+static bool listens_at(const struct listeners *listeners, const struct net_addr *address, uint16_t port)
+{
+    const struct net_endpoint wanted = {*address, port};
+
+    return bsearch(&wanted, listeners->item, listeners->count, sizeof(wanted), compare_listeners);
+}
+
 static bool kernel_listens(const struct listeners *listeners, const struct divert_flow_key *key)
 {
+    const struct net_addr any_v4 = net_addr_any(true), any_v6 = net_addr_any(false);
+    uint16_t port = ntohs(key->local_port);
     struct net_addr group;
-    bool group_v4;
 
+    if (listeners->count == 0)
+        return false;
     memcpy(group.byte, key->local.byte, 16);
-    group_v4 = net_addr_is_v4(&group);
-    for (size_t i = 0; i < listeners->count; i++) {
-        const struct net_endpoint *local = &listeners->item[i];
-
-        if (local->port != ntohs(key->local_port))
-            continue;
-        if (net_addr_equal(&local->addr, &group))
-            return true;
-        /* A wildcard IPv6 socket may take IPv4 groups too; a copy too many does no harm. */
-        if (net_addr_is_any(&local->addr) && (group_v4 || !net_addr_is_v4(&local->addr)))
-            return true;
-    }
-    return false;
+    /* A wildcard IPv6 socket may take IPv4 groups too; a copy too many does no harm. */
+    return listens_at(listeners, &group, port) || listens_at(listeners, &any_v6, port) ||
+           (net_addr_is_v4(&group) && listens_at(listeners, &any_v4, port));
 }
 
 void flows_check_kernel_listeners(struct flows *flows)
@@ -793,6 +807,8 @@ void flows_check_kernel_listeners(struct flows *flows)
         return;
     if (netlink_udp_sockets(flows->netlink, note_listener, &listeners) < 0)
         listeners.failed = true;
+    if (listeners.count > 0)
+        qsort(listeners.item, listeners.count, sizeof(*listeners.item), compare_listeners);
     list_for_each(link, &flows->multicast)
     {
         struct binding *binding = list_entry(link, struct binding, of_multicast);

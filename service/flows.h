@@ -98,5 +98,7 @@ void flows_check_kernel_listeners(struct flows *flows);
 /* The divert's counters of a flow, summed over its keys. */
 void flows_counters(const struct flows *flows, const struct flow *flow, struct divert_flow *out);
 unsigned flows_count(const struct flows *flows);
+/* Entries of the divert's table that they take: a flow may take several, and share them with others. */
+unsigned flows_entries(const struct flows *flows);
 
 #endif

@@ -19,11 +19,15 @@
 #include "service/server.h"
 #include "service/socket_info.h"
 
-#define ADOPT_LIMIT_NS 3000000000ull
+#define ADOPT_LIMIT_NS  3000000000ull
 #define CLOSER_LIMIT_MS 1000
-#define FILES_WANTED   (1u << 20) /* a reservation for every flow */
+#define LOCK_TRIES      20
+#define LOCK_PAUSE_US   5000
+#define FILES_WANTED    (1u << 20) /* a reservation for every flow */
 
 static struct netd netd;
+static char locks[POLICY_MAX_INTERFACES][96]; /* files held; the interfaces may be others by now */
+static int lock_count;
 
 static void raise_limits(void)
 {
@@ -38,22 +42,25 @@ static void raise_limits(void)
     setrlimit(RLIMIT_MEMLOCK, &limit); /* kernels before 5.11 account maps to it; harmless elsewhere */
 }
 
-/* Opens and locks the file, which another instance may be removing; its descriptor or a negative code. */
-static int lock_file(const char *path)
+/* Opens (create: makes) and locks the file, which another instance may be removing; its descriptor or a negative code.
+ * While the lock is held the name stays the file's, for whoever removes it holds the lock first. */
+static int lock_file(const char *path, bool create)
 {
-    for (;;) {
+    for (int tries = 0;; tries++) {
         struct stat opened, present;
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600), result = 0;
 
         if (fd < 0)
             return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-            close(fd);
-            return LOCKSTEP_E_CONFLICT;
-        }
-        if (fstat(fd, &opened) == 0 && stat(path, &present) == 0 && opened.st_ino == present.st_ino)
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+            result = LOCKSTEP_E_CONFLICT;
+        else if (fstat(fd, &opened) == 0 && lstat(path, &present) == 0 && opened.st_ino == present.st_ino)
             return fd;
         close(fd);
+        if (result < 0 && (!create || tries >= LOCK_TRIES))
+            return result;
+        if (result < 0)
+            usleep(LOCK_PAUSE_US); /* it may only be looked at (remove_stale_locks) */
     }
 }
 
@@ -66,7 +73,7 @@ static void interface_lock_path(const char *name, char path[96])
 /* One instance an interface, whatever its directory. The lock is held until the process ends. */
 static int lock_interface(const char *name)
 {
-    char path[96];
+    char *path = locks[lock_count];
     int fd;
 
     if (if_nametoindex(name) == 0) {
@@ -74,12 +81,15 @@ static int lock_interface(const char *name)
         return LOCKSTEP_E_UNKNOWN_NAME;
     }
     interface_lock_path(name, path);
-    fd = lock_file(path);
+    fd = lock_file(path, true);
     if (fd == LOCKSTEP_E_CONFLICT)
         log_error("netd: another instance accelerates %s", name);
     else if (fd < 0)
         log_error("netd: cannot lock %s: %s", path, error_text(fd));
-    return fd < 0 ? fd : 0;
+    if (fd < 0)
+        return fd;
+    lock_count++;
+    return 0;
 }
 
 /* Instances that were killed leave their lock files; names are never used again once the namespace has gone. */
@@ -90,12 +100,11 @@ static void remove_stale_locks(void)
     if (glob("/run/lockstep-netd-*.lock", 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        int fd = open(found.gl_pathv[i], O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        int fd = lock_file(found.gl_pathv[i], false);
 
         if (fd < 0)
             continue;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            unlink(found.gl_pathv[i]);
+        unlink(found.gl_pathv[i]);
         close(fd);
     }
     globfree(&found);
@@ -115,12 +124,8 @@ static int lock_interfaces(void)
 
 static void unlock_interfaces(void)
 {
-    for (int i = 0; i < POLICY_MAX_INTERFACES && netd.policy.interfaces[i][0]; i++) {
-        char path[96];
-
-        interface_lock_path(netd.policy.interfaces[i], path);
-        unlink(path);
-    }
+    while (lock_count > 0)
+        unlink(locks[--lock_count]);
 }
 
 static int open_parts(void)
@@ -210,8 +215,8 @@ int netd_main(int argc, char **argv)
             result = serve(&server);
         else
             close_parts(false);
-        unlock_interfaces();
     }
+    unlock_interfaces();
     server_close(&server);
     closer_wait(CLOSER_LIMIT_MS);
     if (result < 0)

@@ -61,7 +61,8 @@ struct client {
     bool greeted;
     char program[CONTROL_NAME_MAX];
     struct user *user;
-    struct lane *lane; /* NULL: none */
+    struct lane *lane;  /* NULL: none */
+    uint64_t *nexthops; /* bits: those it has asked for; NULL: none yet */
     struct event_source on_socket, on_exit;
 };
 
@@ -110,7 +111,9 @@ struct netd {
     struct survivors survivors;
     bool adopting; /* the divert is not attached yet, programs bring their lanes back */
     uint64_t adopt_until_ns;
-    uint64_t last_adopt_ns; /* lanes and flows are still coming */
+    uint64_t last_adopt_ns;        /* lanes and flows are still coming */
+    uint64_t listeners_checked_ns; /* of the kernel */
+    bool listeners_due;            /* a multicast flow was added since */
     struct kernel_sockets kernel_sockets;
     struct shared_report shared_reports[REPORT_KINDS][SHARED_REPORTS];
     unsigned shared_next[REPORT_KINDS]; /* index of the latest */

@@ -15,7 +15,9 @@
 
 #define NUD_USABLE     (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
 #define REFRESH_NS     15000000000ull /* well within the kernel's reachable and garbage collection times */
-#define RETRY_NS       1000000000ull  /* an unresolved one is asked for again */
+#define RETRY_NS       1000000000ull  /* an unresolved one is asked for again, then after twice the time, ... */
+#define RETRY_MAX_NS   16000000000ull /* (a packet to it makes the kernel ask as well) */
+#define IDLE_NS        5000000000ull  /* without users: given up */
 #define REUSE_GRACE_NS 2000000000ull  /* after a new generation: programs may still send with what they cached */
 
 struct entry {
@@ -23,6 +25,9 @@ struct entry {
     uint16_t index;
     uint8_t kind; /* enum nexthop_kind */
     bool used;
+    unsigned users;
+    uint64_t idle_since_ns; /* no users since then */
+    uint64_t retry_ns;
     struct net_addr gateway;
     unsigned ifindex;
     uint64_t generation; /* when it was last handed out */
@@ -158,12 +163,18 @@ static void resolve(struct nexthops *nexthops, struct entry *entry, uint64_t now
 
     if (result < 0)
         log_debug("nexthops: neighbour on interface %u cannot be probed: %s", entry->ifindex, error_text(result));
-    entry->next_use_ns = now_ns + (entry->value.resolved ? REFRESH_NS : RETRY_NS);
+    if (entry->value.resolved)
+        entry->retry_ns = 0;
+    else
+        entry->retry_ns = entry->retry_ns == 0 ? RETRY_NS : entry->retry_ns * 2;
+    if (entry->retry_ns > RETRY_MAX_NS)
+        entry->retry_ns = RETRY_MAX_NS;
+    entry->next_use_ns = now_ns + (entry->value.resolved ? REFRESH_NS : entry->retry_ns);
 }
 
 static bool reusable(const struct nexthops *nexthops, const struct entry *entry, uint64_t now_ns)
 {
-    return !entry->used ||
+    return !entry->used || (entry->users == 0 && now_ns - entry->idle_since_ns > REUSE_GRACE_NS) ||
            (entry->generation != nexthops->state->generation && now_ns - nexthops->raised_ns > REUSE_GRACE_NS);
 }
 
@@ -221,11 +232,18 @@ int nexthops_get(struct nexthops *nexthops, enum nexthop_kind kind, const struct
         if (entry->used)
             table_remove(&nexthops->table, &entry->node);
         entry->used = true;
+        entry->users = 0;
+        entry->idle_since_ns = now_ns;
+        entry->retry_ns = 0;
         entry->kind = (uint8_t)kind;
         entry->gateway = *gateway;
         entry->ifindex = link->ifindex;
         table_insert(&nexthops->table, &entry->node, key_hash(nexthops, kind, link->ifindex, gateway));
         fill(nexthops, entry, link, now_ns);
+    }
+    if (kind == NEXTHOP_UNICAST && !entry->value.resolved && entry->next_use_ns > now_ns + RETRY_NS) {
+        entry->retry_ns = 0; /* somebody is interested anew */
+        entry->next_use_ns = now_ns;
     }
     entry->generation = nexthops->state->generation;
     *index = entry->index;
@@ -242,7 +260,7 @@ void nexthops_neighbour(struct nexthops *nexthops, const struct neighbour_info *
     if (entry->value.resolved == resolved && (!resolved || !memcmp(entry->value.destination_mac, info->mac, 6)))
         return;
     if (!resolved)
-        entry->next_use_ns = 0;
+        entry->next_use_ns = entry->retry_ns = 0;
     entry->value.resolved = resolved;
     if (resolved)
         memcpy(entry->value.destination_mac, info->mac, 6);
@@ -261,12 +279,33 @@ void nexthops_link(struct nexthops *nexthops, const struct link *link)
     }
 }
 
+void nexthops_hold(struct nexthops *nexthops, uint16_t index)
+{
+    nexthops->entries[index].users++;
+}
+
+void nexthops_release(struct nexthops *nexthops, uint16_t index, uint64_t now_ns)
+{
+    if (--nexthops->entries[index].users == 0)
+        nexthops->entries[index].idle_since_ns = now_ns;
+}
+
+static void give_up(struct nexthops *nexthops, struct entry *entry)
+{
+    table_remove(&nexthops->table, &entry->node);
+    entry->used = false;
+    memset(&entry->value, 0, sizeof(entry->value));
+    publish(nexthops, entry);
+}
+
 void nexthops_tick(struct nexthops *nexthops, uint64_t now_ns)
 {
     for (unsigned i = 1; i < STATE_PAGE_NEXTHOPS; i++) {
         struct entry *entry = &nexthops->entries[i];
 
-        if (entry->used && entry->kind == NEXTHOP_UNICAST && now_ns >= entry->next_use_ns)
+        if (entry->used && entry->users == 0 && now_ns - entry->idle_since_ns > IDLE_NS)
+            give_up(nexthops, entry);
+        else if (entry->used && entry->users > 0 && entry->kind == NEXTHOP_UNICAST && now_ns >= entry->next_use_ns)
             resolve(nexthops, entry, now_ns);
     }
 }

@@ -35,7 +35,11 @@ int nexthops_get(struct nexthops *nexthops, enum nexthop_kind kind, const struct
 void nexthops_neighbour(struct nexthops *nexthops, const struct neighbour_info *info);
 /* An interface's own MAC may have changed. */
 void nexthops_link(struct nexthops *nexthops, const struct link *link);
-/* Every half second: keeps neighbours in use fresh and tries unresolved ones again. */
+/* Somebody uses the entry, or no longer does. A new entry is used by nobody; what nobody uses is not looked after and
+ * is given up before long. */
+void nexthops_hold(struct nexthops *nexthops, uint16_t index);
+void nexthops_release(struct nexthops *nexthops, uint16_t index, uint64_t now_ns);
+/* Every half second: keeps neighbours in use fresh and tries unresolved ones again, ever more seldom. */
 void nexthops_tick(struct nexthops *nexthops, uint64_t now_ns);
 
 void nexthops_count(const struct nexthops *nexthops, unsigned *used, unsigned *unresolved);

@@ -37,7 +37,7 @@ static const struct config_key config_keys[] = {
      {VALUE_INT(struct policy, lanes_per_user), .initial = "64", .min = 1, .max = DIVERT_MAX_LANES}},
     {"flows-per-user",
      "Most flows of one user other than root.",
-     {VALUE_INT(struct policy, flows_per_user), .initial = "32768", .min = 1, .max = DIVERT_MAX_FLOWS}},
+     {VALUE_INT(struct policy, flows_per_user), .initial = "16384", .min = 1, .max = DIVERT_MAX_FLOWS}},
     {"direct-injector-users",
      "User (name or number) other than root that gets the direct injector; the key may be repeated.",
      {VALUE_TEXTS(struct policy, direct_injector_users)}},

@@ -34,8 +34,8 @@ struct policy {
 int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_status);
 
 bool policy_denies(const struct policy *policy, uid_t uid);
-/* May this user (as of when the program connected) have the direct injector? Nothing is decided by what a process number
- * leads to: by the time of the look-up, it may be another program's. */
+/* May this user (as of when the program connected) have the direct injector? Nothing is decided by what a process
+ * number leads to: by the time of the look-up, it may be another program's. */
 bool policy_grants_direct(const struct policy *policy, uid_t uid);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Gives reports out. A long one is written by a child process, a copy of the service at that moment, so that nobody waits
- * for thousands of lines about others. Users other than root share reports, which then are up to a quarter of a second
- * old: however many they ask for, few are written. Such a report is emptied after some seconds, so that keeping its
- * descriptor keeps no memory. */
+/* Gives reports out. A long one is written by a child process, a copy of the service at that moment, so that nobody
+ * waits for thousands of lines about others. Users other than root share reports, which then are up to a quarter of a
+ * second old: however many they ask for, few are written. Such a report is emptied after some seconds, so that keeping
+ * its descriptor keeps no memory. */
 #ifndef LOCKSTEP_SERVICE_REPORTER_H
 #define LOCKSTEP_SERVICE_REPORTER_H
 

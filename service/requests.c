@@ -20,6 +20,7 @@
 #include "service/socket_info.h"
 
 #define CLAIM_TIMEOUT_NS    500000000ull
+#define LISTENERS_PAUSE_NS  20000000ull
 #define CLAIMS_PER_USER     256 /* other than root */
 /* New next hops that one user other than root may cause in a window: each makes the kernel ask the network. */
 #define NEXTHOP_WINDOW_NS   10000000000ull
@@ -92,18 +93,61 @@ static bool nexthop_budget(struct user *user, uint64_t now_ns)
     return user->uid == 0 || user->nexthops_made < NEXTHOPS_PER_WINDOW;
 }
 
+#define NEXTHOP_WORDS (STATE_PAGE_NEXTHOPS / 64)
+
+/* Notes who uses a next hop, so that it is looked after only as long as somebody does. */
+static void hold_nexthop(struct netd *netd, struct client *client, uint16_t index, bool made)
+{
+    uint64_t bit = 1ull << index % 64;
+
+    if (made) { /* the entry is another one now */
+        list_for_each(link, &netd->clients)
+        {
+            struct client *other = list_entry(link, struct client, link);
+
+            if (other->nexthops)
+                other->nexthops[index / 64] &= ~bit;
+        }
+    }
+    if (!client->nexthops)
+        client->nexthops = calloc(NEXTHOP_WORDS, sizeof(*client->nexthops));
+    if (!client->nexthops || (client->nexthops[index / 64] & bit))
+        return;
+    client->nexthops[index / 64] |= bit;
+    nexthops_hold(network_nexthops(netd->network), index);
+}
+
+static void release_nexthops(struct netd *netd, struct client *client)
+{
+    for (unsigned word = 0; client->nexthops && word < NEXTHOP_WORDS; word++) {
+        for (uint64_t bits = client->nexthops[word]; bits; bits &= bits - 1)
+            nexthops_release(network_nexthops(netd->network), (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits)),
+                             platform_now_ns());
+    }
+    free(client->nexthops);
+    client->nexthops = NULL;
+}
+
 static int handle_route(struct netd *netd, struct request *request, struct reply *reply)
 {
+    struct control_route_reply *route = (void *)reply->body;
+    const struct control_route *wanted = request->body;
     struct user *user = request->client->user;
     uint64_t now_ns = platform_now_ns();
-    bool made;
+    bool made = false;
     int result;
 
     reply->with_body = true;
     if (!nexthop_budget(user, now_ns))
         return LOCKSTEP_E_EXHAUSTED;
-    result = network_route(netd->network, request->body, user->uid, now_ns, (void *)reply->body, &made);
+    if (wanted->mark && user->uid != 0) { /* nor does the kernel let everybody choose routes by marks */
+        snprintf(route->reason, sizeof(route->reason), "only root's marks count");
+        return LOCKSTEP_E_NO_ROUTE;
+    }
+    result = network_route(netd->network, wanted, user->uid, now_ns, route, &made);
     user->nexthops_made += made;
+    if (result == 0)
+        hold_nexthop(netd, request->client, route->nexthop, made);
     return result;
 }
 
@@ -113,8 +157,9 @@ static int check_flow_limit(const struct netd *netd, const struct client *client
 {
     if (!client->lane)
         return LOCKSTEP_E_BAD_VALUE;
-    if (client->uid != 0 && client->user->flows >= (uint64_t)netd->policy.flows_per_user)
-        return LOCKSTEP_E_EXHAUSTED;
+    if (client->uid != 0 && (client->user->flows >= (uint64_t)netd->policy.flows_per_user ||
+                             flows_entries(netd->flows) >= DIVERT_MAX_FLOWS / 4 * 3))
+        return LOCKSTEP_E_EXHAUSTED; /* the last quarter of the table is root's */
     return 0;
 }
 
@@ -177,10 +222,18 @@ static int describe_bound(const struct netd *netd, const struct socket_info *inf
     return 0;
 }
 
-static int describe_multicast(const struct control_flow_add *body, const struct socket_info *info, struct flow *flow)
+static int describe_multicast(const struct netd *netd, const struct control_flow_add *body,
+                              const struct socket_info *info, struct flow *flow)
 {
     bool group_v4 = net_addr_is_v4(&body->group);
 
+    if (body->ifindex) { /* where it was joined, if the socket is not bound to a device anyway */
+        if (info->ifindex && info->ifindex != body->ifindex)
+            return LOCKSTEP_E_DENIED;
+        if (!network_is_accelerated(netd->network, body->ifindex))
+            return LOCKSTEP_E_NO_ROUTE;
+        flow->ifindex = body->ifindex;
+    }
     if (info->protocol != IPPROTO_UDP || !net_addr_is_multicast(&body->group))
         return LOCKSTEP_E_BAD_VALUE;
     /* Bound to another group or to one address, the kernel's socket would not receive this group either. */
@@ -220,9 +273,19 @@ static int describe_flow(struct netd *netd, const struct control_flow_add *body,
     case CONTROL_FLOW_BOUND:
         return describe_bound(netd, info, flow);
     case CONTROL_FLOW_MULTICAST:
-        return describe_multicast(body, info, flow);
+        return describe_multicast(netd, body, info, flow);
     }
     return LOCKSTEP_E_BAD_VALUE;
+}
+
+/* The kernel lists all its sockets: not for each of many flows. */
+void requests_check_listeners(struct netd *netd, uint64_t now_ns)
+{
+    netd->listeners_due = now_ns - netd->listeners_checked_ns < LISTENERS_PAUSE_NS;
+    if (netd->listeners_due)
+        return;
+    netd->listeners_checked_ns = now_ns;
+    flows_check_kernel_listeners(netd->flows);
 }
 
 static int handle_flow_add(struct netd *netd, struct request *request, struct reply *reply)
@@ -243,7 +306,7 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
         return result;
     request->fds[0] = -1; /* the reservation */
     if (flow->kind == CONTROL_FLOW_MULTICAST)
-        flows_check_kernel_listeners(netd->flows); /* or the kernel gets a copy for its first second */
+        requests_check_listeners(netd, platform_now_ns()); /* or the kernel gets a copy for its first second */
     client->user->flows++;
     netd->counters.flows_added++;
     *(struct control_flow_reply *)reply->body = (struct control_flow_reply){flow->id, 0};
@@ -493,8 +556,9 @@ static int handle_claim(struct netd *netd, struct request *request, struct reply
     return result;
 }
 
-void requests_forget_client(struct netd *netd, const struct client *client)
+void requests_forget_client(struct netd *netd, struct client *client)
 {
+    release_nexthops(netd, client);
     list_for_each(link, &netd->claims)
     {
         struct claim *claim = list_entry(link, struct claim, link);
@@ -504,8 +568,15 @@ void requests_forget_client(struct netd *netd, const struct client *client)
     }
 }
 
+bool requests_pending(const struct netd *netd)
+{
+    return netd->listeners_due || !list_empty(&netd->claims);
+}
+
 void requests_tick(struct netd *netd, uint64_t now_ns)
 {
+    if (netd->listeners_due)
+        requests_check_listeners(netd, now_ns);
     list_for_each(link, &netd->claims)
     {
         struct claim *claim = list_entry(link, struct claim, link);

@@ -28,9 +28,13 @@ struct reply {
 /* Handles a well-formed request: the status for its reply. */
 int requests_handle(struct netd *netd, struct request *request, struct reply *reply);
 
-/* A client has gone: its claims too. */
-void requests_forget_client(struct netd *netd, const struct client *client);
-/* Answers claims whose time is up, or whose flow has gone. */
+/* Looks for the kernel's multicast listeners, at once or, if it did so just now, soon (requests_tick). */
+void requests_check_listeners(struct netd *netd, uint64_t now_ns);
+
+/* A client has gone: its claims and next hops too. */
+void requests_forget_client(struct netd *netd, struct client *client);
+/* Answers claims whose time is up, or whose flow has gone; call every 20 ms while requests_pending. */
 void requests_tick(struct netd *netd, uint64_t now_ns);
+bool requests_pending(const struct netd *netd);
 
 #endif

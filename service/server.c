@@ -404,7 +404,7 @@ static void tick(struct server *server, uint64_t now_ns, unsigned count)
     network_tick(netd->network, now_ns);
     reporter_tick(netd, now_ns);
     if (count % 2 == 0)
-        flows_check_kernel_listeners(netd->flows);
+        requests_check_listeners(netd, now_ns);
     if (netd->adopting || count % 64 == 0)
         survivors_prune(&netd->survivors);
     if (count % 64 == 0)
@@ -413,7 +413,7 @@ static void tick(struct server *server, uint64_t now_ns, unsigned count)
 
 static int loop_timeout_ms(const struct netd *netd, uint64_t now_ns, uint64_t next_tick_ns)
 {
-    if (netd->adopting || !list_empty(&netd->claims))
+    if (netd->adopting || requests_pending(netd))
         return 20;
     return now_ns >= next_tick_ns ? 0 : (int)((next_tick_ns - now_ns) / 1000000) + 1;
 }

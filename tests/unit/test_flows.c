@@ -157,6 +157,7 @@ static void test_05_guards_are_counted(void **unused)
 
     (void)unused;
     assert_int_equal(fake.guard_count, 1);
+    assert_int_equal(flows_entries(flows), 2);
     flows_remove(flows, first);
     assert_int_equal(fake.guard_count, 1);
     flows_remove(flows, second);

@@ -2,6 +2,7 @@
 /* The whole service, with the real divert, in one of two namespaces; this process talks to it as programs do (and as
  * they should not). The other namespace's kernel is the peer. */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -1726,6 +1727,80 @@ static void test_24_vlan(void **unused)
     program_close(&program);
 }
 
+/* ARP requests for 10.77.0.99 that the peer hears in so many seconds. */
+static int requests_heard(int seconds)
+{
+    const uint64_t end_ns = platform_now_ns() + (uint64_t)seconds * 1000000000;
+    const uint8_t wanted[4] = {10, 77, 0, 99};
+    struct timeval timeout = {0, 100000};
+    int fd, count = 0;
+
+    enter(1);
+    fd = socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_ARP));
+    enter(0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    while (platform_now_ns() < end_ns) {
+        uint8_t arp[64];
+
+        if (recv(fd, arp, sizeof(arp), 0) >= 28 && !memcmp(arp + 24, wanted, 4))
+            count++;
+    }
+    close(fd);
+    return count;
+}
+
+/* A neighbour that does not answer is asked for as long as a program wants it, and no longer. */
+static void test_35_neighbours_of_nobody(void **unused)
+{
+    struct control_route_reply route;
+    struct program first, second;
+    uint16_t index;
+
+    (void)unused;
+    program_open(&first);
+    program_open(&second);
+    assert_int_equal(route_to(&first, "10.77.0.99", &route), 0);
+    index = route.nexthop;
+    assert_int_equal(route_to(&second, "10.77.0.99", &route), 0);
+    assert_int_equal(route.nexthop, index);
+    program_close(&first);
+    sleep(4);
+    assert_int_not_equal(requests_heard(4), 0);
+    program_close(&second);
+    sleep(3); /* the kernel asks three times by itself */
+    assert_int_equal(requests_heard(3), 0);
+    wait_total("nexthops", 0, 8000);
+}
+
+static void marked_body(void *argument, int to_parent, int from_parent)
+{
+    struct control_route request = {
+        .destination = endpoint(PEER, 0).addr, .source = net_addr_any(true), .mark = *(int *)argument ? 7 : 0};
+    struct control_route_reply reply;
+    struct netd_client *client;
+
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "marked", 0, NULL) == 0);
+    child_assert(client_route(client, &request, &reply) == (request.mark && getuid() ? LOCKSTEP_E_NO_ROUTE : 0));
+    client_close(client);
+}
+
+static void test_36_marks_choose_no_routes(void **unused)
+{
+    const uid_t uids[] = {0, NOBODY};
+
+    (void)unused;
+    for (int i = 0; i < 4; i++) {
+        int marked = i / 2;
+        struct child child;
+
+        child_start(&child, uids[i % 2], marked_body, &marked);
+        assert_int_equal(child_end(&child), 0);
+    }
+}
+
 #define MANY 10000
 
 static void many_connections_body(void *argument, int to_parent, int from_parent)
@@ -1955,6 +2030,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_32_reports_are_shared),
         cmocka_unit_test(test_33_handed_back_late),
         cmocka_unit_test(test_34_claims_are_limited),
+        cmocka_unit_test(test_35_neighbours_of_nobody),
+        cmocka_unit_test(test_36_marks_choose_no_routes),
     };
 
     if (!namespaces_possible()) {

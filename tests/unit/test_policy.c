@@ -53,6 +53,7 @@ static void test_defaults(void **unused)
     assert_int_equal(policy.injector_policy, POLICY_INJECTOR_AUTO);
     assert_int_equal(policy.ring_bytes, 4 << 20);
     assert_int_equal(policy.lanes_per_user, 64);
+    assert_int_equal(policy.flows_per_user, 16384);
     assert_string_equal(policy.runtime_dir, "/run/lockstep");
 }
 
