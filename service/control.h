@@ -156,7 +156,7 @@ struct control_migrate {
     uint32_t mss;
     uint32_t timestamp; /* TSval in use now, if the option is on */
     uint8_t send_scale, receive_scale;
-    uint8_t options; /* bits: 1 window scale, 2 SACK, 4 timestamps */
+    uint8_t options; /* bits: 1 window scale, 2 SACK, 4 timestamps; 8 sending, 16 receiving was shut down */
     uint8_t fin_received;
 };
 struct control_claim {

@@ -301,6 +301,10 @@ int repair_finish(struct repair *repair, const struct segment_sender *sender)
         result = copy_bytes(repair, (uint64_t)state->receive_bytes + sent, state->send_bytes - sent);
     if (result == 0 && state->fin_received)
         deliver_fin(repair, sender);
+    if (result == 0 && state->options & 8) /* a FIN that was sent already goes out once more */
+        shutdown(repair->fd, SHUT_WR);
+    if (result == 0 && state->options & 16)
+        shutdown(repair->fd, SHUT_RD);
     set_int(repair->fd, SOL_SOCKET, SO_REUSEADDR, repair->reuse_address);
     restore_buffers(repair);
     if (result < 0) {

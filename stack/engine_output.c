@@ -390,6 +390,7 @@ void conn_check_route(struct tcp_conn *conn)
         return;
     }
     conn->route = route;
+    conn->route_generation = route.generation; /* of an answer from before the change: asked for again */
     if (conn->path_mtu > 0 && conn->engine->now_ns < conn->path_mtu_until_ns && conn->path_mtu < route.mtu)
         conn->route.mtu = (uint16_t)conn->path_mtu;
     if (conn->stage == STAGE_OPEN)

@@ -282,7 +282,7 @@ int epoll_kernel_wait_end(struct epoll_set *set, struct epoll_event *events, int
 {
     int kept = count;
 
-    if (set && count > 0 && epoll_set_mixed(set))
+    if (set && count > 0) /* the bell may be another process's, which shares the descriptor */
         kept = filter(events, count);
     epoll_kernel_wait_abort(set);
     return count > 0 && kept == 0 ? SOCK_PASS : kept;

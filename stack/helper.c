@@ -18,7 +18,6 @@
 
 static uint32_t polls_seen;
 static unsigned quiet_ticks, active_ticks;
-static struct netd_client *retired; /* of the service before: its state page may still be read */
 static uint64_t reconnect_at_ns;
 static bool look_soon; /* at connections that nobody accepts */
 
@@ -103,7 +102,6 @@ static int adopt(struct stack_state *s, struct netd_client *client)
     const struct control_lane_adopt request = {
         .lane = s->lane_reply.lane, .injector = s->lane_reply.injector, .ring_bytes = s->lane_reply.ring_bytes};
     struct client_lane_fds fds = s->fds;
-    struct netd_client *old = s->pub.client;
     int err;
 
     stack_close_own_fd(s->fds.event);
@@ -119,12 +117,7 @@ static int adopt(struct stack_state *s, struct netd_client *client)
     s->pub.client = client;
     s->service_lost = false;
     stack_unlock_quiet();
-    if (retired) {
-        stack_disown_fd(client_fd(retired));
-        client_close(retired);
-    }
-    retired = old;
-    return 0;
+    return 0; /* the old client stays: threads may be using it and its state page, and restarts are rare */
 }
 
 /* Tries once; the program goes on with its connections meanwhile. */
@@ -164,6 +157,7 @@ static void look_after_service(struct stack_state *s, bool client_event, bool la
         return;
     }
     flows_announce();
+    routes_refresh();
     while (lane_event && s->fds.event >= 0 && client_event_read(s->fds.event, &flow_id) == 0)
         sock_migrate_request(flow_id);
 }
@@ -190,6 +184,7 @@ static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
             handover_seen(fds[i].fd);
     }
     look_soon = handover_neglected();
+    multicast_refresh();
     if (fds[0].revents)
         sys_read(s->helper_event_fd, &count, sizeof count);
     look_after_service(s, fds[1].revents != 0, fds[2].revents != 0);
@@ -214,15 +209,6 @@ static void *helper_main(void *argument)
         rest(s, rest_ns, on_ring);
     }
     return NULL;
-}
-
-void helper_forget(void)
-{
-    if (!retired)
-        return;
-    stack_disown_fd(client_fd(retired));
-    client_close(retired);
-    retired = NULL;
 }
 
 int helper_start(void)

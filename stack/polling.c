@@ -38,12 +38,18 @@ struct call {
 
 /* ---- Sorting the program's descriptors ---- */
 
-/* More entries than there may be descriptors: the kernel refuses without looking at them. */
+/* More entries than there may be descriptors: the kernel refuses without looking at them. Limits seldom change. */
 static bool too_many(nfds_t count)
 {
+    static rlim_t known = LOCAL;
     struct rlimit limit;
 
-    return count > LOCAL && sys_get_rlimit(RLIMIT_NOFILE, &limit) == 0 && count > limit.rlim_cur;
+    if (count <= __atomic_load_n(&known, __ATOMIC_RELAXED))
+        return false;
+    if (sys_get_rlimit(RLIMIT_NOFILE, &limit) < 0)
+        return false;
+    __atomic_store_n(&known, limit.rlim_cur, __ATOMIC_RELAXED);
+    return count > limit.rlim_cur;
 }
 
 bool poll_concerns(struct pollfd *fds, nfds_t count)
@@ -375,22 +381,23 @@ static int select_in(struct pollfd *fds, nfds_t used, fd_set *readable, fd_set *
     return bits;
 }
 
+bool poll_select_concerns(int count, const fd_set *readable, const fd_set *writable, const fd_set *exceptional)
+{
+    for (int fd = 0; fd < count; fd++)
+        if (wanted_events(fd, readable, writable, exceptional) && (sock_known(fd) || epoll_known(fd)))
+            return true;
+    return false;
+}
+
 int poll_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, uint64_t deadline_ns,
                 const sigset_t *mask)
 {
     struct pollfd local[LOCAL], *fds = local;
-    bool accelerated = false;
     nfds_t used = 0;
     int result;
 
-    for (int fd = 0; fd < count; fd++) {
-        bool wanted = wanted_events(fd, readable, writable, exceptional) != 0;
-
-        used += wanted;
-        accelerated |= wanted && (sock_known(fd) || epoll_known(fd));
-    }
-    if (!accelerated)
-        return SOCK_PASS;
+    for (int fd = 0; fd < count; fd++)
+        used += wanted_events(fd, readable, writable, exceptional) != 0;
     if (used > LOCAL)
         fds = malloc(used * sizeof *fds);
     if (!fds)

@@ -14,7 +14,9 @@
 bool poll_concerns(struct pollfd *fds, nfds_t count);
 /* deadline_ns: CLOCK_MONOTONIC, UINT64_MAX: none, 0: do not wait. mask: as ppoll's. */
 int poll_wait(struct pollfd *fds, nfds_t count, uint64_t deadline_ns, const sigset_t *mask);
-/* SOCK_PASS: no accelerated socket is among them. The sets are changed on success only; the caller keeps the time. */
+bool poll_select_concerns(int count, const fd_set *readable, const fd_set *writable, const fd_set *exceptional);
+/* SOCK_PASS: no accelerated socket is among them any more. The sets are changed on success only; the caller keeps the
+ * time. */
 int poll_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, uint64_t deadline_ns,
                 const sigset_t *mask);
 

@@ -17,31 +17,37 @@ int __fcntl(int fd, int command, ...);
 
 int preload_to_kernel(int fd, const char *why)
 {
-    struct sock *sock = sock_get(fd);
-    int err;
+    struct sock *sock = preload_enter(fd);
+    int err = sock ? sock_to_kernel(sock, fd, why) : 0;
 
-    if (!sock)
-        return 0;
-    err = sock_to_kernel(sock, fd, why);
-    sock_put(sock);
+    preload_leave(sock);
     return err < -4095 ? -EIO : err;
 }
 
-void preload_forget(int fd)
+/* Lets go of what a descriptor meant before it is overwritten. */
+static void forget(int fd)
 {
+    if (!preload_usable())
+        return;
+    stack_busy_begin();
     sock_replaced(fd);
     epoll_set_closed(fd);
+    stack_busy_end();
 }
 
 /* The stack's own descriptors do not exist for the program. */
 int close(int fd)
 {
-    int result;
+    int result = SOCK_PASS;
 
     if (stack_owns_fd(fd))
         return (int)preload_result(-EBADF);
-    epoll_set_closed(fd);
-    result = sock_close(fd);
+    if (preload_usable()) {
+        stack_busy_begin();
+        epoll_set_closed(fd);
+        result = sock_close(fd);
+        stack_busy_end();
+    }
     return result == SOCK_PASS ? libc_real()->close(fd) : (int)preload_result(result);
 }
 
@@ -50,11 +56,13 @@ int __close(int fd) __attribute__((alias("close")));
 /* Streams on descriptors 0 to 2 go around the preload, so what is duplicated there becomes the kernel's. */
 static int duplicated(int fd, int copy)
 {
-    if (copy < 0)
+    if (copy < 0 || !preload_usable())
         return copy;
+    stack_busy_begin();
     if (sock_known(fd))
         sock_duplicated(fd, copy);
     epoll_set_duplicated(fd, copy);
+    stack_busy_end();
     if (copy <= STDERR_FILENO)
         preload_to_kernel(copy, "standard stream");
     return copy;
@@ -80,7 +88,7 @@ int dup3(int fd, int copy, int flags)
     if (err < 0)
         return (int)preload_result(err);
     if (fd != copy && !(flags & ~O_CLOEXEC))
-        preload_forget(copy);
+        forget(copy);
     return duplicated(fd, libc_real()->dup3(fd, copy, flags));
 }
 
@@ -107,13 +115,12 @@ int fcntl(int fd, int command, ...)
     result = libc_real()->fcntl(fd, command, argument);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
         return duplicated(fd, result);
-    if (command == F_SETFL && result == 0 && sock_known(fd)) {
-        struct sock *sock = sock_get(fd);
+    if (command == F_SETFL && result == 0) {
+        struct sock *sock = preload_enter(fd);
 
-        if (sock) {
+        if (sock)
             sock_set_nonblocking(sock, fd, (intptr_t)argument & O_NONBLOCK);
-            sock_put(sock);
-        }
+        preload_leave(sock);
     }
     return result;
 }
@@ -133,11 +140,10 @@ int ioctl(int fd, unsigned long request, ...)
     va_end(arguments);
     if (request == FIOASYNC)
         preload_to_kernel(fd, "FIOASYNC");
-    sock = sock_get(fd);
-    if (sock) {
+    sock = argument ? preload_enter(fd) : NULL; /* the kernel knows what to say of none */
+    if (sock)
         result = sock_ioctl(sock, fd, request, argument);
-        sock_put(sock);
-    }
+    preload_leave(sock);
     return result == SOCK_PASS ? libc_real()->ioctl(fd, request, argument) : (int)preload_result(result);
 }
 
@@ -155,12 +161,14 @@ static void range_visit(struct range *range, unsigned fd)
 {
     if (fd < range->first || fd > range->last)
         return;
-    if (stack_owns_fd((int)fd)) {
-        if (range->owned_count < OWNED_MAX)
-            range->owned[range->owned_count++] = fd;
-    } else if (sock_known((int)fd) || epoll_known((int)fd)) {
-        close((int)fd);
+    if (!stack_owns_fd((int)fd)) {
+        if (sock_known((int)fd) || epoll_known((int)fd))
+            close((int)fd);
+        return;
     }
+    range->owned[range->owned_count++] = fd;
+    if (range->owned_count == OWNED_MAX)
+        range->last = fd; /* the rest comes in another round */
 }
 
 struct directory_entry {
@@ -211,19 +219,31 @@ static void range_visit_open(struct range *range)
     sys_close(directory);
 }
 
-int close_range(unsigned first, unsigned last, int flags)
+/* Closes between the stack's own descriptors. *first: where to go on. */
+static int range_close(struct range *range, unsigned *first, int flags)
 {
-    struct range range = {.first = first, .last = last};
     int result = 0;
 
-    if (first > last || flags & ~CLOSE_RANGE_UNSHARE)
-        return libc_real()->close_range(first, last, flags);
-    range_visit_open(&range);
-    for (unsigned i = 0; i < range.owned_count && result == 0; i++) {
-        if (range.owned[i] > first)
-            result = libc_real()->close_range(first, range.owned[i] - 1, flags);
-        first = range.owned[i] + 1;
+    for (unsigned i = 0; i < range->owned_count && result == 0; i++) {
+        if (range->owned[i] > *first)
+            result = libc_real()->close_range(*first, range->owned[i] - 1, flags);
+        *first = range->owned[i] + 1;
     }
+    return result;
+}
+
+int close_range(unsigned first, unsigned last, int flags)
+{
+    struct range range;
+    int result;
+
+    if (first > last || flags & ~CLOSE_RANGE_UNSHARE || !preload_usable())
+        return libc_real()->close_range(first, last, flags);
+    do {
+        range = (struct range){.first = first, .last = last};
+        range_visit_open(&range);
+        result = range_close(&range, &first, flags);
+    } while (range.owned_count == OWNED_MAX && result == 0 && first <= last);
     return result == 0 && first <= last ? libc_real()->close_range(first, last, flags) : result;
 }
 

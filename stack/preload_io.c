@@ -98,14 +98,15 @@ static int ends_to_kernel(int a, int b, const char *why)
 
 ssize_t sendfile(int out, int in, off_t *offset, size_t count)
 {
-    int err = preload_to_kernel(in, "sendfile from a socket");
-    struct sock *sock = err ? NULL : preload_blocking(out);
-    ssize_t result = err ? err : SOCK_PASS;
+    ssize_t result = preload_to_kernel(in, "sendfile from a socket");
+    struct sock *sock;
 
-    if (sock) {
-        result = sock_sendfile(sock, out, in, offset, count);
-        sock_put(sock);
-    }
+    if (result < 0)
+        return preload_result(result);
+    do {
+        sock = preload_enter_blocking(out);
+        result = sock ? sock_sendfile(sock, out, in, offset, count) : SOCK_PASS;
+    } while (preload_again(sock, result));
     return result == SOCK_PASS ? libc_real()->sendfile(out, in, offset, count) : preload_result(result);
 }
 

@@ -14,33 +14,38 @@ ssize_t __send(int fd, const void *buffer, size_t length, int flags);
 ssize_t preload_send(int fd, const struct iovec *iov, size_t count, const struct sockaddr *to, socklen_t to_length,
                      int flags)
 {
-    struct sock *sock = preload_blocking(fd);
     const struct msghdr message = {
         .msg_name = (void *)to, .msg_namelen = to_length, .msg_iov = (struct iovec *)iov, .msg_iovlen = count};
+    struct sock *sock;
     ssize_t result;
 
-    if (!sock)
-        return SOCK_PASS;
-    result = sock_sendmsg(sock, fd, &message, flags);
-    sock_put(sock);
+    do {
+        sock = preload_enter_blocking(fd);
+        result = sock ? sock_sendmsg(sock, fd, &message, flags) : SOCK_PASS;
+    } while (preload_again(sock, result));
     return result;
 }
 
 ssize_t preload_receive(int fd, const struct iovec *iov, size_t count, struct sockaddr *from, socklen_t *from_length,
                         int flags)
 {
-    struct sock *sock = preload_blocking(fd);
-    struct msghdr message = {.msg_name = from,
-                             .msg_namelen = from && from_length ? *from_length : 0,
-                             .msg_iov = (struct iovec *)iov,
-                             .msg_iovlen = count};
+    struct msghdr message;
+    struct sock *sock;
     ssize_t result;
 
-    if (!sock)
-        return SOCK_PASS;
-    result = sock_recvmsg(sock, fd, &message, flags);
-    sock_put(sock);
-    if (result >= 0 && from && from_length)
+    do {
+        sock = preload_enter_blocking(fd);
+        if (sock && from && !from_length) {
+            result = -EFAULT;
+            continue;
+        }
+        message = (struct msghdr){.msg_name = from,
+                                  .msg_namelen = sock && from ? *from_length : 0,
+                                  .msg_iov = (struct iovec *)iov,
+                                  .msg_iovlen = count};
+        result = sock ? sock_recvmsg(sock, fd, &message, flags) : SOCK_PASS;
+    } while (preload_again(sock, result));
+    if (result >= 0 && from)
         *from_length = message.msg_namelen;
     return result;
 }
@@ -85,31 +90,30 @@ static int release_passed(const struct msghdr *message)
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    struct sock *sock = preload_blocking(fd);
-    ssize_t result = SOCK_PASS;
+    struct sock *sock;
+    ssize_t result;
 
-    if (sock) {
-        result = sock_sendmsg(sock, fd, message, flags);
-        sock_put(sock);
-    } else if (message && message->msg_controllen) {
+    do {
+        sock = preload_enter_blocking(fd);
+        result = !sock ? SOCK_PASS : message ? sock_sendmsg(sock, fd, message, flags) : -EFAULT;
+    } while (preload_again(sock, result));
+    if (result == SOCK_PASS && message && message->msg_controllen)
         result = release_passed(message) ?: SOCK_PASS;
-    }
     return result == SOCK_PASS ? libc_real()->sendmsg(fd, message, flags) : preload_result(result);
 }
 
 int sendmmsg(int fd, struct mmsghdr *vector, unsigned count, int flags)
 {
-    struct sock *sock = preload_blocking(fd);
-    int result = SOCK_PASS;
+    struct sock *sock;
+    int result;
 
-    if (sock) {
-        result = sock_sendmmsg(sock, fd, vector, count, flags);
-        sock_put(sock);
-    } else {
-        for (unsigned i = 0; i < count && result == SOCK_PASS; i++)
-            if (vector[i].msg_hdr.msg_controllen)
-                result = release_passed(&vector[i].msg_hdr) ?: SOCK_PASS;
-    }
+    do {
+        sock = preload_enter_blocking(fd);
+        result = sock ? sock_sendmmsg(sock, fd, vector, count, flags) : SOCK_PASS;
+    } while (preload_again(sock, result));
+    for (unsigned i = 0; vector && i < count && result == SOCK_PASS; i++)
+        if (vector[i].msg_hdr.msg_controllen)
+            result = release_passed(&vector[i].msg_hdr) ?: SOCK_PASS;
     return result == SOCK_PASS ? libc_real()->sendmmsg(fd, vector, count, flags) : (int)preload_result(result);
 }
 
@@ -148,24 +152,24 @@ ssize_t __recvfrom_chk(int fd, void *restrict buffer, size_t length, size_t room
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
-    struct sock *sock = preload_blocking(fd);
-    ssize_t result = SOCK_PASS;
+    struct sock *sock;
+    ssize_t result;
 
-    if (sock) {
-        result = sock_recvmsg(sock, fd, message, flags);
-        sock_put(sock);
-    }
+    do {
+        sock = preload_enter_blocking(fd);
+        result = !sock ? SOCK_PASS : message ? sock_recvmsg(sock, fd, message, flags) : -EFAULT;
+    } while (preload_again(sock, result));
     return result == SOCK_PASS ? libc_real()->recvmsg(fd, message, flags) : preload_result(result);
 }
 
 int recvmmsg(int fd, struct mmsghdr *vector, unsigned count, int flags, struct timespec *timeout)
 {
-    struct sock *sock = preload_blocking(fd);
-    int result = SOCK_PASS;
+    struct sock *sock;
+    int result;
 
-    if (sock) {
-        result = sock_recvmmsg(sock, fd, vector, count, flags, timeout);
-        sock_put(sock);
-    }
+    do {
+        sock = preload_enter_blocking(fd);
+        result = sock ? sock_recvmmsg(sock, fd, vector, count, flags, timeout) : SOCK_PASS;
+    } while (preload_again(sock, result));
     return result == SOCK_PASS ? libc_real()->recvmmsg(fd, vector, count, flags, timeout) : (int)preload_result(result);
 }

@@ -6,11 +6,9 @@
 
 #include "platform/platform.h"
 #include "stack/epoll.h"
+#include "stack/epoll_set.h"
 #include "stack/polling.h"
 #include "stack/preload.h"
-
-#define NS_PER_S  1000000000ll
-#define NS_PER_MS 1000000ull
 
 void __chk_fail(void) __attribute__((noreturn));
 int __poll(struct pollfd *fds, nfds_t count, int timeout_ms);
@@ -37,7 +35,7 @@ static bool deadline_spec(const struct timespec *timeout, uint64_t *out)
     *out = UINT64_MAX;
     if (!timeout)
         return true;
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= NS_PER_S)
+    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= (long)NS_PER_S)
         return false;
     if (timeout->tv_sec < INT32_MAX)
         *out = deadline_after((uint64_t)timeout->tv_sec * NS_PER_S + (uint64_t)timeout->tv_nsec);
@@ -46,12 +44,26 @@ static bool deadline_spec(const struct timespec *timeout, uint64_t *out)
 
 /* ---- poll ---- */
 
+static int poll_accelerated(struct pollfd *fds, nfds_t count, uint64_t deadline_ns, const sigset_t *mask)
+{
+    struct preload_interruptions before;
+    int result;
+
+    do {
+        preload_cancellation_point();
+        before = preload_interruptions();
+        stack_busy_begin();
+        result = poll_wait(fds, count, deadline_ns, mask);
+        stack_busy_end();
+    } while (preload_only_cancelled(before, result));
+    return (int)preload_result(result);
+}
+
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    if (!poll_concerns(fds, count))
+    if (!poll_concerns(fds, count) || !preload_usable())
         return libc_real()->poll(fds, count, timeout_ms);
-    preload_cancellation_point();
-    return (int)preload_result(poll_wait(fds, count, deadline_ms(timeout_ms), NULL));
+    return poll_accelerated(fds, count, deadline_ms(timeout_ms), NULL);
 }
 
 int __poll(struct pollfd *fds, nfds_t count, int timeout_ms) __attribute__((alias("poll")));
@@ -67,10 +79,9 @@ int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, cons
 {
     uint64_t deadline_ns;
 
-    if (!poll_concerns(fds, count) || !deadline_spec(timeout, &deadline_ns))
+    if (!poll_concerns(fds, count) || !preload_usable() || !deadline_spec(timeout, &deadline_ns))
         return libc_real()->ppoll(fds, count, timeout, mask);
-    preload_cancellation_point();
-    return (int)preload_result(poll_wait(fds, count, deadline_ns, mask));
+    return poll_accelerated(fds, count, deadline_ns, mask);
 }
 
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room)
@@ -109,14 +120,31 @@ static bool deadline_value(const struct timeval *timeout, uint64_t *out)
     return deadline_spec(&spec, out);
 }
 
+static int select_accelerated(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, uint64_t deadline_ns,
+                              const sigset_t *mask)
+{
+    struct preload_interruptions before;
+    int result;
+
+    do {
+        preload_cancellation_point();
+        before = preload_interruptions();
+        stack_busy_begin();
+        result = poll_select(count, readable, writable, exceptional, deadline_ns, mask);
+        stack_busy_end();
+    } while (preload_only_cancelled(before, result));
+    return result;
+}
+
 int select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
            struct timeval *restrict timeout)
 {
     uint64_t deadline_ns;
     int result = SOCK_PASS;
 
-    if (count > 0 && deadline_value(timeout, &deadline_ns))
-        result = poll_select(count, readable, writable, exceptional, deadline_ns, NULL);
+    if (poll_select_concerns(count, readable, writable, exceptional) && preload_usable() &&
+        deadline_value(timeout, &deadline_ns))
+        result = select_accelerated(count, readable, writable, exceptional, deadline_ns, NULL);
     if (result == SOCK_PASS)
         return libc_real()->select(count, readable, writable, exceptional, timeout);
     write_time_left(timeout, deadline_ns);
@@ -132,42 +160,54 @@ int pselect(int count, fd_set *restrict readable, fd_set *restrict writable, fd_
     uint64_t deadline_ns;
     int result = SOCK_PASS;
 
-    if (count > 0 && deadline_spec(timeout, &deadline_ns))
-        result = poll_select(count, readable, writable, exceptional, deadline_ns, mask);
+    if (poll_select_concerns(count, readable, writable, exceptional) && preload_usable() &&
+        deadline_spec(timeout, &deadline_ns))
+        result = select_accelerated(count, readable, writable, exceptional, deadline_ns, mask);
     return result == SOCK_PASS ? libc_real()->pselect(count, readable, writable, exceptional, timeout, mask)
                                : (int)preload_result(result);
 }
 
 /* ---- epoll ---- */
 
+static int created(int fd)
+{
+    if (fd < 0 || !preload_usable())
+        return fd;
+    stack_busy_begin();
+    epoll_set_created(fd);
+    stack_busy_end();
+    return fd;
+}
+
 int epoll_create1(int flags)
 {
     int fd = libc_real()->epoll_create1(flags);
 
-    if (fd >= 0)
-        epoll_set_created(fd);
-    return fd;
+    return created(fd);
 }
 
 int epoll_create(int size)
 {
     int fd = libc_real()->epoll_create(size);
 
-    if (fd >= 0)
-        epoll_set_created(fd);
-    return fd;
+    return created(fd);
 }
 
 int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
-    int result = epoll_set_ctl(epfd, op, fd, event);
+    int result;
 
-    if (result != SOCK_PASS)
-        return (int)preload_result(result);
-    result = libc_real()->epoll_ctl(epfd, op, fd, event);
-    if (result == 0)
-        epoll_set_ctl_passed(epfd, op, fd);
-    return result;
+    if (!preload_usable())
+        return libc_real()->epoll_ctl(epfd, op, fd, event);
+    stack_busy_begin();
+    result = epoll_set_ctl(epfd, op, fd, event);
+    if (result == SOCK_PASS) {
+        result = sys_epoll_ctl(epfd, op, fd, event);
+        if (result == 0)
+            epoll_set_ctl_passed(epfd, op, fd);
+    }
+    stack_busy_end();
+    return (int)preload_result(result);
 }
 
 /* One wait in any of the forms: the kernel's function is called through `kernel` for sets that are its alone. */
@@ -201,7 +241,7 @@ static void cancelled(void *set)
     epoll_kernel_wait_abort(set);
 }
 
-/* What the kernel's function returned, or SOCK_PASS: the set has accelerated members. */
+/* What the kernel's function returned (with errno), or SOCK_PASS: the set has accelerated members. */
 static int wait_in_kernel(const struct set_call *call)
 {
     struct epoll_set *set;
@@ -215,17 +255,36 @@ static int wait_in_kernel(const struct set_call *call)
     return epoll_kernel_wait_end(set, call->events, result);
 }
 
+static int wait_accelerated(const struct set_call *call, uint64_t deadline_ns)
+{
+    struct preload_interruptions before;
+    int result;
+
+    do {
+        preload_cancellation_point();
+        before = preload_interruptions();
+        stack_busy_begin();
+        result = epoll_set_wait(call->epfd, call->events, call->max, deadline_ns, call->mask);
+        stack_busy_end();
+    } while (preload_only_cancelled(before, result));
+    return result;
+}
+
+/* A set can change its kind, or report nothing but our own member, while the kernel waits: then again, in time. */
 static int wait_for_set(const struct set_call *call, uint64_t deadline_ns)
 {
+    if (!epoll_known(call->epfd) || !preload_usable())
+        return call->kernel(call);
     for (;;) {
         int result = wait_in_kernel(call);
 
         if (result != SOCK_PASS)
             return result;
-        preload_cancellation_point();
-        result = epoll_set_wait(call->epfd, call->events, call->max, deadline_ns, call->mask);
+        result = wait_accelerated(call, deadline_ns);
         if (result != SOCK_PASS)
             return (int)preload_result(result);
+        if (deadline_ns != UINT64_MAX && platform_now_ns() >= deadline_ns)
+            return 0;
     }
 }
 

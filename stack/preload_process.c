@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "platform/platform.h"
 #include "stack/epoll.h"
 #include "stack/preload.h"
 #include "stack/stack.h"
@@ -17,44 +18,156 @@
 
 pid_t __vfork(void);
 
+/* ---- Pipes that tell the parent of a vfork that its child executes or has ended ---- */
+
+#define VFORK_ENDS 16
+
+/* Write ends that are open in this process: each may live on only in the child it is for. */
+static struct platform_lock vfork_lock;
+static int vfork_ends[VFORK_ENDS];                                        /* descriptor + 1 */
+static __thread int vfork_own __attribute__((tls_model("initial-exec"))); /* the same, of the fork at hand */
+
+static void vfork_ends_lock(void)
+{
+    platform_lock_acquire(&vfork_lock);
+}
+
+static void vfork_ends_unlock(void)
+{
+    platform_lock_release(&vfork_lock);
+}
+
+/* The slot of the pipe, or -1 if there is none. */
+static int vfork_ends_open(int ends[2])
+{
+    int slot = 0;
+
+    vfork_ends_lock();
+    while (slot < VFORK_ENDS && vfork_ends[slot])
+        slot++;
+    if (slot == VFORK_ENDS || sys_call6(SYS_pipe2, (long)ends, O_CLOEXEC, 0, 0, 0, 0) < 0)
+        slot = -1;
+    else
+        vfork_own = vfork_ends[slot] = ends[1] + 1;
+    vfork_ends_unlock();
+    return slot;
+}
+
+static void vfork_ends_close(int slot)
+{
+    vfork_ends_lock();
+    sys_close(vfork_ends[slot] - 1);
+    vfork_own = vfork_ends[slot] = 0;
+    vfork_ends_unlock();
+}
+
+static void vfork_ends_fork_child(void)
+{
+    platform_lock_init(&vfork_lock);
+    for (int slot = 0; slot < VFORK_ENDS; slot++) {
+        if (vfork_ends[slot] && vfork_ends[slot] != vfork_own)
+            sys_close(vfork_ends[slot] - 1);
+        vfork_ends[slot] = 0;
+    }
+    vfork_own = 0;
+}
+
+/* Somebody else may hold the write end too (a fork that runs no hooks), so the child's end counts as well. */
+static void vfork_ends_wait(int read_end, pid_t child)
+{
+    int pidfd = (int)sys_call6(SYS_pidfd_open, child, 0, 0, 0, 0, 0);
+    struct pollfd fds[2] = {{read_end, POLLIN, 0}, {pidfd, POLLIN, 0}};
+
+    while (sys_ppoll(fds, 2, NULL, NULL) == -EINTR)
+        ;
+    if (pidfd >= 0)
+        sys_close(pidfd);
+}
+
 /* ---- fork ---- */
+
+bool preload_disabled;
+
+/* A thread that forks within the stack does so in the handler of a fault: nothing can be put in order for the child,
+ * which may go on with the kernel alone. */
+static __thread bool fork_prepared __attribute__((tls_model("initial-exec")));
 
 static void fork_prepare(void)
 {
+    fork_prepared = preload_usable();
+    if (!fork_prepared)
+        return;
+    stack_busy_begin();
     stack_fork_prepare();
+    vfork_ends_lock();
 }
 
 static void fork_parent(void)
 {
+    if (!fork_prepared)
+        return;
+    vfork_ends_unlock();
     stack_fork_parent();
     sock_fork_parent();
     epoll_fork_parent();
+    stack_busy_end();
 }
 
 static void fork_child(void)
 {
+    if (!fork_prepared) {
+        preload_disabled = true;
+        return;
+    }
+    vfork_ends_fork_child();
     stack_fork_child();
+    stack_busy_begin();
     sock_fork_child();
     epoll_fork_child();
     preload_threads_fork_child();
+    preload_signals_fork_child();
+    stack_busy_end();
 }
 
-static void exit_quickly(void)
+/* In a handler of a fault inside the stack, nothing can be done for the connections. */
+static void prepare_exit(void)
 {
+    if (!preload_usable())
+        return;
+    stack_busy_begin();
     sock_prepare_exit();
+    stack_busy_end();
+}
+
+static void prepare_exec(void)
+{
+    if (!preload_usable())
+        return;
+    stack_busy_begin();
+    sock_prepare_exec();
+    stack_busy_end();
+}
+
+static void prepare_spawn(void)
+{
+    if (!preload_usable())
+        return;
+    stack_busy_begin();
+    sock_prepare_spawn();
+    stack_busy_end();
 }
 
 /* libc's own callers of fork (daemon, forkpty) run these too. Registered early, so prepare runs after the program's own
  * and the others before them. */
 __attribute__((constructor)) static void set_up(void)
 {
-    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0 || at_quick_exit(exit_quickly) != 0)
+    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0 || at_quick_exit(prepare_exit) != 0)
         log_warning("preload: no memory for hooks of fork and exit");
 }
 
 __attribute__((destructor)) static void leave(void)
 {
-    sock_prepare_exit();
+    prepare_exit();
 }
 
 /* Runs no handlers. */
@@ -79,20 +192,18 @@ pid_t _Fork(void)
 __attribute__((used)) static pid_t preload_vfork_as_fork(void)
 {
     int ends[2];
-    bool waits = sys_call6(SYS_pipe2, (long)ends, O_CLOEXEC, 0, 0, 0, 0) == 0;
+    int slot = vfork_ends_open(ends);
     pid_t child = fork();
-    char nothing;
 
-    if (!waits)
+    if (slot < 0)
         return child;
     if (child == 0) {
         sys_close(ends[0]); /* the other end closes with exec or exit */
         return child;
     }
-    sys_close(ends[1]);
+    vfork_ends_close(slot);
     if (child > 0)
-        while (sys_read(ends[0], &nothing, 1) == -EINTR)
-            ;
+        vfork_ends_wait(ends[0], child);
     sys_close(ends[0]);
     return child;
 }
@@ -164,7 +275,7 @@ int daemon(int stay_in_directory, int keep_streams)
 
 int execve(const char *path, char *const arguments[], char *const environment[])
 {
-    sock_prepare_exec();
+    prepare_exec();
     return libc_real()->execve(path, arguments, environment);
 }
 
@@ -175,7 +286,7 @@ int execv(const char *path, char *const arguments[])
 
 int execvpe(const char *file, char *const arguments[], char *const environment[])
 {
-    sock_prepare_exec();
+    prepare_exec();
     return libc_real()->execvpe(file, arguments, environment);
 }
 
@@ -186,13 +297,13 @@ int execvp(const char *file, char *const arguments[])
 
 int fexecve(int fd, char *const arguments[], char *const environment[])
 {
-    sock_prepare_exec();
+    prepare_exec();
     return libc_real()->fexecve(fd, arguments, environment);
 }
 
 int execveat(int directory, const char *path, char *const arguments[], char *const environment[], int flags)
 {
-    sock_prepare_exec();
+    prepare_exec();
     return libc_real()->execveat(directory, path, arguments, environment, flags);
 }
 
@@ -272,7 +383,7 @@ int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spaw
                 const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
                 char *const environment[restrict])
 {
-    sock_prepare_spawn();
+    prepare_spawn();
     return libc_real()->posix_spawn(pid, path, actions, attributes, arguments, environment);
 }
 
@@ -280,7 +391,7 @@ int posix_spawnp(pid_t *restrict pid, const char *restrict file, const posix_spa
                  const posix_spawnattr_t *restrict attributes, char *const arguments[restrict],
                  char *const environment[restrict])
 {
-    sock_prepare_spawn();
+    prepare_spawn();
     return libc_real()->posix_spawnp(pid, file, actions, attributes, arguments, environment);
 }
 
@@ -293,13 +404,13 @@ int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd
 int system(const char *command)
 {
     if (command)
-        sock_prepare_spawn();
+        prepare_spawn();
     return libc_real()->system(command);
 }
 
 FILE *popen(const char *command, const char *mode)
 {
-    sock_prepare_spawn();
+    prepare_spawn();
     return libc_real()->popen(command, mode);
 }
 
@@ -307,7 +418,7 @@ FILE *popen(const char *command, const char *mode)
 
 void _exit(int status)
 {
-    sock_prepare_exit();
+    prepare_exit();
     libc_real()->_exit(status);
     __builtin_unreachable();
 }

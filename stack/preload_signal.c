@@ -27,92 +27,139 @@ typedef void (*handler_function)(int number, siginfo_t *info, void *context);
 static struct {
     handler_function function;
     int flags;
+    sigset_t mask;
 } handlers[_NSIG];
 
 static sigset_t interrupting; /* siginterrupt's choice for signal() */
 
-/* Signals that came while the thread was busy. */
-#define DEFERRED_MAX 6
-static __thread struct {
-    struct deferred_signal {
-        siginfo_t info;
-        ucontext_t context; /* for handlers that look at registers */
-    } signals[DEFERRED_MAX];
-    unsigned count;
+/* The signal that came while the thread was busy. All others are blocked from then on and wait in the kernel. */
+static __thread struct deferred_signal {
+    bool taken;
+    handler_function function;
+    int flags;
+    siginfo_t info;
+    ucontext_t context; /* for handlers that look at registers */
 } deferred __attribute__((tls_model("initial-exec")));
 
-/* Faults of the thread's own instructions cannot wait; those that somebody sent can. */
-static bool is_fault(int number, const siginfo_t *info)
+/* Faults of the thread's own instructions cannot wait. */
+static bool is_fault(int number)
 {
-    return (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGTRAP ||
-            number == SIGSYS || number == SIGABRT) &&
-           (info->si_code > 0 || number == SIGABRT);
+    return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGTRAP ||
+           number == SIGSYS || number == SIGABRT;
 }
 
-/* Notes the signal. A second one of the same number is dropped if the kernel would drop it too; more different ones
- * than there is room for are dropped as if they had come as one. */
-static void defer(int number, const siginfo_t *info, const void *context)
+static sigset_t all_but_faults(void)
 {
-    struct deferred_signal *slot;
+    sigset_t set;
 
-    for (unsigned i = 0; i < deferred.count; i++)
-        if (deferred.signals[i].info.si_signo == number && number < SIGRTMIN)
-            return;
-    if (deferred.count == DEFERRED_MAX)
-        return;
-    slot = &deferred.signals[deferred.count];
-    slot->info = *info;
-    slot->context = *(const ucontext_t *)context;
-    deferred.count++;
-    stack_signal_deferred = true;
+    sigfillset(&set);
+    for (int number = 1; number < _NSIG; number++)
+        if (is_fault(number))
+            sigdelset(&set, number);
+    return set;
+}
+
+/* Back into the kernel's queue of this thread. */
+static void put_back(const siginfo_t *info)
+{
+    long pid = sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    long tid = sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+
+    sys_call6(SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, (long)info, 0, 0);
+}
+
+/* A signal between the entry of the wrapper and this call is taken first; then the one at hand goes back. */
+static void defer(int number, const siginfo_t *info, ucontext_t *context)
+{
+    sigset_t block = all_but_faults();
+
+    sys_sigprocmask(SIG_SETMASK, &block, NULL);
+    if (deferred.taken) {
+        put_back(info);
+    } else {
+        deferred.function = handlers[number].function;
+        deferred.flags = handlers[number].flags;
+        deferred.info = *info;
+        deferred.context = *context;
+        deferred.taken = true;
+        stack_signal_deferred = true;
+    }
+    stack_signal_mask = context->uc_sigmask;
+    context->uc_sigmask = block;
+}
+
+static void count_handler(int flags)
+{
+    stack_signal_count++;
+    if (flags & SA_RESTART)
+        stack_signal_restart_count++;
 }
 
 static void run_handler(int number, siginfo_t *info, void *context)
 {
     handler_function function = __atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE);
-    int flags = __atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED);
 
-    stack_signal_count++;
-    if (flags & SA_RESTART)
-        stack_signal_restart_count++;
-    if (stack_busy > 0 && !is_fault(number, info))
+    count_handler(__atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED));
+    if (stack_busy > 0 && !is_fault(number))
         defer(number, info, context);
     else
         function(number, info, context);
 }
 
-/* Runs the handler of a noted signal with the mask that it was installed with. */
-static void run_one_deferred(struct deferred_signal *slot, const sigset_t *before)
+/* Whether the handler wants the alternate stack, and there is one that is not in use. */
+static bool needs_other_stack(int flags)
 {
-    int number = slot->info.si_signo;
-    sigset_t mask = *before;
-    struct sigaction installed;
+    stack_t stack;
 
-    if (libc_real()->sigaction(number, NULL, &installed) == 0)
-        sigorset(&mask, &mask, &installed.sa_mask);
-    if (!(handlers[number].flags & (int)SA_NODEFER))
-        sigaddset(&mask, number);
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
-    handlers[number].function(number, &slot->info, &slot->context);
+    return flags & SA_ONSTACK && !(flags & (int)SA_RESETHAND) && sigaltstack(NULL, &stack) == 0 &&
+           !(stack.ss_flags & (SS_DISABLE | SS_ONSTACK));
 }
 
-/* Everything is blocked while slots are taken out, so that none is noted meanwhile; a handler may well not return. */
+/* The kernel delivers it once more, onto the other stack: everything else is still blocked. */
+static void deliver_again(const siginfo_t *info)
+{
+    sigset_t only = all_but_faults();
+
+    put_back(info);
+    sigdelset(&only, info->si_signo);
+    sys_sigprocmask(SIG_SETMASK, &only, NULL);
+}
+
+static void run_here(struct deferred_signal *signal, const sigset_t *before)
+{
+    int number = signal->info.si_signo;
+    sigset_t mask;
+
+    sigorset(&mask, before, &handlers[number].mask);
+    if (!(signal->flags & (int)SA_NODEFER))
+        sigaddset(&mask, number);
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    signal->function(number, &signal->info, &signal->context);
+}
+
+/* Everything is blocked now; it ends with the mask that was there before, when the kernel delivers what has waited. */
 static void run_deferred(void)
 {
-    uint64_t all = ~0ull;
+    struct deferred_signal signal = deferred;
+    sigset_t before = stack_signal_mask;
     int saved = errno;
-    sigset_t before = {0};
 
-    sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, &before);
-    while (deferred.count > 0) {
-        struct deferred_signal slot = deferred.signals[--deferred.count];
-
-        stack_signal_deferred = deferred.count > 0;
-        run_one_deferred(&slot, &before);
-        sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, NULL);
-    }
+    deferred.taken = false;
+    if (needs_other_stack(signal.flags))
+        deliver_again(&signal.info);
+    else
+        run_here(&signal, &before);
     sys_sigprocmask(SIG_SETMASK, &before, NULL);
     errno = saved;
+}
+
+/* Signals that wait for the parent are not the child's. */
+void preload_signals_fork_child(void)
+{
+    if (!deferred.taken)
+        return;
+    deferred.taken = false;
+    sys_sigprocmask(SIG_SETMASK, &stack_signal_mask, NULL);
 }
 
 __attribute__((constructor)) static void set_up(void)
@@ -146,6 +193,7 @@ static int install(int number, const struct sigaction *action, struct sigaction 
 
     wrapper.sa_sigaction = run_handler;
     wrapper.sa_flags |= SA_SIGINFO;
+    handlers[number].mask = action->sa_mask;
     __atomic_store_n(&handlers[number].flags, action->sa_flags, __ATOMIC_RELAXED);
     __atomic_store_n(&handlers[number].function, action->sa_sigaction, __ATOMIC_RELEASE);
     stack_signals_handled = true;

@@ -16,7 +16,8 @@ struct thread {
     struct thread *next;
     pthread_t self;
     long tid;
-    volatile unsigned *signal_count;
+    volatile unsigned *signals, *restarts;
+    volatile unsigned cancels;
     bool listed;
 };
 
@@ -50,7 +51,8 @@ static void join_list(void)
         return;
     own = (struct thread){.self = pthread_self(),
                           .tid = sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0),
-                          .signal_count = &stack_signal_count,
+                          .signals = &stack_signal_count,
+                          .restarts = &stack_signal_restart_count,
                           .listed = true};
     platform_lock_acquire(&threads_lock);
     own.next = threads;
@@ -63,6 +65,17 @@ void preload_cancellation_point(void)
     if (__builtin_expect(!own.listed, 0))
         join_list();
     pthread_testcancel();
+}
+
+struct preload_interruptions preload_interruptions(void)
+{
+    return (struct preload_interruptions){stack_signal_count, own.cancels};
+}
+
+bool preload_only_cancelled(struct preload_interruptions before, ssize_t result)
+{
+    return result == -EINTR && own.cancels != before.cancels &&
+           stack_signal_count - before.signals == own.cancels - before.cancels;
 }
 
 void preload_threads_fork_child(void)
@@ -83,7 +96,9 @@ int pthread_cancel(pthread_t target)
     platform_lock_acquire(&threads_lock);
     for (struct thread *thread = threads; thread; thread = thread->next)
         if (pthread_equal(thread->self, target)) {
-            *thread->signal_count = *thread->signal_count + 1;
+            thread->cancels = thread->cancels + 1;
+            *thread->restarts = *thread->restarts + 1;
+            *thread->signals = *thread->signals + 1;
             sys_call6(SYS_tgkill, pid, thread->tid, CANCEL_SIGNAL, 0, 0, 0);
         }
     platform_lock_release(&threads_lock);

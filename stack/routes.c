@@ -6,11 +6,13 @@
 #include "base/hash.h"
 #include "stack/stack_private.h"
 
-#define ROUTE_ENTRIES     4096 /* direct-mapped */
+#define ROUTE_SETS        4096
+#define ROUTE_WAYS        4
 #define INTERFACE_ENTRIES 64
 
 struct route_entry {
     bool used;
+    uint32_t age; /* of the latest use */
     struct route_query query;
     struct engine_route route;
     int result;
@@ -23,7 +25,9 @@ struct interface_entry {
     bool full_checksum;
 };
 
-static struct route_entry entries[ROUTE_ENTRIES];
+static struct route_entry sets[ROUTE_SETS][ROUTE_WAYS];
+static uint32_t age;
+static bool stale; /* routes of an older generation are in use */
 static struct interface_entry interfaces[INTERFACE_ENTRIES];
 static struct hash_key hash_key;
 
@@ -34,11 +38,21 @@ uint64_t routes_generation(void)
     return stack_state.generation_base + __atomic_load_n(&page->generation, __ATOMIC_RELAXED);
 }
 
+/* The entry for this query: its own, or the one of its set that was not used for longest. */
 static struct route_entry *entry_of(const struct route_query *query)
 {
+    struct route_entry *set, *oldest;
+
     if (hash_key.word[0] == 0)
         platform_random(&hash_key, sizeof hash_key);
-    return &entries[hash_bytes(&hash_key, query, sizeof *query) % ROUTE_ENTRIES];
+    set = oldest = sets[hash_bytes(&hash_key, query, sizeof *query) % ROUTE_SETS];
+    for (int i = 0; i < ROUTE_WAYS; i++) {
+        if (set[i].used && memcmp(&set[i].query, query, sizeof *query) == 0)
+            return &set[i];
+        if (!set[i].used || (oldest->used && (int32_t)(set[i].age - oldest->age) < 0))
+            oldest = &set[i];
+    }
+    return oldest;
 }
 
 static void learn_interface(uint32_t ifindex, bool full_checksum)
@@ -59,15 +73,20 @@ static void fill_route(struct route_entry *entry, const struct control_route_rep
     learn_interface(reply->ifindex, reply->flags & CONTROL_ROUTE_FULL_CHECKSUM);
 }
 
-/* Asks the service. While it is away an answer from before is better than none. */
-static void ask(struct route_entry *entry, const struct route_query *query)
+static int request_route(const struct route_query *query, struct control_route_reply *reply)
 {
     const struct control_route request = {
         .destination = query->destination, .source = query->source, .ifindex = query->ifindex, .mark = query->mark};
+
+    *reply = (struct control_route_reply){0};
+    return client_route(stack_state.pub.client, &request, reply);
+}
+
+/* Stores an answer. Without a service an answer from before is better than none. */
+static void learn(struct route_entry *entry, const struct route_query *query, int result,
+                  struct control_route_reply *reply, uint64_t generation)
+{
     bool known = entry->used && memcmp(&entry->query, query, sizeof *query) == 0;
-    struct control_route_reply reply = {0};
-    uint64_t generation = routes_generation();
-    int result = client_route(stack_state.pub.client, &request, &reply);
 
     if (result == LOCKSTEP_E_NO_SERVICE && known && entry->result == 0)
         return;
@@ -75,23 +94,104 @@ static void ask(struct route_entry *entry, const struct route_query *query)
     entry->generation = generation;
     entry->result = result;
     entry->used = result != LOCKSTEP_E_NO_SERVICE;
-    reply.reason[sizeof reply.reason - 1] = '\0';
-    memcpy(entry->why, reply.reason, sizeof entry->why);
+    reply->reason[sizeof reply->reason - 1] = '\0';
+    memcpy(entry->why, reply->reason, sizeof entry->why);
     if (result == 0)
-        fill_route(entry, &reply);
+        fill_route(entry, reply);
 }
 
-int routes_find(const struct route_query *query, struct engine_route *out, const char **why)
+static int answer(struct route_entry *entry, struct engine_route *out, const char **why)
 {
-    struct route_entry *entry = entry_of(query);
-
-    if (!entry->used || entry->generation != routes_generation() || memcmp(&entry->query, query, sizeof *query) != 0)
-        ask(entry, query);
+    entry->age = ++age;
     if (why)
         *why = entry->why[0] ? entry->why : error_text(entry->result);
     if (entry->result == 0)
         *out = entry->route;
     return entry->result;
+}
+
+/* A route that was good a moment ago goes on being used until the helper has asked again: the service may be slow, and
+ * connections must not stand still for it. */
+int routes_find(const struct route_query *query, struct engine_route *out, const char **why)
+{
+    struct route_entry *entry = entry_of(query);
+    bool known = entry->used && memcmp(&entry->query, query, sizeof *query) == 0;
+    uint64_t generation = routes_generation();
+    struct control_route_reply reply;
+    int result;
+
+    if (known && entry->generation != generation && entry->result == 0 && !stale) {
+        stale = true;
+        helper_kick();
+    }
+    if (!known || (entry->generation != generation && entry->result != 0)) {
+        result = request_route(query, &reply);
+        learn(entry, query, result, &reply, generation);
+    }
+    return answer(entry, out, why);
+}
+
+int routes_ask(const struct route_query *query, struct engine_route *out, const char **why)
+{
+    uint64_t generation = routes_generation();
+    struct control_route_reply reply;
+    struct route_entry *entry;
+    int result;
+
+    stack_lock();
+    entry = entry_of(query);
+    if (entry->used && entry->generation == generation && memcmp(&entry->query, query, sizeof *query) == 0) {
+        result = answer(entry, out, why);
+        stack_unlock();
+        return result;
+    }
+    stack_unlock();
+    stack_busy_begin();
+    result = request_route(query, &reply);
+    stack_lock();
+    entry = entry_of(query);
+    learn(entry, query, result, &reply, generation);
+    result = answer(entry, out, why);
+    stack_unlock();
+    stack_busy_end();
+    return result;
+}
+
+/* One entry, asked for without the lock. */
+static void refresh(struct route_entry *entry, uint64_t generation)
+{
+    struct route_query query;
+    struct control_route_reply reply;
+    bool old;
+    int result;
+
+    stack_lock_quiet();
+    old = entry->used && entry->result == 0 && entry->generation != generation;
+    query = entry->query;
+    stack_unlock_quiet();
+    if (!old)
+        return;
+    result = request_route(&query, &reply);
+    stack_lock_quiet();
+    if (entry->used && memcmp(&entry->query, &query, sizeof query) == 0)
+        learn(entry, &query, result, &reply, generation);
+    stack_unlock_quiet();
+}
+
+void routes_refresh(void)
+{
+    uint64_t generation;
+
+    if (!__atomic_load_n(&stale, __ATOMIC_RELAXED))
+        return;
+    stale = false;
+    generation = routes_generation();
+    for (int set = 0; set < ROUTE_SETS; set++) {
+        for (int way = 0; way < ROUTE_WAYS; way++) {
+            if (sets[set][way].used && sets[set][way].generation != generation)
+                refresh(&sets[set][way], generation);
+        }
+    }
 }
 
 bool routes_full_checksum(uint32_t ifindex, const void *packet, size_t length)
@@ -120,6 +220,7 @@ bool routes_full_checksum(uint32_t ifindex, const void *packet, size_t length)
 
 void routes_forget(void)
 {
-    memset(entries, 0, sizeof entries);
+    memset(sets, 0, sizeof sets);
+    stale = false;
     memset(interfaces, 0, sizeof interfaces);
 }

@@ -50,7 +50,7 @@ int sock_socket(int domain, int type, int protocol)
         return fd;
     sock = eligible(domain, type, protocol) ? sock_new() : NULL;
     if (!sock) {
-        sock_replaced(fd);
+        sock_forget(fd);
         return fd;
     }
     sock->family = (uint8_t)domain;
@@ -80,9 +80,12 @@ void sock_decide_end(void)
     stack_busy_end();
 }
 
-void sock_decide_fork_child(void)
+void sock_decide_hold(bool on)
 {
-    platform_lock_init(&decide_lock);
+    if (on)
+        platform_lock_acquire(&decide_lock);
+    else
+        platform_lock_release(&decide_lock);
 }
 
 /* ---- Leaving and closing ---- */
@@ -217,27 +220,48 @@ void sock_finish(struct sock *sock)
     sock->log = NULL;
 }
 
-int sock_close(int fd)
+/* A forked child may go on with what this process lets go of. */
+static void leave_to_sharers(int fd)
 {
     struct sock *sock = sock_get(fd);
-    bool last = false;
 
     if (!sock)
-        return SOCK_PASS;
-    /* A forked child may go on with what this process closes. */
-    if (sock->shared && sock->life == LIFE_CONNECTION)
-        sock_to_kernel(sock, fd, "closed after fork");
-    if (sock->shared && sock->life == LIFE_LISTENER)
-        handover_pending(sock);
+        return;
+    if (sock->shared && sock_only_descriptor(sock, fd)) {
+        if (sock->life == LIFE_CONNECTION)
+            sock_to_kernel(sock, fd, "closed after fork");
+        else if (sock->life == LIFE_LISTENER)
+            handover_pending(sock);
+    }
     sock_put(sock);
+}
+
+/* False if there is none. */
+static bool release_descriptor(int fd)
+{
+    struct sock *sock;
+    bool last = false;
+
+    if (!sock_known(fd))
+        return false;
+    leave_to_sharers(fd);
     sock = sock_uninstall(fd, &last);
-    if (!sock)
-        return SOCK_PASS;
-    sock_put(sock);
-    return sys_close(fd);
+    if (sock)
+        sock_put(sock);
+    return sock != NULL;
+}
+
+int sock_close(int fd)
+{
+    return release_descriptor(fd) ? sys_close(fd) : SOCK_PASS;
 }
 
 void sock_replaced(int fd)
+{
+    release_descriptor(fd);
+}
+
+void sock_forget(int fd)
 {
     bool last = false;
     struct sock *sock = sock_uninstall(fd, &last);
@@ -368,6 +392,11 @@ static bool is_interrupted(const struct sock_call *call)
     return signals > 0 && (call->timed || signals != restarts);
 }
 
+static bool was_signalled(const struct sock_call *call)
+{
+    return stack_signal_deferred || stack_signal_count != call->signals;
+}
+
 int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kernel_events)
 {
     return sock_call_wait_for(call, ready, call->sock, kernel_events);
@@ -381,13 +410,13 @@ int sock_call_wait_for(struct sock_call *call, bool (*ready)(void *arg), void *a
 
     if (call->nonblocking)
         return -EAGAIN;
-    if (is_interrupted(call)) /* before the wait, for instance while the lane was opened */
-        return -EINTR;
+    if (was_signalled(call)) /* before the wait, for instance while the lane was opened */
+        return is_interrupted(call) ? -EINTR : -ERESTART;
     result = stack_wait(ready, arg, &kernel, ask_kernel ? 1 : 0, call->deadline_ns, NULL);
     if (result == 0)
         return -EAGAIN;
     if (result == -EINTR)
-        return stack_signal_count != call->signals && !is_interrupted(call) ? 0 : -EINTR;
+        return was_signalled(call) && !is_interrupted(call) ? -ERESTART : -EINTR;
     if (result == 1 && kernel.revents)
         call->sock->kernel_readable = true;
     return result > 0 ? 0 : result;
@@ -441,6 +470,17 @@ static bool has_peer(const struct sock *sock)
            sock->connected;
 }
 
+/* Neither before the handshake nor after the end (TIME_WAIT counts as that, as in the kernel). Lock held. */
+static bool is_connected(const struct sock *sock)
+{
+    struct tcp_info info = {0};
+
+    if (!sock_ops()->tcp_connected(sock->conn))
+        return false;
+    sock_ops()->tcp_info(sock->conn, &info);
+    return info.tcpi_state != TCP_CLOSE && info.tcpi_state != TCP_TIME_WAIT;
+}
+
 int sock_getsockname(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len)
 {
     struct net_endpoint local, remote;
@@ -466,10 +506,8 @@ int sock_getpeername(struct sock *sock, int fd, struct sockaddr *addr, socklen_t
     (void)fd;
     stack_lock();
     if (sock->life == LIFE_CONNECTION) {
-        uint32_t events = sock_ops()->tcp_ready(sock->conn);
-
         sock_ops()->tcp_addresses(sock->conn, &local, &remote);
-        if (!sock_ops()->tcp_connected(sock->conn) || (events & EPOLLHUP))
+        if (!is_connected(sock))
             result = -ENOTCONN;
     } else if (has_peer(sock)) {
         remote = sock->remote;
@@ -482,10 +520,9 @@ int sock_getpeername(struct sock *sock, int fd, struct sockaddr *addr, socklen_t
 
 static int shutdown_connection(struct sock *sock, int how)
 {
-    uint32_t events = sock_ops()->tcp_ready(sock->conn);
     int err = -ENOTCONN;
 
-    if (sock_ops()->tcp_connected(sock->conn) && !(events & EPOLLHUP))
+    if (is_connected(sock))
         err = sock_ops()->tcp_shutdown(sock->conn, how != SHUT_WR, how != SHUT_RD);
     if (err == 0) {
         sock->shut_receive |= how != SHUT_WR;
@@ -507,6 +544,7 @@ static int shutdown_listener(struct sock *sock, int fd)
     stack_unlock();
     if (flow)
         flow_drop_now(flow);
+    sock_restore_timeout(sock, fd);
     return sys_shutdown(fd, SHUT_RDWR);
 }
 

@@ -129,6 +129,11 @@ static ssize_t copy_file(struct sock *sock, int fd, int in_fd, off_t *position, 
 {
     char buffer[SENDFILE_BYTES];
     size_t total = 0;
+    off_t size = sys_regular_size(in_fd);
+
+    /* What comes last must not be held back for more: count may reach beyond the end. */
+    if (size >= 0 && (off_t)count > size - *position)
+        count = size > *position ? (size_t)(size - *position) : 0;
 
     while (total < count) {
         size_t wanted = count - total < sizeof buffer ? count - total : sizeof buffer;
@@ -140,7 +145,7 @@ static ssize_t copy_file(struct sock *sock, int fd, int in_fd, off_t *position, 
             return total > 0 ? (ssize_t)total : (length == -ESPIPE ? -EINVAL : length);
         if (length == 0)
             break;
-        sent = tcp_sock_send(sock, fd, &iov, 1, total + iov.iov_len < count ? MSG_MORE : 0);
+        sent = tcp_sock_send(sock, fd, &iov, 1, size >= 0 && total + iov.iov_len < count ? MSG_MORE : 0);
         if (sent < 0)
             return total > 0 ? (ssize_t)total : sent;
         *position += sent;

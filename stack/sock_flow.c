@@ -359,11 +359,56 @@ void flows_register_again(void)
     }
 }
 
+static bool is_drained(const struct flow *flow)
+{
+    return sock_ops()->tcp_drained(stack_state.pub.engine, flow);
+}
+
+static bool is_closed_connection(const struct flow *flow)
+{
+    return flow->id != 0 && !flow->sock && !flow->leaving &&
+           (flow->accepted || flow->request.kind == CONTROL_FLOW_CONNECT);
+}
+
+bool flows_drained(void)
+{
+    list_for_each(link, &all_flows)
+    {
+        const struct flow *flow = list_entry(link, struct flow, link);
+
+        if (is_closed_connection(flow) && !is_drained(flow))
+            return false;
+    }
+    return true;
+}
+
+void flows_remove_drained(void)
+{
+    stack_lock();
+    list_for_each(link, &all_flows)
+    {
+        struct flow *flow = list_entry(link, struct flow, link);
+
+        if (!is_closed_connection(flow) || !is_drained(flow))
+            continue;
+        client_flow_remove(stack_state.pub.client, flow->id);
+        flow->id = 0; /* the record is the engine's until it says gone */
+    }
+    stack_unlock();
+}
+
+void flows_announce_hold(bool on)
+{
+    if (on)
+        platform_lock_acquire(&announce_lock);
+    else
+        platform_lock_release(&announce_lock);
+}
+
 void flows_fork_child(void)
 {
     struct list *link;
 
-    platform_lock_init(&announce_lock);
     prepare();
     list_init(&announcements);
     list_init(&waiting);

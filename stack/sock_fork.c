@@ -40,8 +40,6 @@ static void inherit(struct sock *sock)
 void sock_fork_child(void)
 {
     in_child = true;
-    sock_table_fork_child();
-    sock_decide_fork_child();
     flows_fork_child();
     list_for_each(link, sock_all()) inherit(list_entry(link, struct sock, link));
 }
@@ -120,7 +118,10 @@ void sock_drop_leftovers(struct sock *sock)
  * kernel's socket tells from now on. */
 static int claim(struct sock *sock, int fd)
 {
-    ask_for(sock, fd);
+    int err = ask_for(sock, fd);
+
+    if (err < 0 && err != LOCKSTEP_E_GONE)
+        return SOCK_PASS; /* another call may have more luck */
     if (sock->leftovers) {
         stack_lock();
         sock->life = LIFE_LEFTOVERS;
@@ -131,7 +132,7 @@ static int claim(struct sock *sock, int fd)
     return SOCK_PASS;
 }
 
-void sock_claim_for_exec(void)
+void sock_claim_inherited(bool for_exec)
 {
     if (!in_child)
         return;
@@ -140,7 +141,7 @@ void sock_claim_for_exec(void)
         struct sock *sock = list_entry(link, struct sock, link);
         int fd = sock_descriptor(sock);
 
-        if (sock->life == LIFE_INHERITED && fd >= 0 && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+        if (sock->life == LIFE_INHERITED && fd >= 0 && !(for_exec && sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
             claim(sock, fd);
     }
 }

@@ -93,7 +93,7 @@ static void give(struct sock *sock, struct tcp_conn *conn)
 
     stack_lock_quiet();
     if (fd >= 0)
-        err = migrate_connection(conn, sock_ops()->tcp_id(conn), fd, sock->family, sock->scope_id);
+        err = migrate_connection(conn, sock_ops()->tcp_id(conn), fd, sock->family, sock->scope_id, 0);
     if (err < 0)
         sock_ops()->tcp_close(conn, true);
     stack_unlock_quiet();
@@ -181,7 +181,7 @@ int handover_take(struct sock *sock, int flags)
     if (flags & SOCK_NONBLOCK)
         sys_fcntl(fd, F_SETFL, sys_fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
     options_replay(sock, fd);
-    sock_replaced(fd);
+    sock_forget(fd);
     return fd;
 }
 

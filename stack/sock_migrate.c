@@ -41,7 +41,8 @@ static int write_all(void *context, const void *data, size_t length)
 
 /* ---- TCP ---- */
 
-int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id)
+int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id,
+                       uint8_t shut)
 {
     struct control_migrate state = {0};
     struct sink sink = {-1, 0};
@@ -50,6 +51,7 @@ int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, u
 
     state.flow_id = flow ? flow->id : 0;
     state.family = family;
+    state.options |= shut;
     state.scope_id = net_addr_is_link_local(&state.remote.addr) ? scope_id : 0;
     if (exported)
         err = client_migrate(stack_state.pub.client, fd, sink.fd, &state);
@@ -70,7 +72,8 @@ static int connection_to_kernel(struct sock *sock, int fd)
     stack_poll();
     err = sock->life == LIFE_CONNECTION ? 0 : -EALREADY;
     if (err == 0) {
-        err = migrate_connection(sock->conn, sock->flow, fd, sock->family, sock->scope_id);
+        err = migrate_connection(sock->conn, sock->flow, fd, sock->family, sock->scope_id,
+                                 (uint8_t)((sock->shut_send ? 8 : 0) | (sock->shut_receive ? 16 : 0)));
         if (err == 0) {
             if (sock->flow) {
                 sock->flow->sock = NULL;
@@ -82,11 +85,6 @@ static int connection_to_kernel(struct sock *sock, int fd)
         }
     }
     stack_unlock();
-    /* The rebuilt socket knows nothing of a shutdown; a FIN that was sent goes out once more. */
-    if (err == 0 && sock->shut_send)
-        sys_shutdown(fd, SHUT_WR);
-    if (err == 0 && sock->shut_receive)
-        sys_shutdown(fd, SHUT_RD);
     return err == -EALREADY ? 0 : err;
 }
 
@@ -267,7 +265,7 @@ static void finish_leftovers(uint64_t until_ns)
         if (fd < 0)
             break;
         sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* its TIME_WAIT is in nobody's way */
-        if (migrate_connection(leftovers.conns[i], flow, fd, family, 0) < 0)
+        if (migrate_connection(leftovers.conns[i], flow, fd, family, 0, 0) < 0)
             log_debug("stack: a closed connection could not be handed to the kernel");
         sys_close(fd);
     }
@@ -276,7 +274,7 @@ static void finish_leftovers(uint64_t until_ns)
 
 void sock_prepare_exec(void)
 {
-    sock_claim_for_exec();
+    sock_claim_inherited(true);
     if (!stack_current())
         return;
     flows_announce();
@@ -294,6 +292,69 @@ void sock_prepare_spawn(void)
     all_to_kernel(LIFE_CONNECTION, true, "inherited by a new program", platform_now_ns() + EXIT_LIMIT_NS);
 }
 
+/* Connections without unsent data, if there are many: closed by the engine itself, which is cheaper than moving them. */
+#define MANY_CONNECTIONS 64
+#define DRAIN_NS         (300 * NS_PER_MS)
+#define DRAIN_STEP_NS    (20 * NS_PER_MS)
+
+static bool all_drained(void *argument)
+{
+    (void)argument;
+    return flows_drained();
+}
+
+static void close_idle(void)
+{
+    struct sock **socks;
+    size_t count = collect(LIFE_CONNECTION, false, &socks);
+
+    for (size_t i = 0; i < count; i++) {
+        int fd = sock_descriptor(socks[i]);
+        bool idle;
+
+        stack_lock();
+        idle = socks[i]->life == LIFE_CONNECTION && !socks[i]->shared &&
+               sock_ops()->tcp_connected(socks[i]->conn) && sock_ops()->tcp_unsent_bytes(socks[i]->conn) == 0;
+        stack_unlock();
+        if (count > MANY_CONNECTIONS && idle && fd >= 0)
+            sock_forget(fd); /* FIN goes out with the last reference */
+        sock_put(socks[i]);
+    }
+    free(socks);
+    if (count > MANY_CONNECTIONS) {
+        stack_wait(all_drained, NULL, NULL, 0, platform_now_ns() + DRAIN_NS, NULL);
+        flows_remove_drained();
+    }
+}
+
+/* Bytes that the engine has not got rid of, in all connections; lock held. */
+static void add_unsent(void *context, struct tcp_conn *conn, void *connection_id)
+{
+    (void)connection_id;
+    *(size_t *)context += sock_ops()->tcp_unsent_bytes(conn);
+}
+
+static bool nothing_unsent(void *argument)
+{
+    size_t *unsent = argument;
+
+    *unsent = 0;
+    sock_ops()->tcp_each(stack_state.pub.engine, add_unsent, unsent);
+    return *unsent == 0;
+}
+
+/* As long as data is leaving, that is quicker than moving it to the kernel. */
+static void drain_while_it_goes(uint64_t until_ns)
+{
+    size_t before = SIZE_MAX, unsent = 0;
+
+    while (platform_now_ns() < until_ns && unsent < before) {
+        before = unsent ? unsent : SIZE_MAX;
+        if (stack_wait(nothing_unsent, &unsent, NULL, 0, platform_now_ns() + DRAIN_STEP_NS, NULL) != 0)
+            break;
+    }
+}
+
 void sock_prepare_exit(void)
 {
     uint64_t until_ns = platform_now_ns() + EXIT_LIMIT_NS;
@@ -301,6 +362,8 @@ void sock_prepare_exit(void)
     if (!stack_current())
         return;
     flows_announce();
+    drain_while_it_goes(platform_now_ns() + EXIT_LIMIT_NS / 3);
+    close_idle();
     all_to_kernel(LIFE_CONNECTION, false, "exit", until_ns);
     finish_leftovers(until_ns);
 }

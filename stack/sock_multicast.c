@@ -285,13 +285,16 @@ void multicast_option(struct sock *sock, int fd, int level, int name, const void
 
 /* ---- The host's members ---- */
 
-static struct net_addr members[MEMBERS_MAX];
-static unsigned member_count;
+static struct members {
+    struct net_addr groups[MEMBERS_MAX];
+    unsigned count;
+} members;
+static uint64_t members_wanted_ns; /* the latest question */
 
-static void add_member(const struct net_addr *group)
+static void add_member(struct members *to, const struct net_addr *group)
 {
-    if (member_count < MEMBERS_MAX)
-        members[member_count++] = *group;
+    if (to->count < MEMBERS_MAX)
+        to->groups[to->count++] = *group;
 }
 
 static char *read_proc(const char *path, char *text)
@@ -308,25 +311,28 @@ static char *read_proc(const char *path, char *text)
     return text;
 }
 
-/* /proc/net/igmp: a line an interface, then indented lines that start with the group's address in hexadecimal as it
- * lies in memory. /proc/net/igmp6: index, device, address (32 digits), and more. */
-static void read_members(void)
+/* /proc/net/igmp: a line an interface, then indented lines that start with the group's address in hexadecimal as it lies in
+ * memory. */
+static void read_igmp(char *text, struct members *to)
 {
-    static char text[PROC_BYTES];
     char *line, *rest;
     unsigned v4;
 
-    member_count = 0;
-    read_proc("/proc/self/net/igmp", text);
     for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         struct net_addr group;
 
         if (*line != '\t' || sscanf(line, " %8x", &v4) != 1)
             continue;
         group = net_addr_from_v4(v4);
-        add_member(&group);
+        add_member(to, &group);
     }
-    read_proc("/proc/self/net/igmp6", text);
+}
+
+/* /proc/net/igmp6: index, device, address (32 digits), and more. */
+static void read_igmp6(char *text, struct members *to)
+{
+    char *line, *rest;
+
     for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         struct net_addr group;
         char digits[33];
@@ -337,22 +343,48 @@ static void read_members(void)
         while (i < 16 && sscanf(digits + 2 * i, "%2hhx", &group.byte[i]) == 1)
             i++;
         if (i == 16)
-            add_member(&group);
+            add_member(to, &group);
     }
+}
+
+static void read_members(struct members *out)
+{
+    char text[PROC_BYTES];
+
+    out->count = 0;
+    read_igmp(read_proc("/proc/self/net/igmp", text), out);
+    read_igmp6(read_proc("/proc/self/net/igmp6", text), out);
+}
+
+/* By the helper, as long as somebody sends to groups. */
+void multicast_refresh(void)
+{
+    uint64_t now_ns = platform_now_ns();
+    struct members fresh;
+
+    if (members_wanted_ns == 0 || now_ns - members_wanted_ns > 2 * MEMBERS_LOOK_NS ||
+        now_ns - members_looked_ns < MEMBERS_LOOK_NS)
+        return;
+    read_members(&fresh);
+    stack_lock_quiet();
+    members = fresh;
+    members_looked_ns = now_ns;
+    stack_unlock_quiet();
 }
 
 bool multicast_has_local_members(const struct net_addr *group)
 {
     uint64_t now_ns = platform_now_ns();
 
-    if (members_looked_ns == 0 || now_ns - members_looked_ns > MEMBERS_LOOK_NS) {
-        read_members();
+    members_wanted_ns = now_ns;
+    if (members_looked_ns == 0 || now_ns - members_looked_ns > 3 * MEMBERS_LOOK_NS) {
+        read_members(&members);
         members_looked_ns = now_ns;
     }
-    if (member_count == MEMBERS_MAX)
+    if (members.count == MEMBERS_MAX)
         return true;
-    for (unsigned i = 0; i < member_count; i++) {
-        if (net_addr_equal(&members[i], group))
+    for (unsigned i = 0; i < members.count; i++) {
+        if (net_addr_equal(&members.groups[i], group))
             return true;
     }
     return false;

@@ -144,9 +144,12 @@ void sock_install(struct sock *sock, int fd); /* takes over one reference: the d
 struct sock *sock_uninstall(int fd, bool *last);
 void sock_uninstall_all(struct sock *sock);   /* drops all descriptors' references. Lock not held */
 int sock_descriptor(const struct sock *sock); /* one of its descriptors, -1: none. Lock-free, a hint */
+/* The kernel has given the number to something new: what the table has there was closed behind its back. */
+void sock_forget(int fd);
 bool sock_still_at(const struct sock *sock, int fd);
+bool sock_only_descriptor(const struct sock *sock, int fd);
 struct list *sock_all(void); /* all socks. Stack lock held */
-void sock_table_fork_child(void);
+
 
 /* ---- sock.c ---- */
 void sock_finish(struct sock *sock); /* the last reference has gone: closes what the engine has. Lock not held */
@@ -161,7 +164,6 @@ void sock_leave(struct sock *sock, bool now_kernel);
  * meanwhile (then there is no end). Lock not held. */
 bool sock_decide_begin(const struct sock *sock);
 void sock_decide_end(void);
-void sock_decide_fork_child(void);
 
 /* A call that may block. */
 struct sock_call {
@@ -197,6 +199,10 @@ void flow_drop(struct flow *flow);
 void flow_drop_now(struct flow *flow);
 void flow_announce_accepted(struct flow *flow); /* lock held */
 struct flow *flow_find(uint32_t id);            /* lock held */
+/* Connections that the program has closed and whose peers have acknowledged everything: whether all have (lock held); takes
+ * them from the service without a reset of the peer (lock not held). */
+bool flows_drained(void);
+void flows_remove_drained(void);
 void flows_fork_child(void);
 
 /* ---- sock_tcp.c ---- */
@@ -234,14 +240,14 @@ void handover_close(struct sock *sock);          /* lock held */
 
 /* ---- sock_migrate.c ---- */
 /* Exports conn and has the service rebuild it in fd. Lock held (the connection stands still meanwhile). */
-int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id);
+/* shut: the bits of control_migrate.options for what was shut down. */
+int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id,
+                       uint8_t shut);
 
 /* ---- sock_fork.c ---- */
 /* The part of sock_touch that any call needs: an inherited socket is claimed. A listener's decision is left open. */
 int sock_claimed(struct sock *sock, int fd);
 void sock_drop_leftovers(struct sock *sock);
-/* In a forked child that is about to execute a program: claims the connections which that will find open. */
-void sock_claim_for_exec(void);
 
 /* Gives fd the receive time limit that the program set: a listener's own is another one (see limit_kernel_accept). */
 void sock_restore_timeout(const struct sock *sock, int fd);

@@ -150,7 +150,7 @@ void sock_install(struct sock *sock, int fd)
 {
     struct slot *slot = slot_of(fd);
 
-    sock_replaced(fd);
+    sock_forget(fd);
     if (!slot) { /* beyond the limit that was in force at the start */
         sock_put(sock);
         return;
@@ -192,16 +192,24 @@ struct sock *sock_uninstall(int fd, bool *last)
 
 void sock_uninstall_all(struct sock *sock)
 {
-    bool last;
+    unsigned count = 0;
 
-    sock_hold(sock);
-    for (int fd = sock_descriptor(sock); fd >= 0; fd = sock_descriptor(sock)) {
-        struct sock *there = sock_uninstall(fd, &last);
+    platform_lock_acquire(&table_lock);
+    for (; sock->first_fd >= 0; count++)
+        unchain(sock, sock->first_fd);
+    platform_lock_release(&table_lock);
+    while (count-- > 0)
+        sock_put(sock);
+}
 
-        if (there)
-            sock_put(there);
-    }
-    sock_put(sock);
+bool sock_only_descriptor(const struct sock *sock, int fd)
+{
+    bool only;
+
+    platform_lock_acquire(&table_lock);
+    only = sock->first_fd == fd && table[fd].next < 0;
+    platform_lock_release(&table_lock);
+    return only;
 }
 
 int sock_descriptor(const struct sock *sock)
@@ -216,11 +224,14 @@ void sock_duplicated(int fd, int copy)
     if (sock) {
         sock_install(sock, copy);
     } else {
-        sock_replaced(copy);
+        sock_forget(copy);
     }
 }
 
-void sock_table_fork_child(void)
+void sock_table_hold(bool on)
 {
-    platform_lock_init(&table_lock);
+    if (on)
+        platform_lock_acquire(&table_lock);
+    else
+        platform_lock_release(&table_lock);
 }

@@ -205,7 +205,7 @@ static int accept_from_kernel(struct sock *listener, int fd, struct sockaddr *ad
     if (listener->nonblocking || sys_ppoll(&look, 1, &now, NULL) > 0)
         result = sys_accept4(fd, addr, len, flags);
     if (result >= 0) {
-        sock_replaced(result);
+        sock_forget(result);
         sock_restore_timeout(listener, result); /* inherited from limit_kernel_accept */
     } else {
         listener->kernel_readable = false;
@@ -270,15 +270,11 @@ static int find_route(struct sock *sock, const struct net_endpoint *remote, uint
                       struct engine_route *route, const char **why)
 {
     struct route_query query = {.destination = remote->addr, .ifindex = ifindex, .mark = sock->options.mark};
-    int err;
 
     query.source = sock->local.port != 0 ? sock->local.addr : net_addr_any(net_addr_is_v4(&remote->addr));
     if (net_addr_is_any(&query.source))
         query.source = net_addr_any(net_addr_is_v4(&remote->addr));
-    stack_lock();
-    err = routes_find(&query, route, why);
-    stack_unlock();
-    return err;
+    return routes_ask(&query, route, why);
 }
 
 /* Gives the kernel socket the local address of the connection, so that it keeps the port. */
@@ -356,8 +352,8 @@ static int begin_connect(struct sock *sock, int fd, const struct net_endpoint *r
     if (route.flags & (CONTROL_ROUTE_BROADCAST | CONTROL_ROUTE_MULTICAST))
         return sock_stay(sock, fd, remote, "not a unicast address");
     err = bind_behind(sock, fd, &route);
-    if (err < 0)
-        return err;
+    if (err < 0) /* no port is free for all peers, but the kernel can share one between several */
+        return err == -EADDRNOTAVAIL ? sock_stay(sock, fd, remote, "no free port") : err;
     sock->remote = *remote;
     request.local = sock->local.addr;
     stack_lock();

@@ -134,30 +134,25 @@ static struct net_addr source_for(const struct sock *sock, const struct net_addr
     return net_addr_any(v4);
 }
 
-/* Lock held. */
-static int find_route(struct sock *sock, const struct net_addr *to, uint32_t ifindex, const struct net_addr *source,
-                      struct engine_route *route, const char **why)
+static struct route_query query_for(const struct sock *sock, const struct net_addr *to, uint32_t ifindex,
+                                    const struct net_addr *source)
 {
-    const struct route_query query = {
+    return (struct route_query){
         .destination = *to, .source = *source, .ifindex = ifindex, .mark = sock->options.mark};
-
-    return routes_find(&query, route, why);
 }
 
 static int route_of_peer(struct sock *sock, const struct net_endpoint *remote, struct engine_route *route,
                          const char **why)
 {
     struct net_addr source = source_for(sock, &remote->addr);
-    int err;
+    struct route_query query;
 
     if (net_addr_is_loopback(&remote->addr) || net_addr_is_any(&remote->addr)) {
         *why = "loopback";
         return LOCKSTEP_E_NO_ROUTE;
     }
-    stack_lock();
-    err = find_route(sock, &remote->addr, interface_for(sock, &remote->addr, sock->scope_id), &source, route, why);
-    stack_unlock();
-    return err;
+    query = query_for(sock, &remote->addr, interface_for(sock, &remote->addr, sock->scope_id), &source);
+    return routes_ask(&query, route, why);
 }
 
 /* Lock not held. */
@@ -369,9 +364,10 @@ static bool choose_lane(struct sock *sock, struct outgoing *out)
     bool v4 = net_addr_is_v4(&out->to.addr), multicast = net_addr_is_multicast(&out->to.addr);
     struct net_addr source = out->control.has_source ? out->control.source : source_for(sock, &out->to.addr);
     uint32_t ifindex = out->control.ifindex ? out->control.ifindex : interface_for(sock, &out->to.addr, out->scope_id);
+    struct route_query query = query_for(sock, &out->to.addr, ifindex, &source);
 
     if (net_addr_is_loopback(&out->to.addr) || net_addr_is_any(&out->to.addr) ||
-        find_route(sock, &out->to.addr, ifindex, &source, &out->route, NULL) < 0)
+        routes_find(&query, &out->route, NULL) < 0)
         return false;
     if (out->route.flags & CONTROL_ROUTE_BROADCAST)
         return false; /* the kernel hands broadcasts to listeners on this host as well */
@@ -431,13 +427,24 @@ static ssize_t send_part(struct sock *sock, const struct outgoing *out, const st
     return sock_ops()->udp_send(sock->udp, &out->how, slices, count);
 }
 
-/* The device's queue was full. */
-static void wait_for_device(void)
+static bool never(void *argument)
 {
-    struct pollfd device = {stack_state.fds.injector, POLLOUT, 0};
-    struct timespec timeout = {0, SEND_WAIT_NS};
+    (void)argument;
+    return false;
+}
 
-    sys_ppoll(&device, 1, &timeout, NULL);
+/* The device's queue was full: a little later it may not be. 0, or why the call ends. */
+static int wait_for_device(struct sock_call *call)
+{
+    uint64_t deadline_ns = call->deadline_ns, soon_ns = platform_now_ns() + SEND_WAIT_NS;
+    int result;
+
+    if (soon_ns >= deadline_ns)
+        return -EAGAIN;
+    call->deadline_ns = soon_ns;
+    result = sock_call_wait(call, never, 0);
+    call->deadline_ns = deadline_ns;
+    return result == -EAGAIN ? 0 : result;
 }
 
 static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *message, struct outgoing *out,
@@ -445,8 +452,12 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
 {
     size_t total = cursor->left;
     size_t segment = out->control.segment ? out->control.segment : sock->options.segment;
+    struct sock_call call;
     bool lane = true;
     ssize_t sent = 0;
+    int err = 0;
+
+    sock_call_begin(&call, sock, fd, flags & MSG_DONTWAIT, sock->options.send_timeout_ns);
 
     if (segment == 0 || segment >= total)
         segment = total;
@@ -472,13 +483,13 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
             break;
         if (sent >= 0)
             cursor_advance(cursor, bytes);
-        else if ((sent == -EAGAIN || sent == -ENOBUFS) && !sock->nonblocking && !(flags & MSG_DONTWAIT))
-            wait_for_device();
-        else
+        else if ((sent != -EAGAIN && sent != -ENOBUFS) || call.nonblocking || (err = wait_for_device(&call)) < 0)
             break;
     } while (cursor->left > 0 || sent < 0);
     if (!lane)
         return sent < 0 ? sent : send_by_kernel(sock, fd, message, out, flags);
+    if (err < 0)
+        return err;
     if (sent < 0)
         return sent == -ENOBUFS ? -EAGAIN : sent;
     return (ssize_t)total;

@@ -163,6 +163,8 @@ void stack_unlock(void)
 {
     if (stack_state.helper_mode > HELPER_TICK)
         helper_rouse();
+    if (stack_state.driver)
+        driver_mind_timers();
     stack_unlock_quiet();
 }
 
@@ -647,14 +649,25 @@ void stack_fork_prepare(void)
 {
     stack_busy_begin();
     handover_prepare();
+    sock_decide_hold(true);
+    flows_announce_hold(true);
     platform_lock_acquire(&open_lock);
     stack_lock_quiet();
+    sock_table_hold(true);
+}
+
+static void release_fork_locks(void)
+{
+    sock_table_hold(false);
+    stack_unlock_quiet();
+    platform_lock_release(&open_lock);
+    flows_announce_hold(false);
+    sock_decide_hold(false);
 }
 
 void stack_fork_parent(void)
 {
-    stack_unlock_quiet();
-    platform_lock_release(&open_lock);
+    release_fork_locks();
     stack_busy_end();
 }
 
@@ -673,14 +686,16 @@ void stack_fork_child(void)
         s->pub.ops->abandon(s->pub.engine);
         munmap(s->pub.stats, sizeof *s->pub.stats);
         stack_close_own_fd(s->helper_event_fd);
-        helper_forget();
         release_parts(s);
         routes_forget();
     }
     memset(s, 0, sizeof *s);
     retry_at_ns = 0;
     platform_lock_init(&s->lock);
-    platform_lock_init(&open_lock);
+    sock_table_hold(false);
+    platform_lock_release(&open_lock);
+    flows_announce_hold(false);
+    sock_decide_hold(false);
     stack_busy = 0;
     stack_signal_deferred = false;
 }

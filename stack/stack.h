@@ -59,11 +59,13 @@ void stack_wake(void);
 extern __thread volatile unsigned stack_signal_count __attribute__((tls_model("initial-exec")));
 extern __thread volatile unsigned stack_signal_restart_count __attribute__((tls_model("initial-exec")));
 extern bool stack_signals_handled;
-/* A handler may use sockets itself, so it must not run while its thread holds the lock: if stack_busy is not 0, the
- * wrapper notes the (asynchronous) signal, sets stack_signal_deferred and returns; stack_run_deferred, which the
- * preload sets, is called as soon as the thread is no longer busy, and delivers it. */
+/* A handler may use sockets itself, and may jump away, so it must not run while its thread is inside a socket call
+ * (stack_busy is not 0, which the interposed functions see to): the wrapper notes the signal, blocks all others, sets
+ * stack_signal_deferred and returns; stack_run_deferred, which the preload sets, is called as soon as the thread is no
+ * longer busy, and runs the handler. Until then stack_signal_mask is the mask to go back to. */
 extern __thread volatile unsigned stack_busy __attribute__((tls_model("initial-exec")));
 extern __thread volatile bool stack_signal_deferred __attribute__((tls_model("initial-exec")));
+extern __thread sigset_t stack_signal_mask __attribute__((tls_model("initial-exec")));
 extern void (*stack_run_deferred)(void);
 
 /* fork: prepare before it, then parent or child; the child starts without a stack, and its sockets must be told next

@@ -54,6 +54,7 @@ struct stack_state {
     uint32_t polls;        /* counts the program's own polls */
     struct list waiters;
     const void *driver; /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
+    uint64_t driver_until_ns; /* until when a driver that is a waiter sleeps */
     uint32_t spinners;
     enum helper_mode helper_mode;
     int helper_event_fd;
@@ -99,10 +100,11 @@ int64_t stack_realtime_offset(void);
 void waiters_init(void);
 void waiters_evaluate(void); /* lock held */
 void waiters_forget(void);   /* in a forked child */
+/* Wakes the sleeping driver if the engine has a timer before it gets up by itself. Lock held. */
+void driver_mind_timers(void);
 
 /* helper.c */
 int helper_start(void);
-void helper_forget(void); /* in a forked child */
 void helper_rouse(void);  /* lock held: back to HELPER_TICK */
 void helper_kick(void);   /* makes it look at its work soon */
 
@@ -113,14 +115,24 @@ struct route_query {
     uint32_t ifindex;
     uint32_t mark;
 };
-/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays
- * valid until the next call. O(1); asks the service only for what it does not know. */
+/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays valid
+ * until the next call. O(1); asks the service only for what it does not know. After a change of addresses or routes the
+ * answer may be a little old (see routes_refresh). */
 int routes_find(const struct route_query *query, struct engine_route *out, const char **why);
+/* The same with an answer that is true now, and the lock is not held (nor while the service is asked). */
+int routes_ask(const struct route_query *query, struct engine_route *out, const char **why);
+void routes_refresh(void); /* by the helper, without the lock */
 uint64_t routes_generation(void);
 /* Whether checksums of packets that arrive on an interface must be right in full; asks about an unknown interface with
  * the packet's source address. */
 bool routes_full_checksum(uint32_t ifindex, const void *packet, size_t length);
 void routes_forget(void);
+
+/* Around a fork: the other locks of the socket layer, so that the child finds complete lists. Taken in this order, the
+ * stack lock between the second and the third; the child (one thread) lets them go like the parent. */
+void sock_decide_hold(bool on);
+void flows_announce_hold(bool on);
+void sock_table_hold(bool on);
 
 /* What the socket layer provides. Lock held, from within the engine or the helper. */
 void sock_engine_notify(void *context, void *user, uint32_t events);
@@ -133,6 +145,7 @@ void flows_announce(void); /* sends what was queued for the service */
 bool flows_announce_pending(void);
 void flows_register_again(void); /* after a restart of the service */
 void handover_prepare(void);     /* before a fork: what processes that share a listener hand to each other */
+void multicast_refresh(void);              /* who on this host listens to groups */
 bool handover_neglected(void);   /* gives away connections not accepted here; true: look again soon */
 unsigned handover_watch(struct pollfd *fds, unsigned max); /* what to watch for connections from others */
 void handover_seen(int fd);                                /* one of those is readable */

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/types.h>
@@ -151,6 +152,16 @@ static inline int sys_open(const char *path, int flags)
 static inline off_t sys_lseek(int fd, off_t offset, int whence)
 {
     return sys_call6(SYS_lseek, fd, offset, whence, 0, 0, 0);
+}
+
+/* Of a regular file; -1: it is something else. */
+static inline off_t sys_regular_size(int fd)
+{
+    struct statx status;
+
+    if (sys_call6(SYS_statx, fd, (long)"", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, (long)&status, 0) < 0)
+        return -1;
+    return (status.stx_mode & S_IFMT) == S_IFREG ? (off_t)status.stx_size : -1;
 }
 
 static inline int sys_eventfd(unsigned initial, int flags)

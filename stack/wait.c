@@ -7,6 +7,7 @@
 #include "stack/sys.h"
 
 #define KERNEL_LOOK_US   25 /* kernel descriptors are asked this often while spinning */
+#define SLICE_NS         NS_PER_MS /* of sleep without an eventfd */
 #define RELAX_ROUNDS     4
 #define KERNEL_FDS_LOCAL 64
 #define EVENT_POOL       256
@@ -47,6 +48,26 @@ static void rouse(struct waiter *waiter)
     sys_write(waiter->event_fd, &one, sizeof one);
 }
 
+void driver_mind_timers(void)
+{
+    struct stack_state *s = &stack_state;
+    struct waiter *waiter;
+    uint64_t next;
+
+    if (s->driver == &s->helper_mode)
+        return;
+    next = stack_run_timers(platform_now_ns());
+    if (next >= s->driver_until_ns)
+        return;
+    s->driver_until_ns = next;
+    list_for_each(link, &s->waiters)
+    {
+        waiter = list_entry(link, struct waiter, link);
+        if (waiter == s->driver && !waiter->woken)
+            rouse(waiter);
+    }
+}
+
 void waiters_evaluate(void)
 {
     struct stack_state *s = &stack_state;
@@ -74,6 +95,8 @@ static void return_event_fd(const struct waiter *waiter)
 {
     uint64_t count;
 
+    if (waiter->event_fd < 0)
+        return;
     if (waiter->woken)
         sys_read(waiter->event_fd, &count, sizeof count);
     if (event_pool_count < EVENT_POOL)
@@ -266,8 +289,6 @@ static int sleep_once(struct wait *wait, bool *kernel_ready)
     uint64_t until_ns = wait->deadline_ns;
     int result = 0;
 
-    if (waiter.event_fd < 0)
-        return waiter.event_fd;
     waiters_init();
     list_push_back(&s->waiters, &waiter.link);
     *kernel_ready = false;
@@ -278,7 +299,14 @@ static int sleep_once(struct wait *wait, bool *kernel_ready)
             helper_rouse();
         next = take_driver_role(&waiter);
         until_ns = next < until_ns ? next : until_ns;
+        s->driver_until_ns = until_ns;
         __atomic_store_n(&s->pub.stats->sleeps, s->pub.stats->sleeps + 1, __ATOMIC_RELAXED);
+    }
+    if (waiter.event_fd < 0 && until_ns > 0) { /* no descriptors left: nobody can wake this thread, so it looks by itself */
+        uint64_t slice_ns = platform_now_ns() + SLICE_NS;
+
+        until_ns = slice_ns < until_ns ? slice_ns : until_ns;
+        s->driver_until_ns = drives ? until_ns : s->driver_until_ns;
     }
     if (until_ns > 0 && !wait->ready(wait->arg)) {
         stack_unlock_quiet();

@@ -5,6 +5,6 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
 api_setup
-api_cases '^(stdio|descriptor\.(duplicate|flags|close))' 100000 0.3
+api_cases '^descriptor\.(duplicate|flags|close)' 60000 0.4
 api_cases '^worker\.(block|epoll|reuse)' 100000 0.5
-api_cases '^(descriptor\.(is|low|too|pass|lis|data)|process|worker\.(worker|parent|pending))'
+api_cases '^(stdio|descriptor\.(is|low|too|pass|lis|data)|process|worker\.(worker|parent|pending))'
