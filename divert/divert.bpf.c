@@ -15,12 +15,12 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* linux/if_packet.h */
-#define PACKET_HOST       0
-#define PACKET_OTHERHOST  3 /* seen in promiscuous mode */
-#define FRAGMENTS_TRACKED 4096
+#define PACKET_HOST        0
+#define PACKET_OTHERHOST   3 /* seen in promiscuous mode */
+#define FRAGMENTS_TRACKED  4096
 #define HANDSHAKES_TRACKED 8192
-#define TCP_FLAGS_OFFSET 13
-#define TCP_FLAG_SYN 0x02
+#define TCP_FLAGS_OFFSET   13
+#define TCP_FLAG_SYN       0x02
 
 enum hook { HOOK_XDP, HOOK_XDP_ALONE, HOOK_TC, HOOK_TC_BULK };
 enum verdict { VERDICT_PASS, VERDICT_TAKEN, VERDICT_BOTH };
@@ -109,8 +109,8 @@ struct {
     __type(value, struct fragment_flow);
 } fragments SEC(".maps");
 
-/* TCP connections that were opened towards a lane and have no entry of their own yet: the rest of the handshake is for the
- * same lane, also when others join or leave the port's group meanwhile. */
+/* TCP connections that were opened towards a lane and have no entry of their own yet: the rest of the handshake is for
+ * the same lane, also when others join or leave the port's group meanwhile. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, HANDSHAKES_TRACKED);
@@ -414,7 +414,8 @@ static __always_inline __u32 handshake_lane(void *ctx, const int xdp, const stru
     return lane;
 }
 
-/* connection: the key that the packet came with, if it is of a TCP connection without an entry of its own; else NULL. */
+/* connection: the key that the packet came with, if it is of a TCP connection without an entry of its own; else NULL.
+ */
 static __always_inline int deliver(void *ctx, const int xdp, const struct divert_flow *flow, __u32 hash,
                                    struct packet *packet, const struct divert_flow_key *connection)
 {

@@ -57,7 +57,8 @@ int divert_lane_counters(struct divert *divert, uint32_t lane, struct lane_contr
 int divert_tap_create(struct divert *divert, uint32_t lane, char *name, int *tap_fd);
 /* After a restart: checks that fd is a TAP of this namespace made by Lockstep and re-attaches the guard. */
 int divert_tap_adopt(struct divert *divert, uint32_t lane, int tap_fd);
-/* After a restart: from now on nothing leaves from this device (of an earlier instance) until its lane is handed back. */
+/* After a restart: from now on nothing leaves from this device (of an earlier instance) until its lane is handed back.
+ */
 int divert_tap_mute(struct divert *divert, unsigned ifindex);
 /* Direct injector: a packet socket for interface ifindex with PACKET_VNET_HDR that receives nothing (protocol 0). */
 int divert_packet_socket_create(unsigned ifindex, int *fd);

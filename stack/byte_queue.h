@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A stream of bytes with positions: what a connection has received and not yet read, or sent and not yet had acknowledged.
- * Positions are TCP sequence numbers (modulo 2^32; fewer than 2^31 bytes in a queue).
+/* A stream of bytes with positions: what a connection has received and not yet read, or sent and not yet had
+ * acknowledged. Positions are TCP sequence numbers (modulo 2^32; fewer than 2^31 bytes in a queue).
  *
  * Memory comes from the pool in chunks as large as the traffic deserves. Not thread-safe. */
 #ifndef LOCKSTEP_STACK_BYTE_QUEUE_H
@@ -13,11 +13,11 @@
 
 struct byte_chunk {
     struct byte_chunk *next;
-    uint32_t position; /* of bytes[begin] */
+    uint32_t position;             /* of bytes[begin] */
     uint32_t begin, end, capacity; /* capacity 0: borrowed */
-    uint64_t stamp_ns; /* of the last append */
-    uint32_t order;    /* borrowed: what was given with it */
-    uint8_t *bytes;    /* data, or someone else's memory */
+    uint64_t stamp_ns;             /* of the last append */
+    uint32_t order;                /* borrowed: what was given with it */
+    uint8_t *bytes;                /* data, or someone else's memory */
     uint8_t data[];
 };
 

@@ -24,8 +24,8 @@ struct cursor {
 /* Nothing is ever mapped below (vm.mmap_min_addr): such a pointer is a mistake that the kernel would answer. */
 #define CURSOR_LOWEST 65536
 
-/* -EMSGSIZE for too many parts, -EINVAL when the sum overflows, -EFAULT for what cannot be a buffer (left is right all the
- * same). */
+/* -EMSGSIZE for too many parts, -EINVAL when the sum overflows, -EFAULT for what cannot be a buffer (left is right all
+ * the same). */
 static inline int cursor_begin(struct cursor *cursor, const struct iovec *iov, size_t count)
 {
     int err = 0;

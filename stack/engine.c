@@ -92,11 +92,13 @@ static int op_create(struct engine **out, const struct engine_config *config,
 static void free_all(struct engine *engine)
 {
     for (unsigned i = 0; i < PORT_BUCKETS; i++) {
-        list_for_each(link, &engine->listeners[i]) {
+        list_for_each(link, &engine->listeners[i])
+        {
             op_tcp_listener_close(list_entry(link, struct tcp_listener, link));
         }
     }
-    list_for_each(link, &engine->conns) {
+    list_for_each(link, &engine->conns)
+    {
         struct tcp_conn *conn = list_entry(link, struct tcp_conn, all_link);
         conn->handle_open = false;
         if (conn->stage == STAGE_CLOSED)
@@ -115,7 +117,8 @@ static void op_destroy(struct engine *engine)
     if (!engine)
         return;
     engine_now(engine);
-    list_for_each(link, &engine->conns) {
+    list_for_each(link, &engine->conns)
+    {
         struct tcp_conn *conn = list_entry(link, struct tcp_conn, all_link);
         if (conn->stage == STAGE_OPEN && !conn->frozen)
             conn_send_rst(conn);
@@ -203,7 +206,8 @@ static const void *op_oldest_held(struct engine *engine)
 {
     const struct byte_chunk *oldest = NULL;
     int looked_at = 0;
-    list_for_each(link, &engine->borrowers) {
+    list_for_each(link, &engine->borrowers)
+    {
         const struct byte_chunk *chunk = byte_queue_borrowed(&list_entry(link, struct tcp_conn, borrow_link)->rx);
         if (!chunk) {
             list_remove(link);

@@ -33,7 +33,7 @@ struct engine_route {
     struct net_addr source;
     uint32_t ifindex;
     uint16_t nexthop;
-    uint16_t mtu; /* capped at 65535 */
+    uint16_t mtu;   /* capped at 65535 */
     uint32_t flags; /* CONTROL_ROUTE_* */
     uint64_t generation;
 };
@@ -55,8 +55,8 @@ struct engine_environment {
      * readiness bits. Must not call the engine, only take note. */
     void (*notify)(void *context, void *user, uint32_t events);
     /* A listener answered a SYN. For registering the flow with the service: returns the statistics slot for it, or
-     * NULL. *connection_id becomes the connection's id for `gone`, which also comes when the handshake fails. (Half-open
-     * connections are few even in a flood of SYNs.) Must not call the engine. */
+     * NULL. *connection_id becomes the connection's id for `gone`, which also comes when the handshake fails.
+     * (Half-open connections are few even in a flood of SYNs.) Must not call the engine. */
     struct lane_stats_slot *(*opened)(void *context, void *listener_user, const struct net_endpoint *local,
                                       const struct net_endpoint *remote, void **connection_id);
     /* The connection has left the engine for good (after TIME_WAIT, reset, failed connect or migration): the flow can
@@ -72,17 +72,18 @@ struct engine_environment {
 /* Tunables; engine_config_default fills them in. Taken from the profile and from the system's tcp_rmem/tcp_wmem. */
 struct engine_config {
     uint32_t receive_default, receive_max; /* bytes: net.ipv4.tcp_rmem [1], [2] */
-    uint32_t window_budget; /* windows of connections that receive bulk data together; 0: no bound. A part of the ring */
-    uint32_t send_default, send_max;       /* net.ipv4.tcp_wmem [1], [2] */
-    uint32_t udp_receive_default;          /* net.core.rmem_default */
-    uint32_t delayed_ack_us;               /* at most this late; 0: acknowledge every segment at once */
-    uint32_t rto_min_us;                   /* LAN: 20,000 by default */
+    uint32_t
+        window_budget; /* windows of connections that receive bulk data together; 0: no bound. A part of the ring */
+    uint32_t send_default, send_max;             /* net.ipv4.tcp_wmem [1], [2] */
+    uint32_t udp_receive_default;                /* net.core.rmem_default */
+    uint32_t delayed_ack_us;                     /* at most this late; 0: acknowledge every segment at once */
+    uint32_t rto_min_us;                         /* LAN: 20,000 by default */
     uint32_t rto_initial_lan_us, rto_initial_us; /* on-link 25,000; through a gateway 1,000,000 */
-    uint32_t time_wait_ms;                 /* 60,000 as in Linux */
-    uint32_t syn_timeout_ms;               /* connect gives up: 127,000 */
-    uint32_t coalesce_us;                  /* profile frugal/balanced: hold small sends back; 0 none */
-    bool borrow; /* received bulk data stays in its records until it is read: see oldest_held and settle */
-    uint8_t hash_key[16];                  /* secret for ISNs (RFC 6528) and hash tables */
+    uint32_t time_wait_ms;                       /* 60,000 as in Linux */
+    uint32_t syn_timeout_ms;                     /* connect gives up: 127,000 */
+    uint32_t coalesce_us;                        /* profile frugal/balanced: hold small sends back; 0 none */
+    bool borrow;          /* received bulk data stays in its records until it is read: see oldest_held and settle */
+    uint8_t hash_key[16]; /* secret for ISNs (RFC 6528) and hash tables */
 };
 void engine_config_default(struct engine_config *config);
 
@@ -90,7 +91,7 @@ enum engine_tcp_option {
     ENGINE_TCP_NODELAY,
     ENGINE_TCP_CORK,
     ENGINE_TCP_QUICKACK,
-    ENGINE_TCP_KEEPALIVE,  /* on/off */
+    ENGINE_TCP_KEEPALIVE, /* on/off */
     ENGINE_TCP_KEEPIDLE_S,
     ENGINE_TCP_KEEPINTVL_S,
     ENGINE_TCP_KEEPCNT,
@@ -109,12 +110,12 @@ struct engine_datagram {
     uint64_t stamp_ns; /* kernel's receive stamp */
     uint32_t ifindex;
     uint8_t ttl, tos;
-    uint32_t length;  /* of the whole datagram, also when truncated */
+    uint32_t length; /* of the whole datagram, also when truncated */
 };
 
 struct engine_udp_send {
     struct net_endpoint to;
-    struct net_addr source;          /* any: the route's */
+    struct net_addr source; /* any: the route's */
     const struct engine_route *route;
     uint8_t ttl, tos;
     bool dont_fragment; /* -EMSGSIZE if larger than the route's MTU */
@@ -127,18 +128,19 @@ typedef int (*engine_sink)(void *context, const void *data, size_t length);
 
 struct engine_ops {
     const char *name; /* "lwip 2.1.3" */
-    int (*create)(struct engine **out, const struct engine_config *config, const struct engine_environment *environment);
+    int (*create)(struct engine **out, const struct engine_config *config,
+                  const struct engine_environment *environment);
     void (*destroy)(struct engine *engine);
     /* Forgets everything without sending anything (a forked child drops its parent's copy). */
     void (*abandon)(struct engine *engine);
 
-    /* One packet from the lane. flags of the interface's checksum rule: full_checksum as in CONTROL_ROUTE_FULL_CHECKSUM.
-     * The record is only read, and not needed after the return, unless config.borrow is on. Malformed packets are
-     * counted in stats->bad_packets. */
+    /* One packet from the lane. flags of the interface's checksum rule: full_checksum as in
+     * CONTROL_ROUTE_FULL_CHECKSUM. The record is only read, and not needed after the return, unless config.borrow is
+     * on. Malformed packets are counted in stats->bad_packets. */
     void (*input)(struct engine *engine, const struct lane_record *record, bool full_checksum);
-    /* With config.borrow: where the oldest data lies that the application has not yet read and that is still in a record
-     * given to input; NULL: none. Before such records go away (lane_release), settle copies what is still needed. Saves one
-     * copy when readers keep up. */
+    /* With config.borrow: where the oldest data lies that the application has not yet read and that is still in a
+     * record given to input; NULL: none. Before such records go away (lane_release), settle copies what is still
+     * needed. Saves one copy when readers keep up. */
     const void *(*oldest_held)(struct engine *engine);
     void (*settle)(struct engine *engine);
     /* After a batch of input calls: sends acknowledgements and data that wait for the end of the batch. */
@@ -164,7 +166,8 @@ struct engine_ops {
     void (*tcp_listener_close)(struct tcp_listener *listener);
 
     /* Stream data. send queues what fits; more: hold a partial segment back (MSG_MORE). recv with peek leaves the data;
-     * recv with iov NULL discards up to length bytes (MSG_TRUNC). 0: end of stream. Errors: the connection's (consumed). */
+     * recv with iov NULL discards up to length bytes (MSG_TRUNC). 0: end of stream. Errors: the connection's
+     * (consumed). */
     ssize_t (*tcp_send)(struct tcp_conn *conn, const struct iovec *iov, int iov_count, bool more);
     ssize_t (*tcp_recv)(struct tcp_conn *conn, const struct iovec *iov, int iov_count, size_t length, bool peek,
                         uint64_t *stamp_ns);
@@ -173,17 +176,17 @@ struct engine_ops {
     size_t (*tcp_unsent_bytes)(const struct tcp_conn *conn);   /* SIOCOUTQ: not yet acknowledged */
     size_t (*tcp_notsent_bytes)(const struct tcp_conn *conn);  /* SIOCOUTQNSD: not yet sent */
     int (*tcp_shutdown)(struct tcp_conn *conn, bool receive, bool send);
-    /* The handle is invalid on return; the connection finishes in the background (FIN, TIME_WAIT), or with abort is reset
-     * at once. Unread data: reset as RFC 2525, 2.17 asks. */
+    /* The handle is invalid on return; the connection finishes in the background (FIN, TIME_WAIT), or with abort is
+     * reset at once. Unread data: reset as RFC 2525, 2.17 asks. */
     void (*tcp_close)(struct tcp_conn *conn, bool abort);
     int (*tcp_option)(struct tcp_conn *conn, enum engine_tcp_option option, int value);
-    int (*tcp_error)(struct tcp_conn *conn); /* SO_ERROR: a positive errno, cleared; 0 none */
+    int (*tcp_error)(struct tcp_conn *conn);            /* SO_ERROR: a positive errno, cleared; 0 none */
     bool (*tcp_connected)(const struct tcp_conn *conn); /* handshake done (also when closed again since) */
     void *(*tcp_id)(const struct tcp_conn *conn); /* the connection_id: as passed to tcp_connect, or from opened */
     void (*tcp_addresses)(const struct tcp_conn *conn, struct net_endpoint *local, struct net_endpoint *remote);
     void (*tcp_info)(const struct tcp_conn *conn, struct tcp_info *info);
-    /* True when everything was sent and acknowledged, or the connection is gone (SO_LINGER). Needs the id since the handle
-     * may be closed: true for unknown ids. */
+    /* True when everything was sent and acknowledged, or the connection is gone (SO_LINGER). Needs the id since the
+     * handle may be closed: true for unknown ids. */
     bool (*tcp_drained)(struct engine *engine, const void *connection_id);
     /* Fills in all of state but flow_id and family and writes receive then send queue into sink. The connection is
      * frozen after that (neither sends nor receives) until tcp_migrated. -ENOTCONN: nothing worth migrating. */

@@ -81,7 +81,8 @@ void op_tcp_migrated(struct tcp_conn *conn, bool ok)
             if (conn->deadline[i] != NEVER)
                 conn_deadline(conn, (enum conn_deadline)i, conn->deadline[i]);
         }
-        tcp_set_flags(conn->pcb, TF_ENGINE_ACK_WANTED); /* what arrived meanwhile was lost: shows the peer where we are */
+        tcp_set_flags(conn->pcb,
+                      TF_ENGINE_ACK_WANTED); /* what arrived meanwhile was lost: shows the peer where we are */
         conn_output(conn);
         return;
     }

@@ -11,8 +11,8 @@
 
 void options_default(struct tcp_options *options)
 {
-    *options = (struct tcp_options){
-        .keep_idle_s = 7200, .keep_interval_s = 75, .keep_count = 9, .linger2_s = 60, .ttl = 64};
+    *options =
+        (struct tcp_options){.keep_idle_s = 7200, .keep_interval_s = 75, .keep_count = 9, .linger2_s = 60, .ttl = 64};
 }
 
 int options_set(struct tcp_options *options, enum engine_tcp_option option, int value)
@@ -236,12 +236,13 @@ size_t op_tcp_notsent_bytes(const struct tcp_conn *conn)
 
 bool op_tcp_drained(struct engine *engine, const void *connection_id)
 {
-    list_for_each(link, &engine->ids[hash_u64(&engine->key, (uintptr_t)connection_id) % ID_BUCKETS]) {
+    list_for_each(link, &engine->ids[hash_u64(&engine->key, (uintptr_t)connection_id) % ID_BUCKETS])
+    {
         const struct tcp_conn *conn = list_entry(link, struct tcp_conn, id_link);
         if (conn->connection_id != connection_id)
             continue;
-        return conn->stage != STAGE_OPEN || (conn->tx.length == 0 && (!conn->fin_queued || !conn->pcb ||
-                                                                     conn->pcb->state == FIN_WAIT_2));
+        return conn->stage != STAGE_OPEN ||
+               (conn->tx.length == 0 && (!conn->fin_queued || !conn->pcb || conn->pcb->state == FIN_WAIT_2));
     }
     return true;
 }
@@ -249,7 +250,8 @@ bool op_tcp_drained(struct engine *engine, const void *connection_id)
 void op_tcp_each(struct engine *engine, void (*visit)(void *context, struct tcp_conn *conn, void *connection_id),
                  void *context)
 {
-    list_for_each(link, &engine->conns) {
+    list_for_each(link, &engine->conns)
+    {
         struct tcp_conn *conn = list_entry(link, struct tcp_conn, all_link);
         bool finished = conn->stage == STAGE_CLOSED || conn->stage == STAGE_TIME_WAIT || conn->stage == STAGE_MIGRATED;
         if (!finished && conn->connection_id)

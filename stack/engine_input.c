@@ -40,8 +40,7 @@ static void time_wait_input(struct tcp_conn *conn, const struct tcp_segment *seg
     if (segment->flags & SEGMENT_RST) /* RFC 1337 */
         return;
     if (segment->flags & SEGMENT_FIN)
-        conn_deadline(conn, DEADLINE_STATE,
-                      conn->engine->now_ns + conn->engine->config.time_wait_ms * MILLISECOND);
+        conn_deadline(conn, DEADLINE_STATE, conn->engine->now_ns + conn->engine->config.time_wait_ms * MILLISECOND);
     if (segment->payload_length > 0 || segment->flags & (SEGMENT_FIN | SEGMENT_SYN) ||
         segment->sequence != conn->tw_rcv_nxt)
         conn_challenge(conn);
@@ -243,8 +242,8 @@ static void process(struct tcp_conn *conn, const struct packet *packet, const st
                     bool with_options)
 {
     struct tcp_pcb *pcb = conn->pcb;
-    struct before before = {pcb->lastack,   pcb->snd_wnd,    pcb->lastack + pcb->snd_wnd, op_tcp_ready(conn),
-                            pcb->state, conn->connected};
+    struct before before = {pcb->lastack,       pcb->snd_wnd, pcb->lastack + pcb->snd_wnd,
+                            op_tcp_ready(conn), pcb->state,   conn->connected};
     conn->received_now = false;
     bool simple = !with_options && plain(conn, segment);
     if (simple && usual(conn, segment))

@@ -28,7 +28,8 @@ struct tcp_listener *listener_find(struct engine *engine, const struct net_endpo
     int best_fit = 0;
     uint64_t best_rank = 0;
     bool ipv6 = !net_addr_is_v4(&local->addr);
-    list_for_each(link, &engine->listeners[port_bucket(local->port)]) {
+    list_for_each(link, &engine->listeners[port_bucket(local->port)])
+    {
         struct tcp_listener *listener = list_entry(link, struct tcp_listener, link);
         int how = fit(listener, local, ipv6);
         if (how == 0 || how < best_fit)
@@ -55,8 +56,8 @@ bool listener_full(const struct tcp_listener *listener)
     return listener->ready_count > (unsigned)listener->backlog;
 }
 
-/* Room for one more half-open connection: the oldest goes. In a flood of SYNs whoever answers within the time that it takes
- * to fill the queue gets through. */
+/* Room for one more half-open connection: the oldest goes. In a flood of SYNs whoever answers within the time that it
+ * takes to fill the queue gets through. */
 static void make_room(struct tcp_listener *listener)
 {
     unsigned limit = (unsigned)listener->backlog;
@@ -104,13 +105,13 @@ void listener_input(struct tcp_listener *listener, const struct packet *packet, 
     list_push_back(&listener->half_open, &conn->listener_link);
     listener->half_open_count++;
     void *connection_id = NULL;
-    conn->slot = engine->environment.opened(engine->environment.context, listener->user, &local, &remote,
-                                            &connection_id);
+    conn->slot =
+        engine->environment.opened(engine->environment.context, listener->user, &local, &remote, &connection_id);
     conn_set_id(conn, connection_id);
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;
-    uint64_t first = route.flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us
-                                                            : engine->config.rto_initial_us;
+    uint64_t first =
+        route.flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us : engine->config.rto_initial_us;
     first = first * MICROSECOND > ANSWER_TIMEOUT_NS ? first * MICROSECOND : ANSWER_TIMEOUT_NS;
     conn_deadline(conn, DEADLINE_RETRANSMIT, engine->now_ns + first);
     conn_deadline(conn, DEADLINE_STATE, engine->now_ns + HALF_OPEN_NS);
@@ -195,10 +196,12 @@ int op_tcp_accept(struct tcp_listener *listener, void *user, struct tcp_conn **o
 void op_tcp_listener_close(struct tcp_listener *listener)
 {
     engine_now(listener->engine);
-    list_for_each(link, &listener->half_open) {
+    list_for_each(link, &listener->half_open)
+    {
         conn_reset(list_entry(link, struct tcp_conn, listener_link), 0);
     }
-    list_for_each(link, &listener->ready) {
+    list_for_each(link, &listener->ready)
+    {
         struct tcp_conn *conn = list_entry(link, struct tcp_conn, listener_link);
         listener_drop(conn);
         if (conn->stage == STAGE_CLOSED)

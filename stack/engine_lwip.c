@@ -68,7 +68,8 @@ static void sip_round(uint64_t v[4])
     v[2] = SIP_ROTATE(v[2], 32);
 }
 
-/* SipHash-2-4 (Aumasson and Bernstein, 2012) of whole 64-bit words: outsiders learn nothing of the key from what they see. */
+/* SipHash-2-4 (Aumasson and Bernstein, 2012) of whole 64-bit words: outsiders learn nothing of the key from what they
+ * see. */
 static uint64_t sip_hash(const uint8_t key[16], const uint64_t *words, size_t count)
 {
     uint64_t k[2];
@@ -88,8 +89,8 @@ static uint64_t sip_hash(const uint8_t key[16], const uint64_t *words, size_t co
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* RFC 6528: a secret offset for each pair of endpoints, plus a clock of 4 microseconds. Leaves the connection's timestamp
- * offset (RFC 7323, 5.4) on the way. */
+/* RFC 6528: a secret offset for each pair of endpoints, plus a clock of 4 microseconds. Leaves the connection's
+ * timestamp offset (RFC 7323, 5.4) on the way. */
 unsigned engine_lwip_isn(const struct ip_addr *local, unsigned short local_port, const struct ip_addr *remote,
                          unsigned short remote_port)
 {
@@ -205,9 +206,7 @@ static void on_error(void *argument, err_t error)
         return;
     conn->lwip_gone = true;
     if (error == ERR_RST)
-        conn->error = conn->stage == STAGE_OPENING ? ECONNREFUSED
-                      : conn->pcb->state == CLOSE_WAIT ? EPIPE
-                                                       : ECONNRESET;
+        conn->error = conn->stage == STAGE_OPENING ? ECONNREFUSED : conn->pcb->state == CLOSE_WAIT ? EPIPE : ECONNRESET;
     else if (error != ERR_CLSD)
         conn->error = ECONNABORTED;
 }
@@ -290,8 +289,11 @@ static size_t copy_header(uint8_t *to, const struct packet *packet, const struct
 static struct pbuf *custom_pbuf(struct pbuf_custom *custom, const void *data, size_t length)
 {
     struct pbuf *p = &custom->pbuf;
-    *p = (struct pbuf){.payload = (void *)(uintptr_t)data, .tot_len = (u16_t)length, .len = (u16_t)length,
-                       .flags = PBUF_FLAG_IS_CUSTOM, .ref = 1};
+    *p = (struct pbuf){.payload = (void *)(uintptr_t)data,
+                       .tot_len = (u16_t)length,
+                       .len = (u16_t)length,
+                       .flags = PBUF_FLAG_IS_CUSTOM,
+                       .ref = 1};
     return p;
 }
 
@@ -457,8 +459,9 @@ void lwip_discard(struct tcp_conn *conn)
 
 uint8_t lwip_linux_state(const struct tcp_conn *conn)
 {
-    static const uint8_t map[] = {TCP_CLOSE,     TCP_LISTEN,    TCP_SYN_SENT,   TCP_SYN_RECV, TCP_ESTABLISHED, TCP_FIN_WAIT1,
-                                  TCP_FIN_WAIT2, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK, TCP_TIME_WAIT};
+    static const uint8_t map[] = {TCP_CLOSE,       TCP_LISTEN,    TCP_SYN_SENT,  TCP_SYN_RECV,
+                                  TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT,
+                                  TCP_CLOSING,     TCP_LAST_ACK,  TCP_TIME_WAIT};
     if (conn->stage == STAGE_TIME_WAIT)
         return TCP_TIME_WAIT;
     if (!conn->pcb)

@@ -7,11 +7,11 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define CORK_LIMIT_NS (200 * MILLISECOND) /* corked data leaves after this, as with Linux */
-#define PATH_MTU_NS   (600 * SECOND)      /* a learned path MTU is believed for so long, as by Linux */
-#define RETRY_NS      MILLISECOND         /* after the injector refused a packet */
+#define CORK_LIMIT_NS   (200 * MILLISECOND) /* corked data leaves after this, as with Linux */
+#define PATH_MTU_NS     (600 * SECOND)      /* a learned path MTU is believed for so long, as by Linux */
+#define RETRY_NS        MILLISECOND         /* after the injector refused a packet */
 #define RETRY_DOUBLINGS 6u
-#define HEADERS_MAX   (40 + 60)
+#define HEADERS_MAX     (40 + 60)
 
 /* ---- Headers */
 
@@ -310,8 +310,8 @@ void engine_send_rst(struct engine *engine, const struct packet *packet, const s
         tcp.sequence = segment->acknowledgement;
         tcp.flags = SEGMENT_RST;
     } else {
-        tcp.acknowledgement = segment->sequence + segment->payload_length +
-                              ((segment->flags & SEGMENT_SYN) != 0) + ((segment->flags & SEGMENT_FIN) != 0);
+        tcp.acknowledgement = segment->sequence + segment->payload_length + ((segment->flags & SEGMENT_SYN) != 0) +
+                              ((segment->flags & SEGMENT_FIN) != 0);
         tcp.flags = SEGMENT_RST | SEGMENT_ACK;
     }
     size_t ip_length = put_ip_header(headers, &ip, 20);
@@ -429,8 +429,7 @@ static bool partial_may_go(struct tcp_conn *conn, uint32_t end)
         return false; /* Nagle, with Minshall's rule: at most one small segment outstanding */
     if (conn->engine->config.coalesce_us > 0 && !idle) {
         if (conn->deadline[DEADLINE_HOLD] == NEVER)
-            conn_deadline(conn, DEADLINE_HOLD,
-                          conn->engine->now_ns + conn->engine->config.coalesce_us * MICROSECOND);
+            conn_deadline(conn, DEADLINE_HOLD, conn->engine->now_ns + conn->engine->config.coalesce_us * MICROSECOND);
         return false;
     }
     return true;

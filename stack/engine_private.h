@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Inside the engine: its structures and what its files offer each other. Included by stack/engine*.c only.
  *
- * How lwIP is used. lwIP does TCP's handshake, the state machine, the receive window, reassembly of out-of-order segments
- * with SACK generation, and closing. Sending is the engine's own: data lives in one byte queue per connection, segments are made
- * of it when they leave (so any range can be repeated, in pieces of any size), and recovery, congestion control and timers
- * work on sequence numbers. lwIP's send queues hold nothing but a SYN. From lwIP's view snd_nxt and the FIN states move
- * when the engine sends.
+ * How lwIP is used. lwIP does TCP's handshake, the state machine, the receive window, reassembly of out-of-order
+ * segments with SACK generation, and closing. Sending is the engine's own: data lives in one byte queue per connection,
+ * segments are made of it when they leave (so any range can be repeated, in pieces of any size), and recovery,
+ * congestion control and timers work on sequence numbers. lwIP's send queues hold nothing but a SYN. From lwIP's view
+ * snd_nxt and the FIN states move when the engine sends.
  *
  * lwIP's global lists are empty except during a call about one connection (lwip_enter, lwip_leave). */
 #ifndef LOCKSTEP_STACK_ENGINE_PRIVATE_H
@@ -91,13 +91,13 @@ struct tcp_conn {
     struct engine *engine;
     struct tcp_pcb *pcb; /* in stages OPENING and OPEN */
     enum conn_stage stage;
-    bool handle_open;  /* the socket layer has it */
-    bool connected;    /* handshake was completed */
+    bool handle_open; /* the socket layer has it */
+    bool connected;   /* handshake was completed */
     bool passive;
-    bool frozen;       /* exported: neither sends nor receives */
-    bool fin_queued;   /* the stream ends after what is in tx */
+    bool frozen;     /* exported: neither sends nor receives */
+    bool fin_queued; /* the stream ends after what is in tx */
     bool fin_sent;
-    bool read_end;     /* FIN received */
+    bool read_end; /* FIN received */
     bool read_shut, write_shut;
     bool data_for_nobody; /* set by a callback: the connection must be reset */
     bool lwip_gone;       /* lwIP has freed the pcb */
@@ -117,21 +117,21 @@ struct tcp_conn {
     bool no_route;             /* the last answer: packets count as sent and lost */
     uint32_t path_mtu;         /* learned, good until path_mtu_until_ns; 0: none */
     uint64_t path_mtu_until_ns;
-    uint64_t pseudo_sum;       /* of addresses and protocol */
+    uint64_t pseudo_sum; /* of addresses and protocol */
     uint16_t ip_id;
     uint32_t timestamp_offset;
 
     /* Sending. mss: payload of one wire segment. */
-    struct byte_queue tx; /* from snd_una on */
+    struct byte_queue tx;              /* from snd_una on */
     uint32_t mss, mss_limit, peer_mss; /* the latter two: without regard to TCP options; mss_limit 0: none */
-    uint32_t send_limit; /* buffer size */
+    uint32_t send_limit;               /* buffer size */
     bool send_fixed;
     bool nodelay, cork, more; /* more: the last send had MSG_MORE */
-    bool writable;       /* as last seen: for the edge */
-    bool blocked;        /* the injector refused a packet */
-    uint8_t refusals;    /* in a row */
-    uint32_t small_end;  /* end of the last small segment sent (Minshall's variant of Nagle) */
-    uint32_t push_end;   /* coalescing: may be held back from here on */
+    bool writable;            /* as last seen: for the edge */
+    bool blocked;             /* the injector refused a packet */
+    uint8_t refusals;         /* in a row */
+    uint32_t small_end;       /* end of the last small segment sent (Minshall's variant of Nagle) */
+    uint32_t push_end;        /* coalescing: may be held back from here on */
 
     /* Recovery and congestion control. */
     uint32_t cwnd, ssthresh, cwnd_acked;
@@ -144,12 +144,12 @@ struct tcp_conn {
     uint32_t pass_end;    /* snd_nxt when this pass began */
     uint64_t pass_ns;
     uint32_t dupacks;
-    uint32_t reordering; /* segments */
+    uint32_t reordering;        /* segments */
     struct sack_ranges *sacked; /* NULL: none */
-    bool probe_sent; /* tail loss probe since the last progress */
+    bool probe_sent;            /* tail loss probe since the last progress */
     bool force_repeat;
     uint8_t backoff;
-    uint8_t spurious; /* probes that turned out needless in a row: this peer delays its ACKs */
+    uint8_t spurious;     /* probes that turned out needless in a row: this peer delays its ACKs */
     uint64_t progress_ns; /* last time something was acknowledged or the queue became non-empty */
     uint64_t last_send_ns;
     bool rtt_pending;
@@ -161,11 +161,11 @@ struct tcp_conn {
     struct byte_queue rx;
     uint32_t receive_limit; /* window at most */
     bool receive_fixed;
-    bool received_now;      /* by this packet: for the edge */
+    bool received_now;          /* by this packet: for the edge */
     struct tcp_seg *ooseq_last; /* the last segment out of order, NULL: to be found */
     uint32_t ooseq_count;       /* segments, from then on */
-    uint32_t drs_bytes;     /* read in this measuring interval */
-    uint64_t bulk_period;   /* the last in which it counted as a receiver of bulk data */
+    uint32_t drs_bytes;         /* read in this measuring interval */
+    uint64_t bulk_period;       /* the last in which it counted as a receiver of bulk data */
     uint64_t drs_start_ns;
     uint64_t stamp_ns; /* of the packet at hand */
     uint64_t last_receive_ns;
@@ -226,7 +226,7 @@ struct udp_datagram {
 };
 
 struct udp_socket {
-    struct list link;            /* in its port's list */
+    struct list link;             /* in its port's list */
     struct udp_socket *hash_next; /* connected ones */
     uint32_t hash;
     bool in_table;
@@ -242,9 +242,9 @@ struct udp_socket {
     uint16_t ip_id;
 };
 
-#define TIME_WAIT_MAX 8192 /* more: the oldest end early, as with Linux's tcp_max_tw_buckets */
-#define ID_BUCKETS   1024
-#define PORT_BUCKETS 1024 /* a power of two */
+#define TIME_WAIT_MAX             8192 /* more: the oldest end early, as with Linux's tcp_max_tw_buckets */
+#define ID_BUCKETS                1024
+#define PORT_BUCKETS              1024 /* a power of two */
 #define CHALLENGE_ACKS_PER_SECOND 1000
 
 struct reassembly;
@@ -253,12 +253,12 @@ struct engine {
     struct engine_config config;
     struct engine_environment environment;
     struct hash_key key;
-    uint64_t now_ns; /* as of the last look at the clock or the last packet */
-    bool silent;     /* being destroyed: nothing is sent, nobody called, nothing counted */
+    uint64_t now_ns;  /* as of the last look at the clock or the last packet */
+    bool silent;      /* being destroyed: nothing is sent, nobody called, nothing counted */
     bool reassembled; /* the packet at hand lies in a block of the reassembly's */
 
     struct timer_wheel wheel;
-    struct list conns; /* all */
+    struct list conns;           /* all */
     struct list ids[ID_BUCKETS]; /* those with a connection_id */
     struct tcp_conn **table;
     uint32_t table_mask, table_count;
@@ -269,14 +269,14 @@ struct engine {
     uint32_t udp_table_mask, udp_table_count;
     struct list time_wait; /* oldest first */
     unsigned time_wait_count;
-    struct list flush; /* connections with something to send at the end of the batch */
-    uint64_t bulk_period; /* number of the present one */
+    struct list flush;              /* connections with something to send at the end of the batch */
+    uint64_t bulk_period;           /* number of the present one */
     unsigned bulk_now, bulk_before; /* receivers of bulk data in this period and in the one before */
     uint32_t borrow_order;
     struct list borrowers; /* connections whose rx may point into records */
 
     struct tcp_options connect_options; /* of the next tcp_connect */
-    struct tcp_conn *output_conn; /* whose packet lwIP is making */
+    struct tcp_conn *output_conn;       /* whose packet lwIP is making */
     struct netif *netif;
     uint64_t challenge_second;
     unsigned challenge_count;
@@ -293,8 +293,7 @@ int engine_send(struct engine *engine, const struct inject_packet *packet);
 /* ---- engine_table.c */
 int table_init(struct engine *engine);
 void table_fini(struct engine *engine);
-struct tcp_conn *table_find(struct engine *engine, const struct net_endpoint *local,
-                            const struct net_endpoint *remote);
+struct tcp_conn *table_find(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote);
 int table_add(struct tcp_conn *conn);
 void table_remove(struct tcp_conn *conn);
 /* Rendezvous hashing: among candidates the one with the highest rank gets this peer. */
@@ -318,8 +317,8 @@ void lwip_leave(struct tcp_conn *conn);
 /* Hands lwIP one segment for conn. with_options: handshake segments; else the header goes without options. */
 void lwip_input(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment,
                 bool with_options);
-/* Data right behind the last segment that waits out of order: appended without lwIP's walk through the list. False if it
- * is not that or there is no room: lwip_input. */
+/* Data right behind the last segment that waits out of order: appended without lwIP's walk through the list. False if
+ * it is not that or there is no room: lwip_input. */
 bool lwip_append_out_of_order(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment);
 /* A SYN for a listener: the new pcb or NULL; lwIP has sent the SYN|ACK for conn. */
 struct tcp_pcb *lwip_listen_input(struct tcp_listener *listener, struct tcp_conn *conn, const struct packet *packet,
@@ -341,8 +340,8 @@ void conn_output_later(struct tcp_conn *conn);
 void conn_send_ack(struct tcp_conn *conn);
 /* An empty segment with this sequence number (keepalive and window probes). */
 void conn_send_probe(struct tcp_conn *conn, uint32_t sequence);
-/* New data if the peer's window allows, else the last unacknowledged segment again: tail loss probe. False if the injector
- * refused it. */
+/* New data if the peer's window allows, else the last unacknowledged segment again: tail loss probe. False if the
+ * injector refused it. */
 bool conn_send_tail(struct tcp_conn *conn);
 /* What fits of the next segment into a window that is smaller than one. False if nothing does. */
 bool conn_send_little(struct tcp_conn *conn);
@@ -396,8 +395,8 @@ struct tcp_conn *conn_new(struct engine *engine, const struct net_endpoint *loca
 void conn_free(struct tcp_conn *conn);
 /* The handshake is done: windows, sequence numbers, timers. */
 void conn_established(struct tcp_conn *conn);
-/* The connection is over for the engine: error (positive errno, 0: none) for the handle, `gone`, and the structure is freed
- * unless the handle is open or accept has yet to return it. conn must not be touched after. */
+/* The connection is over for the engine: error (positive errno, 0: none) for the handle, `gone`, and the structure is
+ * freed unless the handle is open or accept has yet to return it. conn must not be touched after. */
 void conn_finish(struct tcp_conn *conn, int error);
 /* The same with an RST to the peer. */
 void conn_reset(struct tcp_conn *conn, int error);

@@ -8,11 +8,11 @@
 
 #include "base/error.h"
 
-#define DATAGRAMS  64
-#define LIFETIME   (30 * SECOND)
-#define BYTES_MAX  65535
-#define UNITS      (BYTES_MAX / 8 + 1)
-#define WORD_BITS  64
+#define DATAGRAMS 64
+#define LIFETIME  (30 * SECOND)
+#define BYTES_MAX 65535
+#define UNITS     (BYTES_MAX / 8 + 1)
+#define WORD_BITS 64
 
 struct partial {
     bool used;
@@ -115,7 +115,8 @@ int reassembly_add(struct engine *engine, const struct packet *fragment, struct 
     if (!partial)
         return -ENOMEM;
     bool last = !fragment->more_fragments;
-    bool contradicts = last ? partial->total != 0 && partial->total != end : partial->total != 0 && end > partial->total;
+    bool contradicts =
+        last ? partial->total != 0 && partial->total != end : partial->total != 0 && end > partial->total;
     int marked = contradicts ? -1 : mark(partial, offset, end);
     if (marked < 0) {
         drop(engine, partial);

@@ -34,8 +34,8 @@ static uint32_t rto_us(const struct tcp_conn *conn)
     const struct engine_config *config = &conn->engine->config;
     if (conn->rto_us > 0)
         return conn->rto_us;
-    return max_u32(config->rto_min_us, conn->route.flags & CONTROL_ROUTE_LOCAL_LINK ? config->rto_initial_lan_us
-                                                                                   : config->rto_initial_us);
+    return max_u32(config->rto_min_us,
+                   conn->route.flags & CONTROL_ROUTE_LOCAL_LINK ? config->rto_initial_lan_us : config->rto_initial_us);
 }
 
 void recovery_rtt_sample(struct tcp_conn *conn, uint64_t rtt_ns)
@@ -83,8 +83,8 @@ void recovery_rearm(struct tcp_conn *conn)
     const struct tcp_pcb *pcb = conn->pcb;
     uint32_t end = conn->tx.position + conn->tx.length;
     bool outstanding = pcb->snd_nxt != pcb->lastack;
-    bool shut_out = !outstanding && !conn->fin_sent && end != pcb->snd_nxt &&
-                    pcb->snd_wnd < min_u32(conn->mss, end - pcb->snd_nxt);
+    bool shut_out =
+        !outstanding && !conn->fin_sent && end != pcb->snd_nxt && pcb->snd_wnd < min_u32(conn->mss, end - pcb->snd_nxt);
     if (!outstanding && !shut_out)
         conn->deadline[DEADLINE_RETRANSMIT] = NEVER;
     else if (conn->deadline[DEADLINE_RETRANSMIT] == NEVER)
@@ -362,12 +362,12 @@ void recovery_ack(struct tcp_conn *conn, const struct tcp_segment *segment, uint
     }
     if (conn->sacked || conn->in_recovery || conn->dupacks > 0)
         detect_loss(conn, acked);
-    bool unsure = conn->sacked && seq_lt(conn->in_recovery ? conn->lost_edge : una, conn->sacked->range[conn->sacked->count - 1].left);
+    bool unsure = conn->sacked &&
+                  seq_lt(conn->in_recovery ? conn->lost_edge : una, conn->sacked->range[conn->sacked->count - 1].left);
     if (!unsure)
         conn->deadline[DEADLINE_REORDER] = NEVER;
     else if (conn->deadline[DEADLINE_REORDER] == NEVER)
-        conn_deadline(conn, DEADLINE_REORDER,
-                      conn->engine->now_ns + max_u32(conn->srtt_us / 4, 1000) * MICROSECOND);
+        conn_deadline(conn, DEADLINE_REORDER, conn->engine->now_ns + max_u32(conn->srtt_us / 4, 1000) * MICROSECOND);
 }
 
 void recovery_reorder_timer(struct tcp_conn *conn)

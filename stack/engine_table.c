@@ -36,13 +36,12 @@ void table_fini(struct engine *engine)
     pool_pages_free(engine->udp_table, ((size_t)engine->udp_table_mask + 1) * sizeof(void *));
 }
 
-struct tcp_conn *table_find(struct engine *engine, const struct net_endpoint *local,
-                            const struct net_endpoint *remote)
+struct tcp_conn *table_find(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote)
 {
     uint32_t hash = hash_endpoints(engine, local, remote);
     struct tcp_conn *conn = engine->table[hash & engine->table_mask];
-    while (conn && (conn->hash != hash || !endpoint_equal(&conn->remote, remote) ||
-                    !endpoint_equal(&conn->local, local)))
+    while (conn &&
+           (conn->hash != hash || !endpoint_equal(&conn->remote, remote) || !endpoint_equal(&conn->local, local)))
         conn = conn->hash_next;
     return conn;
 }
@@ -116,8 +115,8 @@ struct udp_socket *udp_table_find(struct engine *engine, const struct net_endpoi
 {
     uint32_t hash = hash_endpoints(engine, local, remote);
     struct udp_socket *socket = engine->udp_table[hash & engine->udp_table_mask];
-    while (socket && (socket->hash != hash || !endpoint_equal(&socket->remote, remote) ||
-                      !endpoint_equal(&socket->local, local)))
+    while (socket &&
+           (socket->hash != hash || !endpoint_equal(&socket->remote, remote) || !endpoint_equal(&socket->local, local)))
         socket = socket->hash_next;
     return socket;
 }

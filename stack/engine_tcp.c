@@ -220,8 +220,8 @@ int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, cons
     conn->slot = slot;
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;
-    uint64_t first = route->flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us
-                                                             : engine->config.rto_initial_us;
+    uint64_t first =
+        route->flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us : engine->config.rto_initial_us;
     conn_deadline(conn, DEADLINE_RETRANSMIT, engine->now_ns + first * MICROSECOND);
     conn_deadline(conn, DEADLINE_STATE, engine->now_ns + engine->config.syn_timeout_ms * MILLISECOND);
     conn_update_slot(conn);

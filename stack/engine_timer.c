@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A connection's deadlines. One wheel timer stands for the earliest; deadlines that move away leave it where it is, and it
- * is set anew when it goes off, so that a message costs the wheel nothing. */
+/* A connection's deadlines. One wheel timer stands for the earliest; deadlines that move away leave it where it is, and
+ * it is set anew when it goes off, so that a message costs the wheel nothing. */
 #include "stack/engine_private.h"
 
 #include <errno.h>

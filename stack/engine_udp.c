@@ -66,7 +66,8 @@ static enum member membership_of(const struct udp_socket *socket, const struct n
                                  const struct net_addr *source, uint32_t ifindex)
 {
     enum member found = MEMBER_NOT;
-    list_for_each(link, &socket->memberships) {
+    list_for_each(link, &socket->memberships)
+    {
         const struct udp_membership *membership = list_entry(link, struct udp_membership, link);
         if (!net_addr_equal(&membership->group, group) ||
             (membership->ifindex != 0 && ifindex != 0 && membership->ifindex != ifindex))
@@ -86,13 +87,15 @@ static bool fits(const struct udp_socket *socket, const struct net_endpoint *to,
 
 static bool from_peer(const struct udp_socket *socket, const struct net_endpoint *from)
 {
-    return !socket->connected || (socket->remote.port == from->port && net_addr_equal(&socket->remote.addr, &from->addr));
+    return !socket->connected ||
+           (socket->remote.port == from->port && net_addr_equal(&socket->remote.addr, &from->addr));
 }
 
 /* Anybody at all in the group? If not, the datagram is one of the last before the service knew. */
 static bool group_is_joined(struct engine *engine, const struct engine_datagram *info)
 {
-    list_for_each(link, &engine->udp[port_bucket(info->to.port)]) {
+    list_for_each(link, &engine->udp[port_bucket(info->to.port)])
+    {
         const struct udp_socket *socket = list_entry(link, struct udp_socket, link);
         if (membership_of(socket, &info->to.addr, &info->from.addr, info->ifindex) == MEMBER)
             return true;
@@ -113,7 +116,8 @@ static void deliver_to_all(struct engine *engine, const struct engine_datagram *
     bool ipv6 = !net_addr_is_v4(&info->to.addr);
     if (multicast && !group_is_joined(engine, info))
         return;
-    list_for_each(link, &engine->udp[port_bucket(info->to.port)]) {
+    list_for_each(link, &engine->udp[port_bucket(info->to.port)])
+    {
         struct udp_socket *socket = list_entry(link, struct udp_socket, link);
         if (fits(socket, &info->to, ipv6) && from_peer(socket, &info->from) && (!multicast || wants(socket, info)))
             deliver(socket, info, iov, iov_count);
@@ -127,7 +131,8 @@ static struct udp_socket *find_bound(struct engine *engine, const struct net_end
     struct udp_socket *best = NULL;
     int best_score = 0;
     uint64_t best_rank = 0;
-    list_for_each(link, &engine->udp[port_bucket(to->port)]) {
+    list_for_each(link, &engine->udp[port_bucket(to->port)])
+    {
         struct udp_socket *socket = list_entry(link, struct udp_socket, link);
         if (socket->connected || !fits(socket, to, ipv6))
             continue;
@@ -405,7 +410,8 @@ void op_udp_close(struct udp_socket *socket)
     list_remove(&socket->link);
     while (socket->head)
         pool_free(take_head(socket));
-    list_for_each(link, &socket->memberships) {
+    list_for_each(link, &socket->memberships)
+    {
         pool_free(list_entry(link, struct udp_membership, link));
     }
     pool_free(socket);
@@ -414,7 +420,8 @@ void op_udp_close(struct udp_socket *socket)
 void udp_fini(struct engine *engine)
 {
     for (unsigned i = 0; i < PORT_BUCKETS; i++) {
-        list_for_each(link, &engine->udp[i]) {
+        list_for_each(link, &engine->udp[i])
+        {
             op_udp_close(list_entry(link, struct udp_socket, link));
         }
     }
@@ -439,7 +446,8 @@ int op_udp_connect(struct udp_socket *socket, const struct net_endpoint *remote)
 static struct udp_membership *find_membership(struct udp_socket *socket, const struct net_addr *group,
                                               const struct net_addr *source, uint32_t ifindex)
 {
-    list_for_each(link, &socket->memberships) {
+    list_for_each(link, &socket->memberships)
+    {
         struct udp_membership *membership = list_entry(link, struct udp_membership, link);
         if (net_addr_equal(&membership->group, group) && net_addr_equal(&membership->source, source) &&
             membership->ifindex == ifindex)

@@ -78,8 +78,8 @@ int client_claim(struct netd_client *client, int socket_fd, const struct control
  * LOCKSTEP_E_NO_SERVICE when the service has closed it. Needs no lock. */
 int client_event_read(int event_fd, uint32_t *flow_id);
 
-/* JSON document of a report in a memfd that may be shared: read it with pread, at once, for after some seconds it may be
- * empty. */
+/* JSON document of a report in a memfd that may be shared: read it with pread, at once, for after some seconds it may
+ * be empty. */
 int client_report(struct netd_client *client, uint32_t kind, int *memfd);
 
 #endif

@@ -64,8 +64,8 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t length)
     return sum;
 }
 
-uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *destination, bool ipv6,
-                         uint8_t protocol, uint32_t length)
+uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *destination, bool ipv6, uint8_t protocol,
+                         uint32_t length)
 {
     uint64_t sum = (uint64_t)htonl(length) + htons(protocol);
     if (ipv6)
@@ -75,8 +75,7 @@ uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *d
 
 static bool known_protocol(uint8_t protocol)
 {
-    return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
-           protocol == IPPROTO_ICMPV6;
+    return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
 static struct net_addr mapped_v4(const uint8_t *at)
@@ -290,10 +289,10 @@ static void unreachable_v4(uint8_t code, struct icmp_error *out)
     static const struct {
         int error;
         bool fatal;
-    } table[16] = {{ENETUNREACH, false}, {EHOSTUNREACH, false}, {ENOPROTOOPT, true},  {ECONNREFUSED, true},
-                   {EMSGSIZE, false},    {EOPNOTSUPP, false},   {ENETUNREACH, true},  {EHOSTDOWN, true},
-                   {ENONET, true},       {ENETUNREACH, true},   {EHOSTUNREACH, true}, {ENETUNREACH, false},
-                   {EHOSTUNREACH, false}, {EHOSTUNREACH, true}, {EHOSTUNREACH, true}, {EHOSTUNREACH, true}};
+    } table[16] = {{ENETUNREACH, false},  {EHOSTUNREACH, false}, {ENOPROTOOPT, true},  {ECONNREFUSED, true},
+                   {EMSGSIZE, false},     {EOPNOTSUPP, false},   {ENETUNREACH, true},  {EHOSTDOWN, true},
+                   {ENONET, true},        {ENETUNREACH, true},   {EHOSTUNREACH, true}, {ENETUNREACH, false},
+                   {EHOSTUNREACH, false}, {EHOSTUNREACH, true},  {EHOSTUNREACH, true}, {EHOSTUNREACH, true}};
     if (code < 16) {
         out->error = table[code].error;
         out->fatal = table[code].fatal;

@@ -64,11 +64,11 @@ enum {
 int packet_parse_tcp(const struct packet *packet, struct tcp_segment *out);
 
 struct icmp_error {
-    int error;   /* what Linux reports for it: ECONNREFUSED, EHOSTUNREACH, EMSGSIZE ... */
-    bool fatal;  /* ends a connection attempt */
-    bool too_big; /* fragmentation needed, packet too big: mtu */
-    uint32_t mtu; /* 0: the router did not say */
-    uint8_t protocol; /* of the quoted packet: TCP or UDP */
+    int error;         /* what Linux reports for it: ECONNREFUSED, EHOSTUNREACH, EMSGSIZE ... */
+    bool fatal;        /* ends a connection attempt */
+    bool too_big;      /* fragmentation needed, packet too big: mtu */
+    uint32_t mtu;      /* 0: the router did not say */
+    uint8_t protocol;  /* of the quoted packet: TCP or UDP */
     uint32_t sequence; /* TCP, valid with has_sequence */
     bool has_sequence;
     struct net_endpoint local, remote; /* the quoted packet's source and destination */
@@ -80,7 +80,8 @@ struct icmp_error {
  * is neither TCP nor UDP. */
 int packet_parse_icmp_error(const struct packet *packet, struct icmp_error *out);
 
-/* Internet checksum (RFC 1071) in pieces: sums are native-endian and unfolded. Only the last piece may be of odd length. */
+/* Internet checksum (RFC 1071) in pieces: sums are native-endian and unfolded. Only the last piece may be of odd
+ * length. */
 uint64_t checksum_add(uint64_t sum, const void *data, size_t length);
 
 static inline uint16_t checksum_fold(uint64_t sum)
@@ -104,7 +105,7 @@ static inline uint64_t checksum_words(uint64_t sum, const void *data, unsigned c
     return sum;
 }
 /* Pseudo-header's sum; length: of transport header and payload. */
-uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *destination, bool ipv6,
-                         uint8_t protocol, uint32_t length);
+uint64_t checksum_pseudo(const struct net_addr *source, const struct net_addr *destination, bool ipv6, uint8_t protocol,
+                         uint32_t length);
 
 #endif

@@ -54,7 +54,8 @@ static int grow(void)
     size_t bytes = (size_t)GROW_SPANS * SPAN_BYTES;
     if (pool.limit - pool.usage.mapped < bytes || pool.usage.mapped > pool.limit)
         return -1;
-    uint8_t *map = mmap(NULL, bytes + SPAN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *map =
+        mmap(NULL, bytes + SPAN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return -1;
     size_t skip = (SPAN_BYTES - ((uintptr_t)map & (SPAN_BYTES - 1))) & (SPAN_BYTES - 1);

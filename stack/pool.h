@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Memory for the engine: size classes from 64 bytes to POOL_LARGEST, carved out of large mappings that are kept for ever.
- * Nothing of it goes through malloc, so that it works inside any program and from any of its calls.
+/* Memory for the engine: size classes from 64 bytes to POOL_LARGEST, carved out of large mappings that are kept for
+ * ever. Nothing of it goes through malloc, so that it works inside any program and from any of its calls.
  *
  * Not thread-safe: one process-wide instance under the stack lock. Freed blocks are reused most recent first. */
 #ifndef LOCKSTEP_STACK_POOL_H

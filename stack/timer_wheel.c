@@ -11,7 +11,8 @@ void wheel_init(struct timer_wheel *wheel, uint64_t now_ns)
     wheel->tick = now_ns / WHEEL_TICK_NS;
 }
 
-/* Level by distance; a timer sits in the slot of its own tick's digit, so that it is met exactly when the wheel gets there. */
+/* Level by distance; a timer sits in the slot of its own tick's digit, so that it is met exactly when the wheel gets
+ * there. */
 static void place(struct timer_wheel *wheel, struct wheel_timer *timer)
 {
     uint64_t distance = timer->tick - wheel->tick;
@@ -73,7 +74,8 @@ static unsigned next_used(const uint64_t *used, unsigned from)
     return WHEEL_SLOTS;
 }
 
-/* The next tick after the present at which some slot comes up: a level-0 expiry or a higher slot that must move down. */
+/* The next tick after the present at which some slot comes up: a level-0 expiry or a higher slot that must move down.
+ */
 static uint64_t next_tick(const struct timer_wheel *wheel)
 {
     uint64_t best = UINT64_MAX;

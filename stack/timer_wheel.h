@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Hierarchical timer wheel: ticks of a millisecond, four levels of 256 slots (49 days). Arming and cancelling are O(1); expiry
- * is amortised O(1). A timer that is due far off moves down a level when its time comes near.
+/* Hierarchical timer wheel: ticks of a millisecond, four levels of 256 slots (49 days). Arming and cancelling are O(1);
+ * expiry is amortised O(1). A timer that is due far off moves down a level when its time comes near.
  *
  * Not thread-safe. Timers are embedded in their owners; a zeroed timer is idle. */
 #ifndef LOCKSTEP_STACK_TIMER_WHEEL_H

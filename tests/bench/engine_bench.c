@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the engine itself costs: a request of 64 bytes comes in, is read and answered, nothing leaves the process. Prints
- * nanoseconds a round; for instructions run it under
- *   valgrind --tool=callgrind --toggle-collect=round_trip engine-bench tcp 1000
- * usage: engine-bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS] */
+/* What the engine itself costs: a request of 64 bytes comes in, is read and answered, nothing leaves the process.
+ * Prints nanoseconds a round; for instructions run it under valgrind --tool=callgrind --toggle-collect=round_trip
+ * engine-bench tcp 1000 usage: engine-bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS] */
 #include "tests/unit/engine_script.h"
 
 #include <time.h>

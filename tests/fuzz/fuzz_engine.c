@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The whole engine against a hostile peer: the input is a script of segments, datagrams, fragments, ICMP errors, calls of
- * the application and time passing. Checksums are made right, so that everything reaches the state machine. */
+/* The whole engine against a hostile peer: the input is a script of segments, datagrams, fragments, ICMP errors, calls
+ * of the application and time passing. Checksums are made right, so that everything reaches the state machine. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +72,8 @@ static void catch_up(void)
     struct packet packet;
     struct tcp_segment segment;
     while (script_sent(&packet, &segment, NULL)) {
-        struct peer *from = packet.source_port == client.engine_port && packet.destination_port == client.port ? &client : &peer;
+        struct peer *from =
+            packet.source_port == client.engine_port && packet.destination_port == client.port ? &client : &peer;
         uint32_t end = segment.sequence + segment.payload_length + ((segment.flags & SEGMENT_FIN) != 0) +
                        ((segment.flags & SEGMENT_SYN) != 0);
         if ((int32_t)(end - from->expected) > 0 || segment.flags & SEGMENT_SYN)

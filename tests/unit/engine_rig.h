@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* An engine on a plain TAP device in a network namespace of its own, with the Linux kernel as its peer. The engine is
- * 10.9.0.2 and fd09::2, the kernel 10.9.0.1 and fd09::1. Packets either way pass a filter that may drop or delay them. */
+ * 10.9.0.2 and fd09::2, the kernel 10.9.0.1 and fd09::1. Packets either way pass a filter that may drop or delay them.
+ */
 #ifndef LOCKSTEP_TESTS_ENGINE_RIG_H
 #define LOCKSTEP_TESTS_ENGINE_RIG_H
 
@@ -141,8 +142,11 @@ static int rig_route(void *context, const struct net_addr *destination, const st
 {
     const struct rig *r = context;
     (void)destination;
-    *out = (struct engine_route){.source = *source, .ifindex = ifindex, .mtu = (uint16_t)r->mtu,
-                                 .flags = r->route_flags, .generation = r->generation};
+    *out = (struct engine_route){.source = *source,
+                                 .ifindex = ifindex,
+                                 .mtu = (uint16_t)r->mtu,
+                                 .flags = r->route_flags,
+                                 .generation = r->generation};
     return 0;
 }
 
@@ -193,7 +197,8 @@ static inline int rig_open_tap(unsigned offload)
     return fd;
 }
 
-/* Once a process. offload: TUN_F_CSUM and others that the engine's end of the device claims (merged packets come in). */
+/* Once a process. offload: TUN_F_CSUM and others that the engine's end of the device claims (merged packets come in).
+ */
 static inline int rig_start(const struct engine_config *config, unsigned offload)
 {
     if (unshare(CLONE_NEWNET) < 0)
@@ -207,15 +212,21 @@ static inline int rig_start(const struct engine_config *config, unsigned offload
     rig.generation = 1;
     rig.random = 88172645463325252ull;
     rig.stats = calloc(1, sizeof(*rig.stats));
-    rig_run("sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 net.ipv4.tcp_no_metrics_save=1;"
-            "ip link set lo up; ip link set rig0 address 02:4c:53:00:00:00 up;"
-            "ip addr add " RIG_KERNEL_V4 "/24 dev rig0; ip -6 addr add " RIG_KERNEL_V6 "/64 dev rig0 nodad;"
-            "ip neigh add " RIG_ENGINE_V4 " lladdr 02:4c:53:00:00:01 dev rig0;"
-            "ip -6 neigh add " RIG_ENGINE_V6 " lladdr 02:4c:53:00:00:01 dev rig0;"
-            "ip route add 224.0.0.0/4 dev rig0");
-    struct engine_environment environment = {.context = &rig, .send = rig_send, .route = rig_route,
-                                             .generation = rig_generation, .notify = rig_notify, .opened = rig_opened,
-                                             .gone = rig_gone, .stats = rig.stats};
+    rig_run(
+        "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 net.ipv4.tcp_no_metrics_save=1;"
+        "ip link set lo up; ip link set rig0 address 02:4c:53:00:00:00 up;"
+        "ip addr add " RIG_KERNEL_V4 "/24 dev rig0; ip -6 addr add " RIG_KERNEL_V6 "/64 dev rig0 nodad;"
+        "ip neigh add " RIG_ENGINE_V4 " lladdr 02:4c:53:00:00:01 dev rig0;"
+        "ip -6 neigh add " RIG_ENGINE_V6 " lladdr 02:4c:53:00:00:01 dev rig0;"
+        "ip route add 224.0.0.0/4 dev rig0");
+    struct engine_environment environment = {.context = &rig,
+                                             .send = rig_send,
+                                             .route = rig_route,
+                                             .generation = rig_generation,
+                                             .notify = rig_notify,
+                                             .opened = rig_opened,
+                                             .gone = rig_gone,
+                                             .stats = rig.stats};
     if (injector_open_guarded(&rig.injector, dup(rig.tap)) < 0)
         return -1;
     return ops->create(&rig.engine, config, &environment);
@@ -285,7 +296,7 @@ static inline void rig_step(int timeout_ms)
 }
 
 #define RIG_UNTIL(condition, seconds)                                                                                  \
-    for (uint64_t rig_deadline_ = rig_now() + (uint64_t)(seconds)*1000000000ull; !(condition);) {                       \
+    for (uint64_t rig_deadline_ = rig_now() + (uint64_t)(seconds)*1000000000ull; !(condition);) {                      \
         if (rig_now() > rig_deadline_)                                                                                 \
             fail_msg("not within %d s: %s", (int)(seconds), #condition);                                               \
         rig_step(20);                                                                                                  \

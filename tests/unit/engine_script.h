@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An engine with a clock of its own and a peer that does what a test tells it, packet by packet. The engine is 10.0.0.1, the
- * peer 10.0.0.2. Nothing leaves the process. */
+/* An engine with a clock of its own and a peer that does what a test tells it, packet by packet. The engine
+ * is 10.0.0.1, the peer 10.0.0.2. Nothing leaves the process. */
 #ifndef LOCKSTEP_TESTS_ENGINE_SCRIPT_H
 #define LOCKSTEP_TESTS_ENGINE_SCRIPT_H
 
@@ -78,7 +78,10 @@ static int script_route(void *context, const struct net_addr *destination, const
                         uint32_t ifindex, struct engine_route *out)
 {
     (void)context, (void)destination;
-    *out = (struct engine_route){.source = *source, .ifindex = ifindex, .mtu = script.mtu, .flags = script.route_flags,
+    *out = (struct engine_route){.source = *source,
+                                 .ifindex = ifindex,
+                                 .mtu = script.mtu,
+                                 .flags = script.route_flags,
                                  .generation = script.generation};
     return 0;
 }
@@ -135,9 +138,13 @@ static inline void script_start(const struct engine_config *given)
     script.mtu = 1500;
     script.generation = 1;
     script.route_flags = CONTROL_ROUTE_LOCAL_LINK;
-    struct engine_environment environment = {.send = script_send, .route = script_route,
-                                             .generation = script_generation, .notify = script_notify,
-                                             .opened = script_opened, .gone = script_gone, .now = script_now,
+    struct engine_environment environment = {.send = script_send,
+                                             .route = script_route,
+                                             .generation = script_generation,
+                                             .notify = script_notify,
+                                             .opened = script_opened,
+                                             .gone = script_gone,
+                                             .now = script_now,
                                              .stats = script.stats};
     if (!script.stats || ops->create(&script.engine, &config, &environment) < 0)
         abort();
@@ -178,8 +185,8 @@ static union {
 static inline void script_input(const void *packet, size_t length, unsigned flags)
 {
     struct lane_record *record = &script_record.record;
-    *record = (struct lane_record){.stamp_ns = script.now_ns, .length = (uint32_t)length, .ifindex = 2,
-                                   .flags = (uint16_t)flags};
+    *record = (struct lane_record){
+        .stamp_ns = script.now_ns, .length = (uint32_t)length, .ifindex = 2, .flags = (uint16_t)flags};
     memcpy(record->data, packet, length);
     ops->input(script.engine, record, true);
     ops->settle(script.engine); /* the next packet takes the same place */
@@ -301,8 +308,14 @@ static inline struct tcp_conn *script_connect(struct peer *peer, uint32_t *event
     script.taken = script.sent_count - 1;
     if (!script_sent(&packet, &segment, NULL) || segment.flags != SEGMENT_SYN)
         return NULL;
-    *peer = (struct peer){.port = 80, .engine_port = local.port, .next = 5000, .expected = segment.sequence + 1,
-                          .window = 0xffff, .timestamps = offers, .timestamp = 1000, .echo = segment.timestamp};
+    *peer = (struct peer){.port = 80,
+                          .engine_port = local.port,
+                          .next = 5000,
+                          .expected = segment.sequence + 1,
+                          .window = 0xffff,
+                          .timestamps = offers,
+                          .timestamp = 1000,
+                          .echo = segment.timestamp};
     uint8_t all[24] = {2, 4, 0x05, 0xb4, 1, 3, 3, 7, 1, 1, 4, 2, 1, 1, 8, 10};
     script_put32(all + 16, peer->timestamp);
     script_put32(all + 20, peer->echo);

@@ -40,8 +40,9 @@ static void exchange(struct tcp_conn *conn, uint64_t send_total, uint64_t receiv
             struct tcp_info info;
             ops->tcp_info(conn, &info);
             fail_msg("exchange stuck: sent %lu received %lu state %d cwnd %u ssthresh %u rto %u retrans %u unacked %u "
-                     "queued %zu", sent, received, info.tcpi_state, info.tcpi_snd_cwnd, info.tcpi_snd_ssthresh,
-                     info.tcpi_rto, info.tcpi_total_retrans, info.tcpi_unacked, ops->tcp_unsent_bytes(conn));
+                     "queued %zu",
+                     sent, received, info.tcpi_state, info.tcpi_snd_cwnd, info.tcpi_snd_ssthresh, info.tcpi_rto,
+                     info.tcpi_total_retrans, info.tcpi_unacked, ops->tcp_unsent_bytes(conn));
         }
         bool moved = false;
         if (sent < send_total) {
@@ -172,7 +173,8 @@ static void close_and_wait(struct tcp_conn *conn)
 static void listening(uint16_t port)
 {
     char command[128];
-    snprintf(command, sizeof(command), "for i in $(seq 200); do ss -lntuH 'sport = %u' | grep -q . && exit 0; sleep 0.01; done; exit 1", port);
+    snprintf(command, sizeof(command),
+             "for i in $(seq 200); do ss -lntuH 'sport = %u' | grep -q . && exit 0; sleep 0.01; done; exit 1", port);
     rig_run(command);
 }
 
@@ -604,12 +606,23 @@ int main(void)
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo_v4),      cmocka_unit_test(test_echo_v6),       cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_reset_by_peer), cmocka_unit_test(test_half_close),
-        cmocka_unit_test(test_close_unread), cmocka_unit_test(test_zero_window),   cmocka_unit_test(test_own_zero_window),
-        cmocka_unit_test(test_udp_v4),       cmocka_unit_test(test_udp_v6),        cmocka_unit_test(test_udp_refused),
-        cmocka_unit_test(test_small_writes), cmocka_unit_test(test_bulk_send),     cmocka_unit_test(test_bulk_receive),
-        cmocka_unit_test(test_bulk_both),    cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_echo_v4),
+        cmocka_unit_test(test_echo_v6),
+        cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_reset_by_peer),
+        cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_close_unread),
+        cmocka_unit_test(test_zero_window),
+        cmocka_unit_test(test_own_zero_window),
+        cmocka_unit_test(test_udp_v4),
+        cmocka_unit_test(test_udp_v6),
+        cmocka_unit_test(test_udp_refused),
+        cmocka_unit_test(test_small_writes),
+        cmocka_unit_test(test_bulk_send),
+        cmocka_unit_test(test_bulk_receive),
+        cmocka_unit_test(test_bulk_both),
+        cmocka_unit_test(test_loss),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rig_stop();

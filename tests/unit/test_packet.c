@@ -75,7 +75,8 @@ static void test_udp_checksums(void **state)
     for (size_t payload = 0; payload < 70; payload++) {
         size_t length = udp_in_ipv4(payload);
         assert_int_equal(packet_parse(bytes, length, &packet), 0);
-        uint64_t pseudo = checksum_pseudo(&packet.source, &packet.destination, false, IPPROTO_UDP, (uint32_t)(8 + payload));
+        uint64_t pseudo =
+            checksum_pseudo(&packet.source, &packet.destination, false, IPPROTO_UDP, (uint32_t)(8 + payload));
         uint16_t partial = checksum_fold(pseudo);
         uint16_t full = (uint16_t)~checksum_fold(checksum_add(pseudo, bytes + 20, 8 + payload));
         memcpy(bytes + 26, &partial, 2);
@@ -176,7 +177,7 @@ static void test_extension_headers(void **state)
     assert_int_equal(packet.tos, 0xb8);
     assert_true(packet.ipv6);
     assert_false(packet_checksum_ok(&packet, false)); /* IPv6 has no zero checksum */
-    bytes[49] = 200; /* beyond the end */
+    bytes[49] = 200;                                  /* beyond the end */
     assert_int_equal(packet_parse(bytes, length, &packet), LOCKSTEP_E_BAD_FORMAT);
     /* An endless chain. */
     length = ipv6(IPPROTO_DSTOPTS, 160);
@@ -222,8 +223,8 @@ static void test_tcp_options(void **state)
 {
     (void)state;
     static const uint8_t usual[] = {1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6};
-    static const uint8_t sack[] = {1, 1, 5, 18, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4,
-                                   1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6};
+    static const uint8_t sack[] = {1, 1, 5, 18, 0, 0, 0, 1,  0, 0, 0, 2, 0, 0, 0, 3,
+                                   0, 0, 0, 4,  1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6};
     static const uint8_t bad[] = {8, 10, 0, 0, 0, 5, 0, 0, 0, 6, 5, 90};
     struct packet packet;
     struct tcp_segment segment;
@@ -288,8 +289,11 @@ static void test_icmp_v4(void **state)
         uint8_t type, code;
         int error;
         bool fatal;
-    } cases[] = {{3, 0, ENETUNREACH, false}, {3, 1, EHOSTUNREACH, false}, {3, 3, ECONNREFUSED, true},
-                 {3, 13, EHOSTUNREACH, true}, {11, 0, EHOSTUNREACH, false}};
+    } cases[] = {{3, 0, ENETUNREACH, false},
+                 {3, 1, EHOSTUNREACH, false},
+                 {3, 3, ECONNREFUSED, true},
+                 {3, 13, EHOSTUNREACH, true},
+                 {11, 0, EHOSTUNREACH, false}};
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         icmp_about_tcp(cases[i].type, cases[i].code, 0);
         assert_int_equal(packet_parse(bytes, 56, &packet), 0);
@@ -312,10 +316,14 @@ static void test_icmp_v4(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_udp_v4),           cmocka_unit_test(test_udp_checksums),
-        cmocka_unit_test(test_checksum_definition), cmocka_unit_test(test_malformed_v4),
-        cmocka_unit_test(test_fragment_v4),      cmocka_unit_test(test_extension_headers),
-        cmocka_unit_test(test_fragment_v6),      cmocka_unit_test(test_tcp_options),
+        cmocka_unit_test(test_udp_v4),
+        cmocka_unit_test(test_udp_checksums),
+        cmocka_unit_test(test_checksum_definition),
+        cmocka_unit_test(test_malformed_v4),
+        cmocka_unit_test(test_fragment_v4),
+        cmocka_unit_test(test_extension_headers),
+        cmocka_unit_test(test_fragment_v6),
+        cmocka_unit_test(test_tcp_options),
         cmocka_unit_test(test_icmp_v4),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

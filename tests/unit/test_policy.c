@@ -74,7 +74,7 @@ static void test_file_and_command_line(void **unused)
     assert_string_equal(policy.interfaces[1], "");
     assert_int_equal(policy.attach, DIVERT_MODE_XDP_GENERIC);
     assert_int_equal(load("--injector-policy=auto", ""), 0);
-    assert_true(policy_grants_direct(&policy, 65534));  /* nobody */
+    assert_true(policy_grants_direct(&policy, 65534)); /* nobody */
     assert_false(policy_grants_direct(&policy, 65533));
     assert_true(policy_grants_direct(&policy, 0));
     assert_int_equal(load("--injector-policy=direct", ""), 0);

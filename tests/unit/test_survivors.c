@@ -82,7 +82,8 @@ static void test_another_process_with_the_same_number(void **unused)
 
 static void test_nonsense(void **unused)
 {
-    static const char *const texts[] = {"", "\n", "x", "1", "1 -1 5\n", "99999 1 1 1\n", "0 0 0 0\n", "1 2 3 4 5 6 7\n"};
+    static const char *const texts[] = {
+        "", "\n", "x", "1", "1 -1 5\n", "99999 1 1 1\n", "0 0 0 0\n", "1 2 3 4 5 6 7\n"};
     static struct survivors survivors;
 
     (void)unused;

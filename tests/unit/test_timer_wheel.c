@@ -120,8 +120,9 @@ static void test_against_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expires_in_time), cmocka_unit_test(test_rounds_up), cmocka_unit_test(test_cancel_and_rearm),
-        cmocka_unit_test(test_far),             cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_expires_in_time),  cmocka_unit_test(test_rounds_up),
+        cmocka_unit_test(test_cancel_and_rearm), cmocka_unit_test(test_far),
+        cmocka_unit_test(test_against_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
