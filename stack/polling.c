@@ -315,10 +315,12 @@ static void put_in(int fd, fd_set *set, bool on)
 #define READ_EVENTS  (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
 
+/* Many programs name their sockets in the exceptional set as a matter of course: that is no reason to give them up to
+ * the kernel, so accelerated ones have no urgent data to tell here (poll and epoll for POLLPRI alone do ask for it). */
 static short wanted_events(int fd, const fd_set *readable, const fd_set *writable, const fd_set *exceptional)
 {
     return (short)((is_in(fd, readable) ? READ_EVENTS : 0) | (is_in(fd, writable) ? WRITE_EVENTS : 0) |
-                   (is_in(fd, exceptional) ? POLLPRI : 0));
+                   (is_in(fd, exceptional) && !sock_known(fd) ? POLLPRI : 0));
 }
 
 static nfds_t sets_to_poll(int count, const fd_set *readable, const fd_set *writable, const fd_set *exceptional,
