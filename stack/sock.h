@@ -74,8 +74,8 @@ void sock_fork_parent(void);
 void sock_fork_child(void);
 /* Before execve: migrates connections whose descriptors survive it. Before exit: those with unfinished business. */
 void sock_prepare_exec(void);
-/* In a forked child: claims what it inherited now, because it will not be able to later (chroot, seccomp) or because a new
- * program will find it open (for_exec: only what is not close-on-exec). Nothing in other processes. */
+/* In a forked child: claims what it inherited now, because it will not be able to later (chroot, seccomp) or because a
+ * new program will find it open (for_exec: only what is not close-on-exec). Nothing in other processes. */
 void sock_claim_inherited(bool for_exec);
 /* Before another process executes a program (posix_spawn, system, popen): migrates connections that it would find open.
  * Listeners and datagram sockets stay: their descriptors work in the kernel too. */

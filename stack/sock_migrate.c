@@ -292,7 +292,8 @@ void sock_prepare_spawn(void)
     all_to_kernel(LIFE_CONNECTION, true, "inherited by a new program", platform_now_ns() + EXIT_LIMIT_NS);
 }
 
-/* Connections without unsent data, if there are many: closed by the engine itself, which is cheaper than moving them. */
+/* Connections without unsent data, if there are many: closed by the engine itself, which is cheaper than moving them.
+ */
 #define MANY_CONNECTIONS 64
 #define DRAIN_NS         (300 * NS_PER_MS)
 #define DRAIN_STEP_NS    (20 * NS_PER_MS)
@@ -313,8 +314,8 @@ static void close_idle(void)
         bool idle;
 
         stack_lock();
-        idle = socks[i]->life == LIFE_CONNECTION && !socks[i]->shared &&
-               sock_ops()->tcp_connected(socks[i]->conn) && sock_ops()->tcp_unsent_bytes(socks[i]->conn) == 0;
+        idle = socks[i]->life == LIFE_CONNECTION && !socks[i]->shared && sock_ops()->tcp_connected(socks[i]->conn) &&
+               sock_ops()->tcp_unsent_bytes(socks[i]->conn) == 0;
         stack_unlock();
         if (count > MANY_CONNECTIONS && idle && fd >= 0)
             sock_forget(fd); /* FIN goes out with the last reference */

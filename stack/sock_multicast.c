@@ -311,8 +311,8 @@ static char *read_proc(const char *path, char *text)
     return text;
 }
 
-/* /proc/net/igmp: a line an interface, then indented lines that start with the group's address in hexadecimal as it lies in
- * memory. */
+/* /proc/net/igmp: a line an interface, then indented lines that start with the group's address in hexadecimal as it
+ * lies in memory. */
 static void read_igmp(char *text, struct members *to)
 {
     char *line, *rest;

@@ -150,7 +150,6 @@ bool sock_still_at(const struct sock *sock, int fd);
 bool sock_only_descriptor(const struct sock *sock, int fd);
 struct list *sock_all(void); /* all socks. Stack lock held */
 
-
 /* ---- sock.c ---- */
 void sock_finish(struct sock *sock); /* the last reference has gone: closes what the engine has. Lock not held */
 void sock_edge(struct sock *sock, uint32_t events); /* tells watches and waiters. Lock held */
@@ -199,8 +198,8 @@ void flow_drop(struct flow *flow);
 void flow_drop_now(struct flow *flow);
 void flow_announce_accepted(struct flow *flow); /* lock held */
 struct flow *flow_find(uint32_t id);            /* lock held */
-/* Connections that the program has closed and whose peers have acknowledged everything: whether all have (lock held); takes
- * them from the service without a reset of the peer (lock not held). */
+/* Connections that the program has closed and whose peers have acknowledged everything: whether all have (lock held);
+ * takes them from the service without a reset of the peer (lock not held). */
 bool flows_drained(void);
 void flows_remove_drained(void);
 void flows_fork_child(void);

@@ -137,8 +137,7 @@ static struct net_addr source_for(const struct sock *sock, const struct net_addr
 static struct route_query query_for(const struct sock *sock, const struct net_addr *to, uint32_t ifindex,
                                     const struct net_addr *source)
 {
-    return (struct route_query){
-        .destination = *to, .source = *source, .ifindex = ifindex, .mark = sock->options.mark};
+    return (struct route_query){.destination = *to, .source = *source, .ifindex = ifindex, .mark = sock->options.mark};
 }
 
 static int route_of_peer(struct sock *sock, const struct net_endpoint *remote, struct engine_route *route,

@@ -53,7 +53,7 @@ struct stack_state {
     bool holding;          /* some records taken from the ring are not given back yet */
     uint32_t polls;        /* counts the program's own polls */
     struct list waiters;
-    const void *driver; /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
+    const void *driver;       /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
     uint64_t driver_until_ns; /* until when a driver that is a waiter sleeps */
     uint32_t spinners;
     enum helper_mode helper_mode;
@@ -105,8 +105,8 @@ void driver_mind_timers(void);
 
 /* helper.c */
 int helper_start(void);
-void helper_rouse(void);  /* lock held: back to HELPER_TICK */
-void helper_kick(void);   /* makes it look at its work soon */
+void helper_rouse(void); /* lock held: back to HELPER_TICK */
+void helper_kick(void);  /* makes it look at its work soon */
 
 /* routes.c: the route cache. Lock held for all. */
 struct route_query {
@@ -115,9 +115,9 @@ struct route_query {
     uint32_t ifindex;
     uint32_t mark;
 };
-/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays valid
- * until the next call. O(1); asks the service only for what it does not know. After a change of addresses or routes the
- * answer may be a little old (see routes_refresh). */
+/* 0 and the route, or a negative code (LOCKSTEP_E_NO_ROUTE and others); *why (may be NULL) gets a phrase that stays
+ * valid until the next call. O(1); asks the service only for what it does not know. After a change of addresses or
+ * routes the answer may be a little old (see routes_refresh). */
 int routes_find(const struct route_query *query, struct engine_route *out, const char **why);
 /* The same with an answer that is true now, and the lock is not held (nor while the service is asked). */
 int routes_ask(const struct route_query *query, struct engine_route *out, const char **why);
@@ -145,7 +145,7 @@ void flows_announce(void); /* sends what was queued for the service */
 bool flows_announce_pending(void);
 void flows_register_again(void); /* after a restart of the service */
 void handover_prepare(void);     /* before a fork: what processes that share a listener hand to each other */
-void multicast_refresh(void);              /* who on this host listens to groups */
+void multicast_refresh(void);    /* who on this host listens to groups */
 bool handover_neglected(void);   /* gives away connections not accepted here; true: look again soon */
 unsigned handover_watch(struct pollfd *fds, unsigned max); /* what to watch for connections from others */
 void handover_seen(int fd);                                /* one of those is readable */

@@ -6,7 +6,7 @@
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
-#define KERNEL_LOOK_US   25 /* kernel descriptors are asked this often while spinning */
+#define KERNEL_LOOK_US   25        /* kernel descriptors are asked this often while spinning */
 #define SLICE_NS         NS_PER_MS /* of sleep without an eventfd */
 #define RELAX_ROUNDS     4
 #define KERNEL_FDS_LOCAL 64
@@ -302,7 +302,8 @@ static int sleep_once(struct wait *wait, bool *kernel_ready)
         s->driver_until_ns = until_ns;
         __atomic_store_n(&s->pub.stats->sleeps, s->pub.stats->sleeps + 1, __ATOMIC_RELAXED);
     }
-    if (waiter.event_fd < 0 && until_ns > 0) { /* no descriptors left: nobody can wake this thread, so it looks by itself */
+    if (waiter.event_fd < 0 &&
+        until_ns > 0) { /* no descriptors left: nobody can wake this thread, so it looks by itself */
         uint64_t slice_ns = platform_now_ns() + SLICE_NS;
 
         until_ns = slice_ns < until_ns ? slice_ns : until_ns;
