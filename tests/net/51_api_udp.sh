@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # timeout: 300
+# variants: both/4 client/6 server/4
 # The socket API as programs know it: UDP, control messages, broadcast and multicast.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/api/scenario.sh"
