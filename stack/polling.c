@@ -323,16 +323,19 @@ static short wanted_events(int fd, const fd_set *readable, const fd_set *writabl
                    (is_in(fd, exceptional) && !sock_known(fd) ? POLLPRI : 0));
 }
 
+static bool is_in_any(int fd, const fd_set *readable, const fd_set *writable, const fd_set *exceptional)
+{
+    return is_in(fd, readable) || is_in(fd, writable) || is_in(fd, exceptional);
+}
+
 static nfds_t sets_to_poll(int count, const fd_set *readable, const fd_set *writable, const fd_set *exceptional,
                            struct pollfd *out)
 {
     nfds_t used = 0;
 
     for (int fd = 0; fd < count; fd++) {
-        short events = wanted_events(fd, readable, writable, exceptional);
-
-        if (events)
-            out[used++] = (struct pollfd){fd, events, 0};
+        if (is_in_any(fd, readable, writable, exceptional))
+            out[used++] = (struct pollfd){fd, wanted_events(fd, readable, writable, exceptional), 0};
     }
     return used;
 }
@@ -386,7 +389,7 @@ static int select_in(struct pollfd *fds, nfds_t used, fd_set *readable, fd_set *
 bool poll_select_concerns(int count, const fd_set *readable, const fd_set *writable, const fd_set *exceptional)
 {
     for (int fd = 0; fd < count; fd++)
-        if (wanted_events(fd, readable, writable, exceptional) && (sock_known(fd) || epoll_known(fd)))
+        if (is_in_any(fd, readable, writable, exceptional) && (sock_known(fd) || epoll_known(fd)))
             return true;
     return false;
 }
@@ -399,7 +402,7 @@ int poll_select(int count, fd_set *readable, fd_set *writable, fd_set *exception
     int result;
 
     for (int fd = 0; fd < count; fd++)
-        used += wanted_events(fd, readable, writable, exceptional) != 0;
+        used += is_in_any(fd, readable, writable, exceptional);
     if (used > LOCAL)
         fds = malloc(used * sizeof *fds);
     if (!fds)

@@ -10,7 +10,7 @@
 #define PROFILE_ENV     "LOCKSTEP_PROFILE" /* a built-in name, or a path (it has a '/') */
 #define PROFILE_DEFAULT "balanced"
 
-/* spin_backoff: see stack/spin_budget.h. On a single core no spin is longer than 20 us then. */
+/* spin_backoff: see stack/spin_budget.h. On a machine of a single core no spin is longer than 20 us then. */
 struct profile {
     uint32_t spin_us;  /* a waiting thread spins this long before it sleeps (UINT32_MAX: for ever) */
     bool spin_backoff; /* shrink the budget when cores are short or spinning brings nothing */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/histogram.h"
@@ -567,7 +568,8 @@ static void prepare_spinning(struct stack_state *s)
 
     s->cycles_per_us = platform_cycles_per_us();
     full = s->profile.spin_us == UINT32_MAX ? UINT64_MAX / 2 : s->profile.spin_us * s->cycles_per_us;
-    if (s->profile.spin_backoff && platform_core_count() == 1 && full > SINGLE_CORE_US * s->cycles_per_us)
+    /* The machine's cores, not those of the affinity mask: a program that is bound to a core is to spin there. */
+    if (s->profile.spin_backoff && sysconf(_SC_NPROCESSORS_ONLN) == 1 && full > SINGLE_CORE_US * s->cycles_per_us)
         full = SINGLE_CORE_US * s->cycles_per_us;
     spin_budget_init(&s->spin, full, s->cycles_per_us, s->profile.spin_backoff);
 }
