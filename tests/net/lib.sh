@@ -170,7 +170,8 @@ start_kernel() {
     local name=$1 node=$2
     shift 2
     # Emptied now, not when the new process gets to it: an older program's words must not be read.
-    : >"$LT_WORK/$name.out" >"$LT_WORK/$name.err"
+    : >"$LT_WORK/$name.out"
+    : >"$LT_WORK/$name.err"
     ip netns exec "$(ns "$node")" "$@" >>"$LT_WORK/$name.out" 2>>"$LT_WORK/$name.err" </dev/null &
     STARTED=$!
     LT_PIDS+=("$STARTED")
