@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "divert/divert_abi.h"
+#include "platform/linux/raw_syscall.h" /* the C library's calls may be interposed by the program that this is in */
 
 /* What goes before the packet. 10 bytes of virtio-net header, as TAP devices and packet sockets have it by default. */
 struct frame_header {
@@ -37,27 +38,6 @@ struct injector {
     uint32_t bound_ifindex;
     struct sockaddr_ll elsewhere; /* where the packet at hand goes if not to the bound interface: then not 0 */
 };
-
-/* The C library's calls may be interposed by the program that this is in. */
-static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f)
-{
-#ifdef __x86_64__
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    long result;
-
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-#else
-    long result = syscall(number, a, b, c, d, e, f);
-
-    return result < 0 ? -errno : result;
-#endif
-}
 
 static void raw_close(int fd)
 {
@@ -192,11 +172,11 @@ static long send_flat(struct injector *injector, const struct inject_packet *pac
         at += packet->iov[i].iov_len;
     }
     if (!injector->lookup)
-        return raw_syscall(SYS_write, injector->fd, (long)injector->flat, at - injector->flat, 0, 0, 0);
+        return sys_call6(SYS_write, injector->fd, (long)injector->flat, at - injector->flat, 0, 0, 0);
     if (!injector->elsewhere.sll_ifindex)
-        return raw_syscall(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT, 0, 0);
-    return raw_syscall(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT,
-                       (long)&injector->elsewhere, sizeof(injector->elsewhere));
+        return sys_call6(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT, 0, 0);
+    return sys_call6(SYS_sendto, injector->fd, (long)injector->flat, at - injector->flat, MSG_DONTWAIT,
+                     (long)&injector->elsewhere, sizeof(injector->elsewhere));
 }
 
 static long send_parts(struct injector *injector, const struct inject_packet *packet)
@@ -206,12 +186,12 @@ static long send_parts(struct injector *injector, const struct inject_packet *pa
     packet->iov[0].iov_base = &injector->header;
     packet->iov[0].iov_len = sizeof(injector->header);
     if (!injector->lookup)
-        return raw_syscall(SYS_writev, injector->fd, (long)packet->iov, packet->iov_count, 0, 0, 0);
+        return sys_call6(SYS_writev, injector->fd, (long)packet->iov, packet->iov_count, 0, 0, 0);
     if (injector->elsewhere.sll_ifindex) {
         message.msg_name = &injector->elsewhere;
         message.msg_namelen = sizeof(injector->elsewhere);
     }
-    return raw_syscall(SYS_sendmsg, injector->fd, (long)&message, MSG_DONTWAIT, 0, 0, 0);
+    return sys_call6(SYS_sendmsg, injector->fd, (long)&message, MSG_DONTWAIT, 0, 0, 0);
 }
 
 int injector_send(struct injector *injector, const struct inject_packet *packet)

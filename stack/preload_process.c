@@ -130,31 +130,28 @@ static void fork_child(void)
 }
 
 /* In a handler of a fault inside the stack, nothing can be done for the connections. */
-static void prepare_exit(void)
+static void prepare(void (*prepare_sockets)(void))
 {
     if (!preload_usable())
         return;
     stack_busy_begin();
-    sock_prepare_exit();
+    prepare_sockets();
     stack_busy_end();
+}
+
+static void prepare_exit(void)
+{
+    prepare(sock_prepare_exit);
 }
 
 static void prepare_exec(void)
 {
-    if (!preload_usable())
-        return;
-    stack_busy_begin();
-    sock_prepare_exec();
-    stack_busy_end();
+    prepare(sock_prepare_exec);
 }
 
 static void prepare_spawn(void)
 {
-    if (!preload_usable())
-        return;
-    stack_busy_begin();
-    sock_prepare_spawn();
-    stack_busy_end();
+    prepare(sock_prepare_spawn);
 }
 
 /* libc's own callers of fork (daemon, forkpty) run these too. Registered early, so prepare runs after the program's own

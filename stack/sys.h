@@ -20,34 +20,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "platform/linux/raw_syscall.h"
+
 #define SYS_SIGSET_BYTES 8 /* the kernel's sigset_t */
-
-#if defined(__x86_64__)
-static inline long sys_call6(long number, long a, long b, long c, long d, long e, long f)
-{
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    long result;
-
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-#else
-static inline long sys_call6(long number, long a, long b, long c, long d, long e, long f)
-{
-    int saved = errno;
-    long result = syscall(number, a, b, c, d, e, f);
-
-    if (result < 0)
-        result = -errno;
-    errno = saved;
-    return result;
-}
-#endif
 
 static inline int sys_socket(int domain, int type, int protocol)
 {
