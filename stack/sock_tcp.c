@@ -100,8 +100,15 @@ int tcp_sock_register_listener(struct sock *sock, int fd)
     return result;
 }
 
+static bool is_bound_to_loopback(int fd)
+{
+    struct net_endpoint local;
+
+    return sock_endpoint(fd, false, &local) == 0 && net_addr_is_loopback(&local.addr);
+}
+
 /* Only the first use of the listener (accept, poll, epoll) decides: a parent that listens for its children, as nginx's
- * master does, must not get a share of the connections. */
+ * master does, must not get a share of the connections. There is nothing to decide about a listener on loopback. */
 int tcp_sock_listen(struct sock *sock, int fd, int backlog)
 {
     int err = sys_listen(fd, backlog);
@@ -115,6 +122,8 @@ int tcp_sock_listen(struct sock *sock, int fd, int backlog)
     else if (sock->life == LIFE_UNDECIDED)
         sock->listening = true;
     stack_unlock();
+    if (is_bound_to_loopback(fd))
+        tcp_sock_register_listener(sock, fd);
     return 0;
 }
 
