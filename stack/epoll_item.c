@@ -85,6 +85,8 @@ static void on_edge(struct sock_watch *watch, uint32_t events)
 {
     struct epoll_item *item = list_entry(watch, struct epoll_item, watch);
 
+    if (events == 0)
+        epoll_item_sync(item);
     if (epoll_widen(events) & item->events & ~EPOLL_FLAGS)
         epoll_item_push(item);
 }

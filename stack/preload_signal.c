@@ -95,15 +95,26 @@ static void count_handler(int flags)
         stack_signal_restart_count++;
 }
 
+/* The thread may be about to sleep. */
+static void end_sleep(void)
+{
+    const uint64_t one = 1;
+
+    if (stack_sleeping_fd >= 0)
+        sys_write(stack_sleeping_fd, &one, sizeof one);
+}
+
 static void run_handler(int number, siginfo_t *info, void *context)
 {
     handler_function function = __atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE);
 
     count_handler(__atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED));
-    if (stack_busy > 0 && !is_fault(number))
+    if (stack_busy > 0 && !is_fault(number)) {
         defer(number, info, context);
-    else
+        end_sleep();
+    } else {
         function(number, info, context);
+    }
 }
 
 /* Whether the handler wants the alternate stack, and there is one that is not in use. */

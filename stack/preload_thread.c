@@ -17,6 +17,7 @@ struct thread {
     pthread_t self;
     long tid;
     volatile unsigned *signals, *restarts;
+    volatile int *sleeping_fd;
     volatile unsigned cancels;
     bool listed;
 };
@@ -53,6 +54,7 @@ static void join_list(void)
                           .tid = sys_call6(SYS_gettid, 0, 0, 0, 0, 0, 0),
                           .signals = &stack_signal_count,
                           .restarts = &stack_signal_restart_count,
+                          .sleeping_fd = &stack_sleeping_fd,
                           .listed = true};
     platform_lock_acquire(&threads_lock);
     own.next = threads;
@@ -85,22 +87,33 @@ void preload_threads_fork_child(void)
     own.listed = false;
 }
 
+/* Both locks held. */
+static void interrupt(struct thread *thread)
+{
+    const uint64_t one = 1;
+    int sleeping_fd = *thread->sleeping_fd;
+
+    thread->cancels = thread->cancels + 1;
+    *thread->restarts = *thread->restarts + 1;
+    *thread->signals = *thread->signals + 1;
+    if (sleeping_fd >= 0)
+        sys_write(sleeping_fd, &one, sizeof one);
+    sys_call6(SYS_tgkill, sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0), thread->tid, CANCEL_SIGNAL, 0, 0, 0);
+}
+
 int pthread_cancel(pthread_t target)
 {
     int result = libc_real()->pthread_cancel(target);
-    long pid = sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0);
 
-    if (result != 0)
+    if (result != 0 || !preload_usable())
         return result;
     stack_signals_handled = true;
+    stack_lock_quiet();
     platform_lock_acquire(&threads_lock);
     for (struct thread *thread = threads; thread; thread = thread->next)
-        if (pthread_equal(thread->self, target)) {
-            thread->cancels = thread->cancels + 1;
-            *thread->restarts = *thread->restarts + 1;
-            *thread->signals = *thread->signals + 1;
-            sys_call6(SYS_tgkill, pid, thread->tid, CANCEL_SIGNAL, 0, 0, 0);
-        }
+        if (pthread_equal(thread->self, target))
+            interrupt(thread);
     platform_lock_release(&threads_lock);
+    stack_unlock_quiet();
     return 0;
 }

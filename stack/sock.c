@@ -215,7 +215,7 @@ void sock_finish(struct sock *sock)
         sock->memberships = membership->next;
         free(membership);
     }
-    sock_drop_leftovers(sock);
+    leftovers_drop(sock);
     free(sock->log);
     sock->log = NULL;
 }
@@ -466,8 +466,7 @@ static bool has_peer(const struct sock *sock)
 {
     if (sock->life == LIFE_INHERITED && !sock->was_datagram)
         return true;
-    return (sock->life == LIFE_DATAGRAM || sock->life == LIFE_INHERITED || sock->life == LIFE_LEFTOVERS) &&
-           sock->connected;
+    return (sock->life == LIFE_DATAGRAM || sock->life == LIFE_INHERITED) && sock->connected;
 }
 
 /* Neither before the handshake nor after the end (TIME_WAIT counts as that, as in the kernel). Lock held. */
@@ -642,6 +641,8 @@ int sock_ioctl(struct sock *sock, int fd, unsigned long request, void *argument)
         result = connection_ioctl(sock, request, argument);
     else if (sock->life == LIFE_DATAGRAM)
         result = datagram_ioctl(sock, fd, request, argument);
+    else if (sock->life == LIFE_LEFTOVERS && request == FIONREAD)
+        result = (*(int *)argument = leftovers_next_bytes(sock)) > 0 ? 0 : SOCK_PASS;
     stack_unlock();
     return result;
 }

@@ -90,7 +90,8 @@ short sock_kernel_events(struct sock *sock);
 /* The kernel's descriptor was seen readable: the next accept or receive looks there as well. */
 void sock_kernel_readable(struct sock *sock);
 
-/* Told of every readiness edge (lock held; must not block nor call sockets). One epoll membership = one watch. */
+/* Told of every readiness edge (lock held; must not block nor call sockets); of none (0): what the kernel's descriptor
+ * is to be asked for may be something else now. One epoll membership = one watch. */
 struct sock_watch {
     struct list link;
     void (*notify)(struct sock_watch *watch, uint32_t events);

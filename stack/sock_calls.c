@@ -34,10 +34,8 @@ int sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen
 {
     if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
-    if (sock->life == LIFE_LEFTOVERS) {
-        sock_leave(sock, true);
+    if (sock->life == LIFE_LEFTOVERS)
         return SOCK_PASS;
-    }
     return sock->stream ? tcp_sock_connect(sock, fd, addr, len) : udp_sock_connect(sock, fd, addr, len);
 }
 

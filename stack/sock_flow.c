@@ -297,19 +297,24 @@ void flows_announce(void)
     stack_busy_end();
 }
 
-void flow_drop_now(struct flow *flow)
+void flows_settle(void)
 {
     const struct control_route anything = {.destination = net_addr_any(true), .source = net_addr_any(true)};
     struct control_route_reply reply;
 
-    stack_lock_quiet();
-    flow_drop(flow);
-    stack_unlock_quiet();
     flows_announce();
-    /* Requests are answered in order: with this reply the removal is done. */
+    /* Requests are answered in order: with this reply all that came before is done. */
     stack_busy_begin();
     client_route(stack_state.pub.client, &anything, &reply);
     stack_busy_end();
+}
+
+void flow_drop_now(struct flow *flow)
+{
+    stack_lock_quiet();
+    flow_drop(flow);
+    stack_unlock_quiet();
+    flows_settle();
 }
 
 /* One flow at a new service. Lock held. */

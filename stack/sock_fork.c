@@ -8,6 +8,17 @@
 #include "stack/sock_private.h"
 
 static bool in_child; /* of a fork */
+static uint64_t forked_ns;
+
+void sock_note_fork(void)
+{
+    forked_ns = platform_now_ns();
+}
+
+uint64_t sock_forked_ns(void)
+{
+    return forked_ns;
+}
 
 void sock_fork_parent(void)
 {
@@ -40,6 +51,7 @@ static void inherit(struct sock *sock)
 void sock_fork_child(void)
 {
     in_child = true;
+    forked_ns = 0;
     flows_fork_child();
     list_for_each(link, sock_all()) inherit(list_entry(link, struct sock, link));
 }
@@ -62,54 +74,6 @@ static int ask_for(const struct sock *sock, int fd)
     client_close(own);
     stack_busy_end();
     return err;
-}
-
-/* ---- Queued datagrams ---- */
-
-#define LEFTOVERS_MAX 64
-
-static struct leftover *take_datagram(struct sock *sock, void *buffer, size_t size)
-{
-    const struct iovec iov = {buffer, size};
-    struct engine_datagram info;
-    struct leftover *leftover;
-    ssize_t length = sock_ops()->udp_recv(sock->udp, &iov, 1, false, &info);
-
-    leftover = length >= 0 ? malloc(sizeof *leftover + (size_t)length) : NULL;
-    if (!leftover)
-        return NULL;
-    leftover->next = NULL;
-    leftover->info = info;
-    memcpy(leftover->data, buffer, (size_t)length);
-    return leftover;
-}
-
-/* The kernel's queue would be shared; the engine's is the parent's. A child that takes the socket over (the parent then
- * drops its queue) starts with its copy of what was queued at the fork. */
-void sock_save_leftovers(void)
-{
-    static uint8_t buffer[65536];
-
-    list_for_each(link, sock_all())
-    {
-        struct sock *sock = list_entry(link, struct sock, link);
-        struct leftover **at = &sock->leftovers;
-
-        if (sock->life != LIFE_DATAGRAM)
-            continue;
-        for (int i = 0; i < LEFTOVERS_MAX && (*at = take_datagram(sock, buffer, sizeof buffer)); i++)
-            at = &(*at)->next;
-    }
-}
-
-void sock_drop_leftovers(struct sock *sock)
-{
-    while (sock->leftovers) {
-        struct leftover *leftover = sock->leftovers;
-
-        sock->leftovers = leftover->next;
-        free(leftover);
-    }
 }
 
 /* ---- Taking over ---- */

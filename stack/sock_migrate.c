@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Moving sockets to the kernel: on request, before exec and at exit. */
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 
 #include "base/error.h"
@@ -9,6 +11,7 @@
 #include "stack/sock_private.h"
 
 #define EXIT_LIMIT_NS (3 * NS_PER_S) /* for all connections together */
+#define MOVE_ROUNDS   1024           /* of the ring, when a datagram socket moves */
 
 /* ---- Queued data ---- */
 
@@ -88,20 +91,14 @@ static int connection_to_kernel(struct sock *sock, int fd)
     return err == -EALREADY ? 0 : err;
 }
 
-/* Listeners and datagram sockets have been in the kernel all the time: the engine's part goes. */
-static void drop_engine(struct sock *sock, int fd)
+/* A listener has been in the kernel all the time: the engine's part goes. */
+static void listener_to_kernel(struct sock *sock, int fd)
 {
-    const int nothing = 0;
     struct flow *flow;
 
     stack_lock();
     flow = sock->flow;
-    if (sock->life == LIFE_LISTENER) {
-        sock_ops()->tcp_listener_close(sock->listener);
-    } else {
-        multicast_forget(sock);
-        sock_ops()->udp_close(sock->udp);
-    }
+    sock_ops()->tcp_listener_close(sock->listener);
     sock->flow = NULL;
     sock->conn = NULL;
     sock->life = LIFE_KERNEL;
@@ -109,16 +106,77 @@ static void drop_engine(struct sock *sock, int fd)
         flow_drop(flow);
     stack_unlock();
     flows_announce();
-    if (sock->stream)
-        sock_restore_timeout(sock, fd);
-    if (sock->filtered)
-        sys_setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
+    sock_restore_timeout(sock, fd);
+}
+
+/* ---- UDP ---- */
+
+/* False if another thread has begun already. */
+static bool begin_move(struct sock *sock)
+{
+    bool first;
+
+    stack_lock();
+    first = sock->life == LIFE_DATAGRAM && !sock->moving;
+    if (first)
+        sock->moving = true;
+    stack_unlock();
+    return first;
+}
+
+/* What the divert sends to the lane goes to the kernel's socket when this returns: nothing is on its way into the ring
+ * any more. */
+static void stop_diversion(struct sock *sock)
+{
+    struct flow *flow;
+
+    stack_lock();
+    sock_ops()->udp_slot(sock->udp, NULL);
+    flow = sock->flow;
+    sock->flow = NULL;
+    multicast_forget(sock);
+    if (flow)
+        flow_drop(flow);
+    stack_unlock();
+    flows_settle();
+    sys_call6(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0, 0, 0, 0); /* also the packets that are at the divert now */
+}
+
+/* What waits in the ring comes first. Then the engine's socket goes, and what it held stays readable. */
+static void take_leftovers(struct sock *sock)
+{
+    stack_lock();
+    for (int i = 0; i < MOVE_ROUNDS && stack_poll(); i++)
+        ;
+    leftovers_keep(sock, sock->shared ? sock_forked_ns() : 0); /* what is older the child has too */
+    sock_ops()->udp_close(sock->udp);
+    sock->udp = NULL;
+    sock->moving = false;
+    sock->life = sock->leftovers ? LIFE_LEFTOVERS : LIFE_KERNEL;
+    if (sock->leftovers) {
+        sock_edge(sock, 0); /* the kernel's side counts from now on */
+        sock_edge(sock, EPOLLIN);
+    }
+    stack_unlock();
+}
+
+/* The kernel's socket, which is bound to the port, is made to take everything before the lane stops to. */
+static void datagram_to_kernel(struct sock *sock, int fd)
+{
+    const int nothing = 0;
+
+    if (!begin_move(sock))
+        return;
     if (sock->connected) {
         struct sockaddr_storage addr;
         socklen_t len = net_endpoint_to_sockaddr(&sock->remote, sock->family, sock->scope_id, &addr);
 
         sys_connect(fd, (struct sockaddr *)&addr, len);
     }
+    if (sock->filtered)
+        sys_setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof nothing);
+    stop_diversion(sock);
+    take_leftovers(sock);
 }
 
 static void tell(const struct sock *sock, const char *why)
@@ -146,18 +204,21 @@ int sock_to_kernel(struct sock *sock, int fd, const char *why)
         sock_claimed(sock, fd);
         return 0;
     case LIFE_LEFTOVERS:
-        sock_leave(sock, true);
         return 0;
     case LIFE_CONNECTION:
         err = connection_to_kernel(sock, fd);
         break;
+    case LIFE_DATAGRAM:
+        datagram_to_kernel(sock, fd);
+        break;
     default:
-        drop_engine(sock, fd);
+        listener_to_kernel(sock, fd);
     }
     if (err < 0)
         return err;
     tell(sock, why);
-    sock_leave(sock, true);
+    if (sock->life == LIFE_KERNEL)
+        sock_leave(sock, true);
     return 0;
 }
 

@@ -624,7 +624,7 @@ int sock_getsockopt(struct sock *sock, int fd, int level, int name, void *value,
 {
     if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
-    if (sock->life == LIFE_UNDECIDED || !value || !len)
+    if (sock->life == LIFE_UNDECIDED || sock->life == LIFE_LEFTOVERS || !value || !len)
         return SOCK_PASS;
     return get_own(sock, level, name, value, len);
 }

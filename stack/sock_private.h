@@ -21,16 +21,11 @@ enum sock_life {
     LIFE_CONNECTION, /* TCP, in the engine */
     LIFE_DATAGRAM,   /* UDP, in the engine and in the kernel */
     LIFE_INHERITED,  /* in a forked child: the parent's, until first use */
-    LIFE_LEFTOVERS,  /* UDP in a forked child: the kernel's, but for datagrams that were queued at the fork */
+    LIFE_LEFTOVERS,  /* UDP: the kernel's, but for datagrams that the engine held when the socket went there */
     LIFE_KERNEL,     /* left: no longer in the table */
 };
 
-/* A datagram that was queued when the process forked. */
-struct leftover {
-    struct leftover *next;
-    struct engine_datagram info;
-    uint8_t data[];
-};
+struct leftover; /* a datagram that the engine's socket held */
 
 /* A registration with the service; for connections also the engine's connection_id. Lives until the engine has said
  * gone (connections) or the socket is closed (others). */
@@ -102,6 +97,7 @@ struct sock {
     bool connected;  /* UDP */
     bool bound_by_program;
     bool explicit_port; /* bind asked for this one */
+    bool moving;        /* UDP: on its way to the kernel, sends there already */
     bool shut_receive, shut_send;
     bool listening;        /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
     bool was_datagram;     /* LIFE_INHERITED */
@@ -198,6 +194,8 @@ void flow_drop(struct flow *flow);
 void flow_drop_now(struct flow *flow);
 void flow_announce_accepted(struct flow *flow); /* lock held */
 struct flow *flow_find(uint32_t id);            /* lock held */
+/* Returns when the service has acted upon all that was announced before. Lock not held. */
+void flows_settle(void);
 /* Connections that the program has closed and whose peers have acknowledged everything: whether all have (lock held);
  * takes them from the service without a reset of the peer (lock not held). */
 bool flows_drained(void);
@@ -219,6 +217,16 @@ ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, i
 ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int flags);
 /* Registers a bound or about-to-be-bound socket; 0, or SOCK_PASS: the kernel's. Lock not held. */
 int udp_sock_register(struct sock *sock, int fd);
+/* Fills in a received message's sender, flags and control data. Lock held. */
+void udp_sock_describe(struct sock *sock, struct msghdr *message, const struct engine_datagram *info);
+
+/* ---- sock_leftovers.c: datagrams that outlive the engine's socket ---- */
+/* Takes what the engine's socket holds; what came before since_ns is thrown away. Lock held. */
+void leftovers_keep(struct sock *sock, uint64_t since_ns);
+void leftovers_drop(struct sock *sock);
+/* The next one; with the last one the socket becomes the kernel's. Lock not held. */
+ssize_t leftovers_receive(struct sock *sock, struct msghdr *message, int flags);
+int leftovers_next_bytes(const struct sock *sock); /* FIONREAD. Lock held */
 
 /* ---- sock_multicast.c ---- */
 /* A group option that the kernel has accepted already. */
@@ -246,7 +254,7 @@ int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, u
 /* ---- sock_fork.c ---- */
 /* The part of sock_touch that any call needs: an inherited socket is claimed. A listener's decision is left open. */
 int sock_claimed(struct sock *sock, int fd);
-void sock_drop_leftovers(struct sock *sock);
+uint64_t sock_forked_ns(void); /* when this process last forked; 0: never */
 
 /* Gives fd the receive time limit that the program set: a listener's own is another one (see limit_kernel_accept). */
 void sock_restore_timeout(const struct sock *sock, int fd);

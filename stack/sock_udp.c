@@ -216,11 +216,12 @@ static int replace_flow(struct sock *sock, int fd, struct control_flow_add *requ
     stack_unlock();
     err = flow ? flow_register(flow, fd, request) : -ENOMEM;
     stack_lock();
-    if (err == 0)
+    if (err == 0) {
         sock->flow = flow;
-    if (err == 0)
+        sock_ops()->udp_slot(sock->udp, flow_slot(flow));
         flow_drop(old);
-    else if (flow)
+    }
+    if (err < 0 && flow)
         flow_drop(flow);
     stack_unlock();
     return err;
@@ -470,7 +471,7 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
             stack_unlock();
             return SOCK_PASS;
         }
-        lane = route_message(sock, out);
+        lane = !sock->moving && route_message(sock, out);
         out->how.route = &out->route;
         sent = sock->connected ? -sock_ops()->udp_error(sock->udp) : 0;
         if (lane && sent == 0)
@@ -549,7 +550,7 @@ ssize_t udp_sock_send(struct sock *sock, int fd, const struct msghdr *message, i
 
 /* ---- Receiving ---- */
 
-static void describe(struct sock *sock, struct msghdr *message, const struct engine_datagram *info)
+void udp_sock_describe(struct sock *sock, struct msghdr *message, const struct engine_datagram *info)
 {
     struct sockaddr_storage addr;
 
@@ -562,41 +563,6 @@ static void describe(struct sock *sock, struct msghdr *message, const struct eng
         message->msg_namelen = whole;
     }
     cmsg_build(&sock->options.wanted, sock->family, info, stack_realtime_offset(), message);
-}
-
-/* A datagram that was queued at the fork; with the last one the socket becomes the kernel's. Lock not held. */
-static ssize_t receive_leftover(struct sock *sock, struct msghdr *message, int flags)
-{
-    const struct leftover *leftover = sock->leftovers;
-    struct cursor cursor;
-    struct iovec slices[CURSOR_SLICES];
-    size_t taken, done = 0;
-
-    if (cursor_begin(&cursor, message->msg_iov, message->msg_iovlen) < 0)
-        return -EMSGSIZE;
-    while (cursor.left > 0 && done < leftover->info.length) {
-        int count = cursor_slices(&cursor, leftover->info.length - done, slices, &taken);
-
-        for (int i = 0; i < count; i++) {
-            memcpy(slices[i].iov_base, leftover->data + done, slices[i].iov_len);
-            done += slices[i].iov_len;
-        }
-        cursor_advance(&cursor, taken);
-    }
-    describe(sock, message, &leftover->info);
-    if (done < leftover->info.length)
-        message->msg_flags |= MSG_TRUNC;
-    if (flags & MSG_TRUNC)
-        done = leftover->info.length;
-    if (!(flags & MSG_PEEK)) {
-        struct leftover *taken_out = sock->leftovers;
-
-        sock->leftovers = taken_out->next;
-        free(taken_out);
-        if (!sock->leftovers)
-            sock_leave(sock, true);
-    }
-    return (ssize_t)done;
 }
 
 /* The next datagram of the engine's queue. Lock not held. */
@@ -613,7 +579,7 @@ static ssize_t receive_from_engine(struct sock *sock, struct msghdr *message, in
         if (received == 0)
             received = ops->udp_recv(sock->udp, message->msg_iov, (int)message->msg_iovlen, flags & MSG_PEEK, &info);
         if (received >= 0) {
-            describe(sock, message, &info);
+            udp_sock_describe(sock, message, &info);
             if (info.length > (uint32_t)received)
                 message->msg_flags |= MSG_TRUNC;
             if (flags & MSG_TRUNC)
@@ -663,7 +629,7 @@ ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
     int result;
 
     if (sock->life == LIFE_LEFTOVERS)
-        return sock->leftovers ? receive_leftover(sock, message, flags) : SOCK_PASS;
+        return flags & (MSG_OOB | MSG_ERRQUEUE) ? SOCK_PASS : leftovers_receive(sock, message, flags);
     if (sock->life == LIFE_UNDECIDED && (sock->nonblocking || flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)))
         return SOCK_PASS;
     if (flags & MSG_OOB)
@@ -680,8 +646,11 @@ ssize_t udp_sock_receive(struct sock *sock, int fd, struct msghdr *message, int 
             return result;
     }
     for (;;) {
-        ssize_t received = receive_from_engine(sock, message, flags);
+        ssize_t received;
 
+        if (sock->life == LIFE_LEFTOVERS) /* moved meanwhile */
+            return leftovers_receive(sock, message, flags);
+        received = receive_from_engine(sock, message, flags);
         if (received == -EAGAIN && !sock->shut_receive)
             received = receive_from_kernel(sock, fd, message, flags);
         if (received != -EAGAIN)

@@ -20,6 +20,7 @@
 #define FD_LIMIT_MAX     (1u << 22)
 #define OWN_FD_MINIMUM   15000
 #define REALTIME_LOOK_US 10000
+#define FORK_ROUNDS      64
 #define SINGLE_CORE_US   20 /* longest spin where nobody else can run meanwhile */
 
 struct stack_state stack_state;
@@ -28,6 +29,7 @@ __thread volatile unsigned stack_signal_count __attribute__((tls_model("initial-
 __thread volatile unsigned stack_signal_restart_count __attribute__((tls_model("initial-exec")));
 __thread volatile unsigned stack_busy __attribute__((tls_model("initial-exec")));
 __thread volatile bool stack_signal_deferred __attribute__((tls_model("initial-exec")));
+__thread volatile int stack_sleeping_fd __attribute__((tls_model("initial-exec"))) = -1;
 __thread sigset_t stack_signal_mask __attribute__((tls_model("initial-exec")));
 bool stack_signals_handled;
 void (*stack_run_deferred)(void);
@@ -655,6 +657,9 @@ void stack_fork_prepare(void)
     flows_announce_hold(true);
     platform_lock_acquire(&open_lock);
     stack_lock_quiet();
+    for (int i = 0; i < FORK_ROUNDS && stack_state.open && stack_drive(); i++)
+        ; /* what has arrived before is the child's too */
+    sock_note_fork();
     sock_table_hold(true);
 }
 
@@ -700,4 +705,5 @@ void stack_fork_child(void)
     sock_decide_hold(false);
     stack_busy = 0;
     stack_signal_deferred = false;
+    stack_sleeping_fd = -1;
 }

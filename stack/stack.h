@@ -59,6 +59,9 @@ void stack_wake(void);
 extern __thread volatile unsigned stack_signal_count __attribute__((tls_model("initial-exec")));
 extern __thread volatile unsigned stack_signal_restart_count __attribute__((tls_model("initial-exec")));
 extern bool stack_signals_handled;
+/* The eventfd that ends the thread's sleep, or -1. Who adds to the counts writes it: the thread itself in its handler;
+ * others with the stack lock held, under which it stays open. */
+extern __thread volatile int stack_sleeping_fd __attribute__((tls_model("initial-exec")));
 /* A handler may use sockets itself, and may jump away, so it must not run while its thread is inside a socket call
  * (stack_busy is not 0, which the interposed functions see to): the wrapper notes the signal, blocks all others, sets
  * stack_signal_deferred and returns; stack_run_deferred, which the preload sets, is called as soon as the thread is no

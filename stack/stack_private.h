@@ -149,6 +149,7 @@ void multicast_refresh(void);    /* who on this host listens to groups */
 bool handover_neglected(void);   /* gives away connections not accepted here; true: look again soon */
 unsigned handover_watch(struct pollfd *fds, unsigned max); /* what to watch for connections from others */
 void handover_seen(int fd);                                /* one of those is readable */
+void sock_note_fork(void);                                 /* about to fork; lock held */
 void sock_save_leftovers(void);                            /* in a forked child, before the engine is abandoned */
 void sock_migrate_request(uint32_t flow_id);               /* somebody else may have this connection */
 

@@ -231,30 +231,6 @@ static int sleep_in_kernel(const struct wait *wait, int event_fd, int lane_fd, u
     return count < 0 ? count : 0;
 }
 
-/* The same, safe against a handler that runs between the last look at its counter and the system call. */
-static int sleep_with_signals(struct wait *wait, int event_fd, int lane_fd, uint64_t until_ns, bool *kernel_ready)
-{
-    uint64_t all = ~0ull;
-    sigset_t old;
-    int result = -EINTR;
-
-    if (!__atomic_load_n(&stack_signals_handled, __ATOMIC_RELAXED))
-        return sleep_in_kernel(wait, event_fd, lane_fd, until_ns, kernel_ready);
-    sys_sigprocmask(SIG_SETMASK, (const sigset_t *)&all, &old);
-    if (!signalled(wait)) {
-        const sigset_t *mask = wait->mask;
-
-        wait->mask = mask ? mask : &old;
-        result = sleep_in_kernel(wait, event_fd, lane_fd, until_ns, kernel_ready);
-        wait->mask = mask;
-    }
-    if (stack_signal_deferred)
-        stack_signal_mask = old; /* its handler comes first */
-    else
-        sys_sigprocmask(SIG_SETMASK, &old, NULL);
-    return result;
-}
-
 /* The driver's bedtime: wake-ups on, timers run. Returns when to get up for the engine, or 0: do not sleep at all. */
 static uint64_t take_driver_role(const struct waiter *waiter)
 {
@@ -281,7 +257,7 @@ static void drop_driver_role(const struct waiter *waiter)
 }
 
 /* Sleeps once. Lock held on entry and return. 0, -EINTR or another failure; *kernel_ready. */
-static int sleep_once(struct wait *wait, bool *kernel_ready)
+static int sleep_once(const struct wait *wait, bool *kernel_ready)
 {
     struct stack_state *s = &stack_state;
     struct waiter waiter = {.ready = wait->ready, .arg = wait->arg, .event_fd = take_event_fd()};
@@ -310,9 +286,15 @@ static int sleep_once(struct wait *wait, bool *kernel_ready)
         s->driver_until_ns = drives ? until_ns : s->driver_until_ns;
     }
     if (until_ns > 0 && !wait->ready(wait->arg)) {
+        stack_sleeping_fd = waiter.event_fd;
         stack_unlock_quiet();
-        result = sleep_with_signals(wait, waiter.event_fd, drives ? lane_poll_fd(s->lane) : -1, until_ns, kernel_ready);
+        result = -EINTR; /* a handler that runs from now on writes the eventfd */
+        if (!signalled(wait))
+            result =
+                sleep_in_kernel(wait, waiter.event_fd, drives ? lane_poll_fd(s->lane) : -1, until_ns, kernel_ready);
         stack_lock_quiet();
+        stack_sleeping_fd = -1;
+        waiter.woken |= signalled(wait);
     }
     drop_driver_role(&waiter);
     list_remove(&waiter.link);
@@ -376,7 +358,7 @@ static int spin_locked(const struct wait *wait)
     return result;
 }
 
-static int wait_locked(struct wait *wait)
+static int wait_locked(const struct wait *wait)
 {
     int result;
 

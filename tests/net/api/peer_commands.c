@@ -251,7 +251,8 @@ static long do_sendto(const struct words *words)
                             to.any.sa_family ? address_length(&to) : 0));
 }
 
-/* flood N COUNT LENGTH ADDRESS PORT: datagrams one after the other, each the next bytes of the stream */
+/* flood N COUNT LENGTH ADDRESS PORT [MICROSECONDS]: datagrams one after the other, each the next bytes of the stream,
+ * with pauses between them */
 static long do_flood(const struct words *words)
 {
     static char buffer[MAX_DATAGRAM];
@@ -262,6 +263,8 @@ static long do_flood(const struct words *words)
         data_fill(buffer, length, i * length);
         if (sendto(socket_of(words), buffer, length, 0, &to.any, address_length(&to)) < 0)
             return -errno;
+        if (words->count > 5)
+            usleep(number(words, 5));
     }
     return number(words, 1);
 }

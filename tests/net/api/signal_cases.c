@@ -140,6 +140,26 @@ static void interrupts_send(void)
     EQUAL(peer("receive 1 1000 0"), 1000);
 }
 
+/* At any moment of the call, from its beginning to its sleep. */
+static void interrupts_again_and_again(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    int fd = tcp_pair();
+    char byte;
+
+    OK(sigaction(SIGALRM, &action, NULL));
+    for (int i = 0; i < 3000; i++) {
+        struct itimerval soon = {{0, 2000}, {0, 20 + i % 200}};
+
+        OK(setitimer(ITIMER_REAL, &soon, NULL));
+        FAILS(recv(fd, &byte, 1, 0), EINTR);
+    }
+    no_alarms();
+    CHECK(seen >= 3000);
+    peer("send 1 10 0");
+    EQUAL(data_receive(fd, 10, 0, 0), 10);
+}
+
 /* Part of the data was taken before the signal came: the call says how much. */
 static void partial_results(void)
 {
@@ -349,6 +369,7 @@ const struct api_case signal_cases[] = {
     {"signal.no_restart_with_timeout", no_restart_with_timeout},
     {"signal.interrupts_accept", interrupts_accept},
     {"signal.interrupts_send", interrupts_send, CASE_PAIR},
+    {"signal.interrupts_again_and_again", interrupts_again_and_again, .timeout_s = 30},
     {"signal.partial_results", partial_results, CASE_PAIR},
     {"signal.receive_timeout", receive_timeout, CASE_PAIR},
     {"signal.send_timeout", send_timeout, CASE_PAIR},

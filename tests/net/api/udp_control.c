@@ -339,6 +339,26 @@ static void all_at_once(void)
     CHECK(!(received.header.msg_flags & MSG_CTRUNC));
 }
 
+/* An option that only the kernel has moves the socket, with datagrams in its queue and on their way: each comes once,
+ * in order. */
+static void moves_without_loss(void)
+{
+    enum { COUNT = 200 };
+    int fd = udp_pair();
+
+    peer("bg 1 flood 1 %d 100 %s %u 200", COUNT, api.self, local_port(fd));
+    sleep_ms(10);
+    set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(poll_one(fd, POLLIN, 3000) & POLLIN);
+        EQUAL(receive_datagram(fd, i * 100), 100);
+    }
+    peer("fin 1");
+    EQUAL(poll_one(fd, POLLIN, 20), 0);
+    EQUAL(send(fd, "hello", 5, 0), 5);
+    EQUAL(peer("read 1 10"), 5);
+}
+
 static void no_room(void)
 {
     int fd = udp_pair();
@@ -407,6 +427,7 @@ const struct api_case udp_control_cases[] = {
     {"udp.control.hops_and_class", hops_and_class},
     {"udp.control.hops_and_class_send", hops_and_class_send},
     {"udp.control.all_at_once", all_at_once},
+    {"udp.control.moves_without_loss", moves_without_loss},
     {"udp.control.no_room", no_room},
     {"udp.control.drops_are_told", drops_are_told},
     {"udp.control.error_queue", error_queue},
