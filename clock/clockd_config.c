@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "clock/private_file.h"
 #include "clock/report.h"
-#include "clock/small_file.h"
 
 #define CONFIG_FILE_MAX 65536
 #define POLL_LOG2_FIRST (-4)
@@ -377,7 +377,7 @@ static int load_file(const char *path, struct clockd_config *config)
     static char text[CONFIG_FILE_MAX];
     char problem[CONFIG_PROBLEM_MAX];
     const char *name = *path ? path : CLOCKD_CONFIG_FILE;
-    ssize_t length = small_file_read(name, text, sizeof(text));
+    long length = private_file_read(name, 0, text, sizeof(text));
 
     if (length == -ENOENT && !*path)
         length = 0;
