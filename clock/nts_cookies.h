@@ -16,8 +16,21 @@
 #define NTS_COOKIES_PROBLEM_MAX 512
 #define NTS_COOKIE_LENGTH       104 /* of the cookies made here */
 #define NTS_COOKIES_KEPT        4   /* keys: the one in use and its predecessors */
+#define NTS_COOKIES_FILE_MAX    1024
 
 struct nts_cookies;
+
+/* One of the server's keys, and the file's text form of all of them (pure; newest first). */
+struct nts_cookie_key {
+    uint32_t id;
+    int64_t created_s; /* since 1970 */
+    uint8_t key[NTS_KEY_LENGTH];
+};
+/* The number of keys (at least 1), or LOCKSTEP_E_BAD_FORMAT with the *line. */
+int nts_cookie_keys_parse(const char *text, size_t length, struct nts_cookie_key keys[NTS_COOKIES_KEPT],
+                          unsigned *line);
+/* Returns the length; size is at least NTS_COOKIES_FILE_MAX. */
+size_t nts_cookie_keys_format(const struct nts_cookie_key *keys, unsigned count, char *text, size_t size);
 
 /* path: file of the server's keys, made if it is not there, mode 0600; NULL: keys live in memory only. A file that is
  * damaged or that others may read is reported to the log and replaced by new keys (clients then negotiate anew).
