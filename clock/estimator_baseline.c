@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "clock/estimator_baseline.h"
+
+#include <math.h>
+#include <string.h>
+
+#define HALF_STAMPS        512u  /* the window slides after so many, */
+#define HALF_STAMPS_MIN    64u   /* or after fewer, */
+#define HALF_SECONDS       43200 /* if these have passed */
+#define EXCESS_MEMORY      64    /* stamps that mean_excess looks back */
+#define RUN_FACTOR         3     /* times mean_excess: what is above may be another path */
+#define RUN_STAMPS         8
+#define RUN_SECONDS        10
+#define RUN_STAMPS_SUSPECT 3
+
+static double threshold(const struct baseline *baseline, double floor)
+{
+    return RUN_FACTOR * baseline->mean_excess + 4 * floor;
+}
+
+/* Minima that differ by less belong to one path. */
+static double tolerance(const struct baseline *baseline, double floor)
+{
+    return 0.75 * baseline->mean_excess + 2 * floor;
+}
+
+static void restart_window(struct baseline *baseline, double low, double time)
+{
+    baseline->now = baseline->half_low = baseline->previous_low = low;
+    baseline->half_stamps = 0;
+    baseline->half_since = time;
+    baseline->stamps = 1;
+}
+
+void baseline_init(struct baseline *baseline, double hint, double floor)
+{
+    memset(baseline, 0, sizeof *baseline);
+    baseline->mean_excess = 2 * floor;
+    if (hint > 0) {
+        baseline->any = true;
+        restart_window(baseline, hint, 0);
+        baseline->paths[0].low = hint;
+    }
+}
+
+static void slide(struct baseline *baseline, double round_trip, double time)
+{
+    baseline->half_low = fmin(baseline->half_low, round_trip);
+    baseline->half_stamps++;
+    if (baseline->half_stamps >= HALF_STAMPS ||
+        (baseline->half_stamps >= HALF_STAMPS_MIN && time - baseline->half_since > HALF_SECONDS)) {
+        baseline->previous_low = baseline->half_low;
+        baseline->half_low = INFINITY;
+        baseline->half_stamps = 0;
+        baseline->half_since = time;
+    }
+    baseline->now = fmin(baseline->previous_low, baseline->half_low);
+}
+
+/* The mean follows quickly at first, then slowly; a wild value counts as four times the mean. */
+static void follow_excess(struct baseline *baseline, double excess, double floor)
+{
+    double memory = fmin((double)baseline->stamps, EXCESS_MEMORY);
+
+    excess = fmin(excess, 4 * baseline->mean_excess + 4 * floor);
+    baseline->mean_excess = fmax(floor, baseline->mean_excess + (excess - baseline->mean_excess) / memory);
+}
+
+static bool run_is_long_enough(const struct baseline *baseline, double time)
+{
+    if (baseline->suspect)
+        return baseline->run >= RUN_STAMPS_SUSPECT;
+    return baseline->run >= RUN_STAMPS && time - baseline->run_since >= RUN_SECONDS;
+}
+
+static enum baseline_event follow_run(struct baseline *baseline, double round_trip, double time, double floor)
+{
+    if (round_trip - baseline->now <= threshold(baseline, floor)) {
+        baseline->run = 0;
+        return BASELINE_SAME;
+    }
+    if (baseline->run++ == 0) {
+        baseline->run_low = round_trip;
+        baseline->run_since = time;
+        return BASELINE_RUN;
+    }
+    baseline->run_low = fmin(baseline->run_low, round_trip);
+    return run_is_long_enough(baseline, time) ? BASELINE_UP : BASELINE_SAME;
+}
+
+enum baseline_event baseline_add(struct baseline *baseline, double round_trip, double time, double floor)
+{
+    struct baseline_path *path = &baseline->paths[baseline->path];
+    enum baseline_event event;
+
+    if (!baseline->any) {
+        baseline->any = true;
+        restart_window(baseline, round_trip, time);
+        path->low = round_trip;
+        return BASELINE_SAME;
+    }
+    if (baseline->now - round_trip > tolerance(baseline, floor) + floor && baseline->stamps > RUN_STAMPS) {
+        baseline->run_low = round_trip;
+        return BASELINE_DOWN;
+    }
+    baseline->stamps++;
+    event = follow_run(baseline, round_trip, time, floor);
+    if (event == BASELINE_UP)
+        return event;
+    slide(baseline, round_trip, time);
+    path->low = fmin(path->low, baseline->now);
+    follow_excess(baseline, round_trip - baseline->now, floor);
+    if (baseline->now - path->low > tolerance(baseline, floor)) {
+        baseline->run_low = baseline->now;
+        return BASELINE_UP;
+    }
+    return event;
+}
+
+double baseline_doubt(const struct baseline *baseline)
+{
+    return 0.6 * baseline->mean_excess / sqrt(fmax(1, fmin((double)baseline->stamps, HALF_STAMPS)));
+}
+
+bool baseline_is_lowest(const struct baseline *baseline)
+{
+    for (unsigned i = 0; i < BASELINE_PATHS; i++)
+        if (baseline->paths[i].low > 0 && baseline->paths[i].low < baseline->paths[baseline->path].low)
+            return false;
+    return true;
+}
+
+/* The remembered path nearest to a round trip, or the one unused for longest. */
+static unsigned find_path(const struct baseline *baseline, double low, double within)
+{
+    unsigned best = (baseline->path + 1) % BASELINE_PATHS;
+    double nearest = within;
+    bool known = false;
+
+    for (unsigned i = 0; i < BASELINE_PATHS; i++) {
+        const struct baseline_path *path = &baseline->paths[i];
+
+        if (i == baseline->path)
+            continue;
+        if (path->low > 0 && fabs(path->low - low) <= nearest) {
+            nearest = fabs(path->low - low);
+            best = i;
+            known = true;
+        } else if (!known && path->last_used < baseline->paths[best].last_used) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+bool baseline_change_path(struct baseline *baseline, double bias, double bias_variance, double time, double floor,
+                          struct baseline_path *path)
+{
+    struct baseline_path *left = &baseline->paths[baseline->path], *entered;
+    double within = tolerance(baseline, floor);
+    bool known;
+
+    left->bias = bias;
+    left->bias_variance = bias_variance;
+    left->last_used = time;
+    baseline->path = find_path(baseline, baseline->run_low, within);
+    entered = &baseline->paths[baseline->path];
+    known = entered->low > 0 && fabs(entered->low - baseline->run_low) <= within;
+    *path = *entered;
+    if (!known)
+        *entered = (struct baseline_path){.low = baseline->run_low};
+    restart_window(baseline, baseline->run_low, time);
+    if (known)
+        baseline->now = baseline->half_low = fmin(entered->low, baseline->run_low);
+    baseline->run = 0;
+    baseline->suspect = false;
+    return known;
+}
