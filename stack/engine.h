@@ -54,6 +54,10 @@ struct engine_environment {
     /* Something became ready (edges; several may come together) on a socket whose `user` this is. Events are the new
      * readiness bits. Must not call the engine, only take note. */
     void (*notify)(void *context, void *user, uint32_t events);
+    /* Urgent data (RFC 6093) has come for an accepted connection: the engine has none. True: the connection is about to
+     * be moved to the kernel, and what comes is left to the peer to repeat there, for 100 ms. False, and NULL: it is
+     * taken as ordinary data. Must not call the engine, only take note. */
+    bool (*urgent)(void *context, void *user);
     /* A listener answered a SYN. For registering the flow with the service: returns the statistics slot for it, or
      * NULL. *connection_id becomes the connection's id for `gone`, which also comes when the handshake fails.
      * (Half-open connections are few even in a flood of SYNs.) Must not call the engine. */

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #define PAWS_IDLE_NS (24ull * 86400 * SECOND)
+#define MOVING_NS    (100 * MILLISECOND)
 
 /* ---- Segments that belong to no connection */
 
@@ -265,6 +266,22 @@ static void process(struct tcp_conn *conn, const struct packet *packet, const st
         conn_notify(conn, conn->received_now ? ready & ~(uint32_t)EPOLLOUT : ready & ~before.ready);
 }
 
+/* True if the segment is left to the kernel, which the connection moves to because of urgent data. */
+static bool left_to_kernel(struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+    const struct engine_environment *environment = &conn->engine->environment;
+    uint64_t now_ns = conn->engine->now_ns;
+    if (segment->flags & SEGMENT_RST)
+        return false;
+    if (now_ns < conn->moving_until_ns)
+        return true;
+    if (!(segment->flags & SEGMENT_URG) || !environment->urgent || !conn->handle_open ||
+        !environment->urgent(environment->context, conn->user))
+        return false;
+    conn->moving_until_ns = now_ns + MOVING_NS;
+    return true;
+}
+
 static void conn_input(struct tcp_conn *conn, const struct packet *packet, const struct tcp_segment *segment,
                        const struct lane_record *record)
 {
@@ -287,7 +304,7 @@ static void conn_input(struct tcp_conn *conn, const struct packet *packet, const
     }
     if (state == SYN_RCVD && conn->listener && listener_full(conn->listener) && !(segment->flags & SEGMENT_RST))
         return;
-    if (!acceptable(conn, segment))
+    if (!acceptable(conn, segment) || left_to_kernel(conn, segment))
         return;
     update_timestamp(conn, segment);
     conn->last_receive_ns = conn->engine->now_ns;

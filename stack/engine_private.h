@@ -99,11 +99,12 @@ struct tcp_conn {
     bool fin_sent;
     bool read_end; /* FIN received */
     bool read_shut, write_shut;
-    bool data_for_nobody; /* set by a callback: the connection must be reset */
-    bool lwip_gone;       /* lwIP has freed the pcb */
-    bool lwip_time_wait;  /* lwIP has moved it to TIME_WAIT */
-    int error;            /* positive errno for SO_ERROR and the next call */
-    int soft_error;       /* reported when a timeout ends the connection */
+    bool data_for_nobody;     /* set by a callback: the connection must be reset */
+    bool lwip_gone;           /* lwIP has freed the pcb */
+    bool lwip_time_wait;      /* lwIP has moved it to TIME_WAIT */
+    uint64_t moving_until_ns; /* the kernel is to take what comes; 0: no */
+    int error;                /* positive errno for SO_ERROR and the next call */
+    int soft_error;           /* reported when a timeout ends the connection */
 
     void *user;
     void *connection_id;

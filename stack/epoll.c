@@ -241,8 +241,6 @@ int epoll_set_ctl(int epfd, int op, int fd, struct epoll_event *event)
     result = sock_touch(sock, fd);
     if (result == 0 && op != EPOLL_CTL_DEL && !event)
         result = -EFAULT;
-    if (result == 0 && op != EPOLL_CTL_DEL && poll_leaves_urgent(sock, fd, event->events))
-        result = SOCK_PASS;
     if (result == 0) {
         stack_lock();
         set = set_for(epfd, fd, &result);

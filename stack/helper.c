@@ -185,6 +185,7 @@ static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
     }
     look_soon = handover_neglected();
     multicast_refresh();
+    sock_move_urgent();
     if (fds[0].revents)
         sys_read(s->helper_event_fd, &count, sizeof count);
     look_after_service(s, fds[1].revents != 0, fds[2].revents != 0);

@@ -68,24 +68,12 @@ static void add_kernel(struct call *call, nfds_t index, short events)
     call->kernel[call->kernel_count++] = (struct pollfd){call->fds[index].fd, events, 0};
 }
 
-bool poll_leaves_urgent(struct sock *sock, int fd, uint32_t events)
-{
-    bool undecided;
-
-    if (!(events & POLLPRI) || events & (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM))
-        return false;
-    stack_lock();
-    undecided = sock_kernel_events(sock) & POLLPRI;
-    stack_unlock();
-    return !undecided && sock_to_kernel(sock, fd, "waits for urgent data") == 0;
-}
-
 static void add_descriptor(struct call *call, nfds_t index)
 {
     int fd = call->fds[index].fd;
     struct sock *sock = fd >= 0 ? sock_get(fd) : NULL;
 
-    if (sock && sock_touch(sock, fd) == 0 && !poll_leaves_urgent(sock, fd, (uint16_t)call->fds[index].events)) {
+    if (sock && sock_touch(sock, fd) == 0) {
         call->watched[call->watched_count++] = (struct watched){.sock = sock, .index = index};
         return;
     }
@@ -315,12 +303,10 @@ static void put_in(int fd, fd_set *set, bool on)
 #define READ_EVENTS  (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
 #define WRITE_EVENTS (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
 
-/* Many programs name their sockets in the exceptional set as a matter of course: that is no reason to give them up to
- * the kernel, so accelerated ones have no urgent data to tell here (poll and epoll for POLLPRI alone do ask for it). */
 static short wanted_events(int fd, const fd_set *readable, const fd_set *writable, const fd_set *exceptional)
 {
     return (short)((is_in(fd, readable) ? READ_EVENTS : 0) | (is_in(fd, writable) ? WRITE_EVENTS : 0) |
-                   (is_in(fd, exceptional) && !sock_known(fd) ? POLLPRI : 0));
+                   (is_in(fd, exceptional) ? POLLPRI : 0));
 }
 
 static bool is_in_any(int fd, const fd_set *readable, const fd_set *writable, const fd_set *exceptional)

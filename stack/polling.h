@@ -20,9 +20,4 @@ bool poll_select_concerns(int count, const fd_set *readable, const fd_set *writa
 int poll_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, uint64_t deadline_ns,
                 const sigset_t *mask);
 
-/* Urgent data is the kernel's business: a socket that is watched for nothing else moves there. (Many programs ask for
- * it beside ordinary data and never get any: those sockets stay.) True if it has moved. */
-struct sock;
-bool poll_leaves_urgent(struct sock *sock, int fd, uint32_t events);
-
 #endif

@@ -243,6 +243,58 @@ void sock_migrate_request(uint32_t flow_id)
     sock_put(sock);
 }
 
+/* ---- Urgent data ---- */
+
+static bool urgent_waits; /* for some socket. Stack lock */
+
+bool sock_engine_urgent(void *context, void *user)
+{
+    struct sock *sock = user;
+
+    (void)context;
+    if (!sock || sock->urgent == URGENT_IGNORED)
+        return false;
+    if (!urgent_waits)
+        helper_kick();
+    urgent_waits = true;
+    sock->urgent = URGENT_WAITS;
+    return true;
+}
+
+/* A reference to a socket with urgent data, or NULL. */
+static struct sock *find_urgent(int *fd)
+{
+    struct sock *found = NULL;
+
+    stack_lock_quiet();
+    list_for_each(link, sock_all())
+    {
+        struct sock *sock = list_entry(link, struct sock, link);
+
+        *fd = sock_descriptor(sock);
+        if (sock->urgent != URGENT_WAITS || *fd < 0)
+            continue;
+        sock->urgent = URGENT_IGNORED; /* if it cannot be moved */
+        found = sock_get(*fd);
+        break;
+    }
+    urgent_waits = found != NULL;
+    stack_unlock_quiet();
+    return found;
+}
+
+void sock_move_urgent(void)
+{
+    struct sock *sock;
+    int fd;
+
+    while (__atomic_load_n(&urgent_waits, __ATOMIC_RELAXED) && (sock = find_urgent(&fd))) {
+        if (sock->life == LIFE_CONNECTION)
+            sock_to_kernel(sock, fd, "urgent data");
+        sock_put(sock);
+    }
+}
+
 /* ---- exec and exit ---- */
 
 /* Collects references to all socks of a life. Returns their number; *out is the caller's to free. */

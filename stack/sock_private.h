@@ -98,6 +98,11 @@ struct sock {
     bool bound_by_program;
     bool explicit_port; /* bind asked for this one */
     bool moving;        /* UDP: on its way to the kernel, sends there already */
+    enum {
+        URGENT_NONE,
+        URGENT_WAITS,
+        URGENT_IGNORED
+    } urgent; /* data; ignored: the kernel did not take the connection */
     bool shut_receive, shut_send;
     bool listening;        /* LIFE_UNDECIDED: listens in the kernel; its first use decides */
     bool was_datagram;     /* LIFE_INHERITED */

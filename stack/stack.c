@@ -444,6 +444,7 @@ static int create_engine(struct stack_state *s)
         .route = environment_route,
         .generation = environment_generation,
         .notify = sock_engine_notify,
+        .urgent = sock_engine_urgent,
         .opened = sock_engine_opened,
         .gone = sock_engine_gone,
         .stats = s->pub.stats,

@@ -136,12 +136,14 @@ void sock_table_hold(bool on);
 
 /* What the socket layer provides. Lock held, from within the engine or the helper. */
 void sock_engine_notify(void *context, void *user, uint32_t events);
+bool sock_engine_urgent(void *context, void *user);
 struct lane_stats_slot *sock_engine_opened(void *context, void *listener_user, const struct net_endpoint *local,
                                            const struct net_endpoint *remote, void **connection_id);
 void sock_engine_gone(void *context, void *connection_id);
 
 /* Called by the helper without the lock. */
-void flows_announce(void); /* sends what was queued for the service */
+void sock_move_urgent(void); /* connections with urgent data to the kernel */
+void flows_announce(void);   /* sends what was queued for the service */
 bool flows_announce_pending(void);
 void flows_register_again(void); /* after a restart of the service */
 void handover_prepare(void);     /* before a fork: what processes that share a listener hand to each other */

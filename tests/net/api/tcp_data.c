@@ -429,6 +429,24 @@ static void urgent(void)
     CHECK(peer("wait 1 %d 3000", POLLPRI) & POLLPRI);
 }
 
+/* Nobody has asked for it: it is no part of the stream all the same. */
+static void urgent_unexpected(void)
+{
+    int fd = tcp_pair();
+    char byte;
+
+    peer("send 1 1000 0");
+    EQUAL(data_receive(fd, 1000, 0, 0), 1000);
+    peer("oob 1");
+    peer("send 1 1000 1000");
+    CHECK(poll_one(fd, POLLPRI, 3000) & POLLPRI);
+    EQUAL(recv(fd, &byte, 1, MSG_OOB), 1);
+    EQUAL(byte, '!');
+    EQUAL(data_receive(fd, 1000, 1000, 0), 1000);
+    EQUAL(data_send(fd, 1000, 0, 0), 1000);
+    EQUAL(peer("receive 1 1000 0"), 1000);
+}
+
 static void urgent_inline(void)
 {
     int fd = tcp_pair();
@@ -486,6 +504,7 @@ const struct api_case tcp_data_cases[] = {
     {"tcp.data.not_seekable", not_seekable},
     {"tcp.data.address_is_ignored", address_is_ignored},
     {"tcp.data.urgent", urgent, CASE_PAIR},
+    {"tcp.data.urgent_unexpected", urgent_unexpected, CASE_PAIR},
     {"tcp.data.urgent_inline", urgent_inline, CASE_PAIR},
     {"tcp.data.low_water_mark", low_water_mark},
     {0},
