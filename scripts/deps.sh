@@ -2,15 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Usage: scripts/deps.sh [SECTION...]
 # Installs the Debian packages of the sections of scripts/packages.txt (default: all), and fetches the source of lwIP
-# into .cache/lwip and uPlot (npm) into .cache/uplot. Does nothing when all is there.
+# into .cache/lwip and packages of npm into .cache. Does nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cache=$PWD/.cache
 lwip_version=2.1.3 # a prefix of the Debian version
 lwip_orig_sha256=0a8276d09fc4e97bbba2f953d74af2388fc2195ea156be9d7589e297a68fde24
-uplot_version=1.6.32
-uplot_sha256=4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
 
 fail() {
     echo "deps: $*" >&2
@@ -142,21 +140,22 @@ fetch_lwip() {
     echo "deps: lwIP $version is in .cache/lwip"
 }
 
-# uPlot draws the reports' figures; it is embedded at build. Any npm will do: Debian's only where there is none.
-fetch_uplot() {
-    local work=$cache/uplot.new
+# A package of the npm registry, unpacked into .cache/NAME. Any npm will do: Debian's only where there is none.
+fetch_npm() { # NAME VERSION SHA256
+    local work=$cache/$1.new
+    [ ! -e "$cache/$1/package.json" ] || return 0
     command -v npm >/dev/null || install_packages npm
     rm -rf "$work"
     mkdir -p "$work"
-    echo "deps: fetching uPlot $uplot_version"
-    (cd "$work" && npm pack --silent "uplot@$uplot_version") >"$work/log" 2>&1 || {
+    echo "deps: fetching $1 $2"
+    (cd "$work" && npm pack --silent "$1@$2") >"$work/log" 2>&1 || {
         cat "$work/log" >&2
-        fail "cannot download uPlot $uplot_version from npm"
+        fail "cannot download $1 $2 from npm"
     }
-    echo "$uplot_sha256  $work/uplot-$uplot_version.tgz" | sha256sum --check --quiet || fail "uPlot is not the expected one"
-    tar -xzf "$work/uplot-$uplot_version.tgz" -C "$work" --strip-components=1
-    rm -rf "$cache/uplot"
-    mv "$work" "$cache/uplot"
+    echo "$3  $work/$1-$2.tgz" | sha256sum --check --quiet || fail "$1 is not the expected one"
+    tar -xzf "$work/$1-$2.tgz" -C "$work" --strip-components=1
+    rm -rf "$work/$1-$2.tgz" "${cache:?}/$1"
+    mv "$work" "$cache/$1"
 }
 
 [ -e /etc/debian_version ] || fail "this needs Debian (for other systems see DEVELOPERS.md)"
@@ -166,4 +165,7 @@ if [ -n "$missing" ]; then
     install_packages $missing
 fi
 [ -e "$cache/lwip/src/include/lwip/init.h" ] || fetch_lwip
-[ -e "$cache/uplot/dist/uPlot.iife.min.js" ] || fetch_uplot
+# Draws the reports' figures (embedded at build).
+fetch_npm uplot 1.6.32 4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
+# Drives Chromium in the tests.
+fetch_npm playwright-core 1.64.1 3af03703c967c95037454f2283f709d53ce804a4776d4219d319f5bbcc2a0185
