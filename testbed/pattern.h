@@ -59,7 +59,7 @@ struct pattern {
     uint64_t fingerprint; /* of the file's bytes */
 };
 
-#define PATTERN_PROBLEM_MAX 256
+#define PATTERN_PROBLEM_MAX 320
 
 /* file_name is for messages. 0, or a negative code with problem (PATTERN_PROBLEM_MAX bytes) "FILE:LINE:COLUMN: FIELD:
  * PROBLEM", where COLUMN counts fields from 1; *out is then empty. The caller frees with pattern_free. */

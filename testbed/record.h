@@ -38,6 +38,8 @@ struct series {
 /* width: the larger of duration / SERIES_SLOTS and least_width_ns. */
 void series_init(struct series *series, int64_t start_ns, int64_t duration_ns, int64_t least_width_ns);
 void series_record(struct series *series, int64_t at_ns, int64_t value); /* times outside go to the end slots */
+/* Both have the same start and width. */
+void series_merge(struct series *into, const struct series *from);
 
 /* One message as it was received; also the raw log's content. */
 struct arrival {
@@ -47,6 +49,9 @@ struct arrival {
     uint32_t sender_bound_ns;  /* NODE_CLOCK_BOUND_UNKNOWN if the message does not carry it */
     uint32_t receiver_bound_ns;
 };
+
+/* Planned -> last byte. */
+int64_t arrival_latency_ns(const struct arrival *arrival);
 
 #define RECORD_WORST      10
 #define RECORD_WINDOW     4096 /* sequences in which duplicates are told from late ones */
@@ -63,13 +68,14 @@ struct type_record {
     struct series series;   /* planned -> last byte, by planned time */
     uint64_t received;      /* good, not seen before, after the warm-up */
     uint64_t received_warmup;
-    uint64_t duplicates, reordered, corrupt;
+    uint64_t duplicates, reordered;
+    uint64_t corrupt;       /* counted by the caller, like bytes */
     uint64_t before_window; /* too old to tell duplicates from late ones: counted nowhere else */
     uint64_t bytes;
-    uint64_t over_limit;                    /* latency above the limit by more than both bounds */
-    uint64_t near_limit;                    /* the bounds straddle the limit */
-    uint32_t bound_max_ns;                  /* largest sum of both bounds seen; UNKNOWN if any was */
-    uint32_t first_sequence, next_sequence; /* lowest expected of all, highest seen + 1 */
+    uint64_t over_limit;    /* latency above the limit by more than both bounds */
+    uint64_t near_limit;    /* the bounds straddle the limit */
+    uint32_t bound_max_ns;  /* largest sum of both bounds seen; UNKNOWN if any was */
+    uint32_t next_sequence; /* highest seen + 1 */
     uint64_t window[RECORD_WINDOW_U64];
 };
 
@@ -84,7 +90,6 @@ enum record_outcome { RECORD_MEASURED, RECORD_WARMUP, RECORD_DUPLICATE, RECORD_O
 void record_init(struct type_record *record, int64_t start_ns, int64_t duration_ns);
 enum record_outcome record_arrival(struct type_record *record, const struct record_limits *limits,
                                    const struct arrival *arrival);
-void record_corrupt(struct type_record *record);
 /* Sorts the worst, the worst first. */
 void record_finish(struct type_record *record);
 /* Two receivers' records of one type (not their windows). */
@@ -102,5 +107,6 @@ struct send_record {
     struct latency lateness; /* planned -> first byte handed over */
     struct latency handover; /* first byte handed over -> last byte handed over */
 };
+void send_record_merge(struct send_record *into, const struct send_record *from);
 
 #endif

@@ -30,7 +30,8 @@ struct schedule_node {
 struct schedule_network {
     struct schedule_node nodes[SCHEDULE_NODES_MAX];
     size_t count;
-    uint32_t mtu; /* 1500 */
+    uint32_t mtu; /* 576 to 65535 */
+    bool ipv6;
 };
 
 struct schedule_placement {
@@ -44,12 +45,13 @@ struct schedule_placement {
 int schedule_place(const struct pattern *pattern, const struct schedule_network *network,
                    struct schedule_placement *out, char *problem);
 
-/* Chooses phase_ns[type] (0 to period - 1). A phase that the pattern fixes is kept in every mode. STAGGERED keeps at
- * least guard_ns between messages that share an uplink or a port where it can, and spreads the worst overlap where it
- * cannot. Same input and seed, same phases. */
-void schedule_phases(const struct pattern *pattern, const struct schedule_placement *placement,
-                     const struct schedule_network *network, enum schedule_mode mode, uint64_t seed, int64_t guard_ns,
-                     int64_t *phase_ns);
+/* Chooses phase_ns[type] (0 to period - 1). A phase that the pattern fixes is kept in every mode. STAGGERED keeps
+ * messages that share an uplink or a port as far apart as it can. Returns the gap in ns that it could keep between the
+ * end of one and the beginning of the next, or -1 where messages still overlap or the mode does not look at it. The
+ * same input and seed give the same phases. */
+int64_t schedule_phases(const struct pattern *pattern, const struct schedule_placement *placement,
+                        const struct schedule_network *network, enum schedule_mode mode, uint64_t seed,
+                        int64_t *phase_ns);
 
 struct schedule_prediction {
     int64_t alone_ns;          /* from ready to the last bit received, nobody else on the network */
@@ -80,6 +82,10 @@ struct schedule_frames {
     uint32_t last_bytes;
     uint64_t bytes;
 };
-struct schedule_frames schedule_frames_of(enum pattern_transport transport, uint32_t size, uint32_t mtu, bool v4);
+struct schedule_frames schedule_frames_of(enum pattern_transport transport, uint32_t size,
+                                          const struct schedule_network *network);
+
+/* The greatest common divisor of two periods: the distance in which they meet again. */
+int64_t schedule_common_divisor(int64_t a, int64_t b);
 
 #endif
