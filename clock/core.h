@@ -108,6 +108,7 @@ struct core_source_report {
     struct estimate estimate;
     struct estimator_counts counts;
     uint64_t sent, received, used, dropped[DROP_KINDS];
+    uint64_t unstamped; /* replies whose request's departure was only known from the program's side */
 };
 
 struct core_report {
