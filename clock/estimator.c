@@ -13,14 +13,14 @@
 #define RATE_SIGMA_PPB      200000 /* of an unknown counter */
 #define RATE_SIGMA_STEP_PPB 500000
 #define GATE_SIGMAS         5
-#define HELD_STAMPS         6  /* consistent outliers that are believed */
-#define HELD_MAX            18 /* outliers that are believed in any case */
-#define BACKWARD_MAX        8  /* exchanges before the previous one until the counter counts as reset */
-#define BOUND_SIGMAS        4.2
+#define HELD_STAMPS         6    /* consistent outliers that are believed */
+#define HELD_MAX            18   /* outliers that are believed in any case */
+#define BACKWARD_MAX        8    /* exchanges before the previous one until the counter counts as reset */
+#define BOUND_CHANCE        6e-5 /* that the truth is outside, if the model holds */
 #define RELAX_SECONDS       7200 /* in which a shorter path becomes the measure of symmetry */
 #define FORGET_SECONDS      86400
 #define LONG_RATE_SECONDS   1000
-#define HORIZON_MIN_S       8
+#define HORIZON_MIN_S       4
 
 /* The reference line that the filter's offsets are counted from; it is moved to the best estimate after each stamp. */
 struct line {
@@ -121,7 +121,7 @@ static struct seen look(const struct estimator *estimator, const struct exchange
     seen.box = (struct filter_box){
         .middle = offset,
         .width = fmax(seen.round_trip - baseline->now, 0) + baseline_doubt(baseline) +
-                 seen.round_trip / 2 / (stamps * stamps),
+                 seen.round_trip / 2 / (stamps * sqrt(stamps)),
         .noise = seen.noise,
         .mean_excess = baseline->mean_excess,
     };
@@ -371,22 +371,12 @@ static double sigma_after(const struct filter_state *mix, double wander, double 
     return sqrt(fmax(0, mix->oo + t * (2 * mix->of + t * mix->ff) + wander * wander * t * t * t / 3));
 }
 
-/* The steepest chord of the growing sigma over the horizon, so that a straight line lies above it. */
-static double growth_over(const struct filter_state *mix, double wander, double t, double horizon)
-{
-    double now = sigma_after(mix, wander, t), steepest = 0;
-
-    for (double part = horizon / 8; part <= horizon; part *= 2)
-        steepest = fmax(steepest, (sigma_after(mix, wander, t + part) - now) / part);
-    return steepest;
-}
-
 void estimator_get(const struct estimator *estimator, uint64_t counter, struct estimate *out)
 {
     const struct filter *filter = &estimator->state.filter;
     struct line line = estimator->state.line;
     struct filter_state mix;
-    double elapsed, wander, t;
+    double elapsed, wander, t, bound;
 
     memset(out, 0, sizeof *out);
     if (!estimator->any || !estimator->offset_known)
@@ -405,9 +395,12 @@ void estimator_get(const struct estimator *estimator, uint64_t counter, struct e
     out->sigma_ns = sigma_after(&mix, wander, t);
     out->rate_sigma_ppb = sqrt(mix.ff + wander * wander * t);
     out->wander_ppb = wander * sqrt(1000);
-    out->bound_ns = BOUND_SIGMAS * out->sigma_ns + noise_floor(estimator) + estimator->disagreement;
-    out->bound_horizon_s = fmax(2 * estimator->interval_s, HORIZON_MIN_S);
-    out->bound_growth_ppb = BOUND_SIGMAS * growth_over(&mix, wander, t, out->bound_horizon_s);
+    out->bound_horizon_s = fmax(1.25 * estimator->interval_s, HORIZON_MIN_S);
+    bound = filter_bound(filter, t, line.rate, BOUND_CHANCE);
+    /* The bound is convex in time: its chord lies above it. */
+    out->bound_growth_ppb =
+        (filter_bound(filter, t + out->bound_horizon_s, line.rate, BOUND_CHANCE) - bound) / out->bound_horizon_s;
+    out->bound_ns = bound + noise_floor(estimator) / 4 + estimator->disagreement;
     out->baseline_ns = estimator->baseline.now;
     out->noise_ns = sqrt(estimator->noise_variance);
     out->asymmetry = filter_slope(filter);

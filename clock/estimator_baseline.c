@@ -8,6 +8,8 @@
 #define HALF_STAMPS_MIN    64u   /* or after fewer, */
 #define HALF_SECONDS       43200 /* if these have passed */
 #define EXCESS_MEMORY      64    /* stamps that mean_excess looks back */
+#define EXCESS_PRIOR       16    /* part of the round trip that mean_excess is taken for at first, */
+#define EXCESS_STAMPS      4     /* with the weight of so many stamps */
 #define RUN_FACTOR         3     /* times mean_excess: what is above may be another path */
 #define RUN_STAMPS         8
 #define RUN_SECONDS        10
@@ -60,7 +62,7 @@ static void slide(struct baseline *baseline, double round_trip, double time)
 /* The mean follows quickly at first, then slowly; a wild value counts as four times the mean. */
 static void follow_excess(struct baseline *baseline, double excess, double floor)
 {
-    double memory = fmin((double)baseline->stamps, EXCESS_MEMORY);
+    double memory = fmin((double)baseline->stamps + EXCESS_STAMPS, EXCESS_MEMORY);
 
     excess = fmin(excess, 4 * baseline->mean_excess + 4 * floor);
     baseline->mean_excess = fmax(floor, baseline->mean_excess + (excess - baseline->mean_excess) / memory);
@@ -97,6 +99,7 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
         baseline->any = true;
         restart_window(baseline, round_trip, time);
         path->low = round_trip;
+        baseline->mean_excess = fmax(baseline->mean_excess, round_trip / EXCESS_PRIOR);
         return BASELINE_SAME;
     }
     if (baseline->now - round_trip > tolerance(baseline, floor) + floor && baseline->stamps > RUN_STAMPS) {
@@ -119,7 +122,10 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
 
 double baseline_doubt(const struct baseline *baseline)
 {
-    return 0.6 * baseline->mean_excess / sqrt(fmax(1, fmin((double)baseline->stamps, HALF_STAMPS)));
+    double stamps = fmin((double)baseline->stamps, HALF_STAMPS);
+
+    /* The mean minimum of that many sums of two exponentials; more while the mean itself is hardly known. */
+    return 0.6 * baseline->mean_excess / sqrt(stamps) * (1 + 8 / stamps);
 }
 
 bool baseline_is_lowest(const struct baseline *baseline)

@@ -13,12 +13,19 @@ static const double out_shares[FILTER_TILTS] = {0.08, 0.25, 0.5, 0.75, 0.92};
 static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 
 /* Chances, at each stamp, that the truth has moved to a neighbouring hypothesis, or to any. */
-#define MOVE_WANDER 0.003
-#define MOVE_TILT   0.003
-#define MOVE_ANY    1e-4
+#define MOVE_WANDER 0.0003
+#define MOVE_TILT   0.001
+#define MOVE_ANY    2e-6
+
+/* Queues are no exact exponentials and the baseline is no exact minimum: the box's edges are softened by this share of
+ * the mean excess, and those of the tilted hypotheses, which rest on one edge, by more. */
+#define SOFTNESS        0.01
+#define SOFTNESS_TILTED 0.065
 
 /* An outlier says nothing; its chance, and how thinly it is spread against the stamp's own scale. */
 #define OUTLIER_CHANCE 1e-4
+
+#define BOUND_HALVINGS 12
 
 static unsigned member_at(unsigned wander, unsigned tilt)
 {
@@ -63,6 +70,67 @@ double filter_wander(const struct filter *filter)
         for (unsigned t = 0; t < FILTER_TILTS; t++)
             variance += filter->weight[member_at(w, t)] * wanders[w] * wanders[w];
     return sqrt(variance);
+}
+
+/* What the hypotheses of one wander say of the offset some seconds on. */
+struct level {
+    double weight, offset, sigma;
+};
+
+static struct level level_after(const struct filter *filter, unsigned wander, double t)
+{
+    struct filter_state sum = {0};
+    struct level level = {0};
+
+    for (unsigned i = member_at(wander, 0); i < member_at(wander + 1, 0); i++)
+        level.weight += filter->weight[i];
+    if (level.weight <= 0)
+        return level;
+    for (unsigned i = member_at(wander, 0); i < member_at(wander + 1, 0); i++)
+        add_state(&sum, &filter->member[i], filter->weight[i] / level.weight);
+    for (unsigned i = member_at(wander, 0); i < member_at(wander + 1, 0); i++)
+        add_spread(&sum, &filter->member[i], filter->weight[i] / level.weight);
+    level.offset = sum.offset + t * sum.rate;
+    level.sigma =
+        sqrt(fmax(0, sum.oo + t * (2 * sum.of + t * sum.ff) + wanders[wander] * wanders[wander] * t * t * t / 3));
+    return level;
+}
+
+static double chance_beyond(const struct level levels[FILTER_WANDERS], double bound)
+{
+    double chance = 0;
+
+    for (unsigned w = 0; w < FILTER_WANDERS; w++) {
+        const struct level *level = &levels[w];
+
+        if (level->sigma > 0)
+            chance += level->weight / 2 *
+                      (erfc((bound - level->offset) / level->sigma * M_SQRT1_2) +
+                       erfc((bound + level->offset) / level->sigma * M_SQRT1_2));
+    }
+    return chance;
+}
+
+double filter_bound(const struct filter *filter, double t, double reference_rate, double chance)
+{
+    struct level levels[FILTER_WANDERS];
+    double low = 0, high = 0;
+
+    for (unsigned w = 0; w < FILTER_WANDERS; w++) {
+        levels[w] = level_after(filter, w, t);
+        levels[w].offset -= t * reference_rate;
+        if (levels[w].weight > chance / 16)
+            high = fmax(high, fabs(levels[w].offset) + 6 * levels[w].sigma);
+    }
+    for (unsigned i = 0; i < BOUND_HALVINGS; i++) {
+        double middle = (low + high) / 2;
+
+        if (chance_beyond(levels, middle) > chance)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high;
 }
 
 double filter_slope(const struct filter *filter)
@@ -156,9 +224,11 @@ void filter_advance(struct filter *filter, double dt, double reference_rate)
     }
 }
 
-static double seen_variance(const struct filter_state *state, const struct filter_box *box)
+static double seen_variance(const struct filter_state *state, const struct filter_box *box, unsigned tilt)
 {
-    return state->oo + 2 * state->ob + state->bb + box->noise * box->noise;
+    double softness = (SOFTNESS + SOFTNESS_TILTED * fabs(1 - 2 * out_shares[tilt])) * box->mean_excess;
+
+    return state->oo + 2 * state->ob + state->bb + box->noise * box->noise + softness * softness;
 }
 
 double filter_distance(const struct filter *filter, const struct filter_box *box)
@@ -169,7 +239,7 @@ double filter_distance(const struct filter *filter, const struct filter_box *box
         const struct filter_state *state = &filter->member[i];
         double beyond = fabs(state->offset + state->bias - box->middle) - box->width / 2;
 
-        least = fmin(least, fmax(beyond, 0) / sqrt(seen_variance(state, box)));
+        least = fmin(least, fmax(beyond, 0) / sqrt(seen_variance(state, box, i % FILTER_TILTS)));
     }
     return least;
 }
@@ -203,7 +273,7 @@ double filter_update(struct filter *filter, const struct filter_box *box)
         struct filter_state *state = &filter->member[i];
         double share = out_shares[i % FILTER_TILTS];
         double tilt = (1 / share - 1 / (1 - share)) / box->mean_excess;
-        double variance = seen_variance(state, box);
+        double variance = seen_variance(state, box, i % FILTER_TILTS);
         struct moments m = moments_in_box(state->offset + state->bias, variance, box->middle - box->width / 2,
                                           box->middle + box->width / 2, tilt);
         double log_outlier = log(OUTLIER_CHANCE) - log(box->width + box->mean_excess + 2 * sqrt(variance));

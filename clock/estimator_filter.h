@@ -46,6 +46,10 @@ void filter_mix(const struct filter *filter, struct filter_state *out);
 double filter_wander(const struct filter *filter);
 double filter_slope(const struct filter *filter);
 
+/* How far the offset may be from the reference line, t seconds on, but for this chance: over all hypotheses, so that an
+ * unlikely wilder oscillator still counts. */
+double filter_bound(const struct filter *filter, double t, double reference_rate, double chance);
+
 void filter_shift_offset(struct filter *filter, double by);
 /* The offset is known to sigma only; the rate to at most rate_sigma better than now. */
 void filter_forget_offset(struct filter *filter, double offset, double sigma, double rate_sigma);
