@@ -8,19 +8,25 @@ cd "$(dirname "$0")/.." || exit
 exec 2>&1
 
 passed=0 failed=0 skipped=0
-failures=()
+failures=() # what failed, each followed by the lines of its log that tell why
 
 step() {
     printf '\n== %s\n' "$*"
 }
 
-count() { # NAME PASSED FAILED SKIPPED
+count() { # NAME PASSED FAILED SKIPPED [LOG]
     passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
-    [ "$3" = 0 ] || failures+=("$1 ($3)")
+    [ "$3" = 0 ] || failures+=("$1 ($3)$(why "${5:-}")")
+}
+
+why() { # LOG: the last lines that look like a reason, or just the last
+    [ -s "$1" ] || return 0
+    { grep -E 'not ok|[Ee]rror|ERROR|FAIL|Assertion' "$1" || cat "$1"; } | tail -n 8 | cut -c1-200 | sed 's/^/    /; 1s/^/\n/'
 }
 
 finish() {
     echo
+    echo "took $((SECONDS / 60)) min $((SECONDS % 60)) s"
     [ "$failed" = 0 ] || printf 'failed: %s\n' "${failures[@]}"
     echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
     [ "$failed" = 0 ]
@@ -36,15 +42,16 @@ configure() {
 }
 
 # Runs a command and counts it as one check.
-check_command() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
+check_command() { # NAME LOG COMMAND...
+    local name=$1 log=$2
+    shift 2
+    if "$@" >"$log" 2>&1; then
         echo "$name: ok"
         count "$name" 1 0 0
     else
+        cat "$log"
         echo "$name: FAILED"
-        count "$name" 0 1 0
+        count "$name" 0 1 0 "$log"
     fi
 }
 
@@ -52,64 +59,82 @@ sum_attribute() { # FILE ATTRIBUTE, over the test suites of a JUnit file
     grep -oE '<testsuite [^>]*>' "$1" | grep -oE " $2=\"[0-9]+\"" | tr -dc '0-9\n' | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-run_unit() { # BUILD_DIR
-    local dir=$1 junit=$1/meson-logs/testlog.junit.xml status=0 total wrong skip
-    step "unit tests in $dir"
-    rm -f "$junit"
+unit_tests() { # BUILD_DIR
+    rm -f "$1/meson-logs/testlog.junit.xml"
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        meson test -C "$dir" --no-rebuild --suite unit --print-errorlogs || status=$?
+        meson test -C "$1" --no-rebuild --suite unit --print-errorlogs >"$1/unit.log" 2>&1
+    echo $? >"$1/unit.status"
+}
+
+count_unit() { # BUILD_DIR
+    local dir=$1 junit=$1/meson-logs/testlog.junit.xml total wrong skip
+    step "unit tests in $dir"
+    cat "$dir/unit.log"
     if [ ! -f "$junit" ]; then
-        count "unit tests in $dir" 0 1 0
+        count "unit tests in $dir" 0 1 0 "$dir/unit.log"
         return
     fi
     total=$(sum_attribute "$junit" tests) skip=$(sum_attribute "$junit" skipped)
     wrong=$(($(sum_attribute "$junit" failures) + $(sum_attribute "$junit" errors)))
     # A program that crashed has no result for the test that it was in.
-    if [ $status != 0 ] && [ "$wrong" = 0 ]; then
+    if [ "$(cat "$dir/unit.status")" != 0 ] && [ "$wrong" = 0 ]; then
         wrong=1 total=$((total + 1))
     fi
-    count "unit tests in $dir" $((total - wrong - skip)) "$wrong" "$skip"
+    count "unit tests in $dir" $((total - wrong - skip)) "$wrong" "$skip" "$dir/unit.log"
 }
 
-build_all() { # the directory that the network tests use, too
-    step "build"
-    configure build && meson compile -C build || {
-        count "build" 0 1 0
-        finish
-    }
+# In both directories at once: many tests wait for the kernel.
+run_unit() { # BUILD_DIR...
+    local dir
+    step "unit tests"
+    for dir in "$@"; do unit_tests "$dir" & done
+    wait
+    for dir in "$@"; do count_unit "$dir"; done
 }
 
-build_asan() {
-    step "build with sanitizers"
-    configure build-asan -Db_sanitize=address,undefined -Db_lundef=false && meson compile -C build-asan || {
-        count "build with sanitizers" 0 1 0
-        return 1
-    }
+# Configures and builds; the last arguments are for meson.
+build_in() { # NAME DIR TARGETS OPTIONS...
+    local name=$1 dir=$2 targets=$3 log=$2/build.log
+    shift 3
+    step "$name"
+    mkdir -p "$dir"
+    # shellcheck disable=SC2086
+    { configure "$dir" "$@" && meson compile -C "$dir" $targets; } >"$log" 2>&1
+    local status=$?
+    tail -n $((status ? 60 : 1)) "$log"
+    [ $status = 0 ] || count "$name" 0 1 0 "$log"
+    return $status
 }
 
 run_fuzz() {
     local target name
+    CC=clang build_in "build of fuzz targets" build-fuzz fuzz-targets -Dfuzz=true -Db_sanitize=address,undefined \
+        -Db_lundef=false || return
     step "fuzz targets, ${FUZZ_SECONDS:-5} s each"
-    CC=clang configure build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false &&
-        meson compile -C build-fuzz fuzz-targets || {
-        count "build of fuzz targets" 0 1 0
-        return
-    }
-    check_command "build with clang" meson compile -C build-fuzz
+    rm -f build-fuzz/fuzz-*.status
     for target in build-fuzz/tests/fuzz/fuzz-*; do
         [ -f "$target" ] && [ -x "$target" ] || continue
-        name=${target##*/fuzz-}
-        check_command "fuzz $name" fuzz_one "$target" "$name"
+        [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
+        fuzz_one "$target" "${target##*/fuzz-}" &
+    done
+    wait
+    for target in build-fuzz/fuzz-*.status; do
+        name=$(basename "$target" .status)
+        check_command "${name/-/ }" "build-fuzz/$name.result" fuzz_result "build-fuzz/$name"
     done
 }
 
-# New inputs stay in the build directory; a crashing one too, as crash-HASH.
+# New inputs stay in the build directory; a crashing one too, as NAME-crash-HASH.
 fuzz_one() { # TARGET NAME
-    local log=build-fuzz/fuzz-$2.log corpus=build-fuzz/corpus/$2
+    local corpus=build-fuzz/corpus/$2
     mkdir -p "$corpus"
     "$1" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$corpus/../$2-" \
-        "$corpus" "tests/fuzz/corpus/$2" >"$log" 2>&1 && return
-    tail -n 40 "$log"
+        "$corpus" "tests/fuzz/corpus/$2" >"build-fuzz/fuzz-$2.log" 2>&1
+    echo $? >"build-fuzz/fuzz-$2.status"
+}
+fuzz_result() { # NAME
+    [ "$(cat "$1.status")" = 0 ] && return
+    tail -n 40 "$1.log"
     return 1
 }
 
@@ -131,33 +156,30 @@ run_net() {
 run_cppcheck() {
     step "cppcheck"
     # shellcheck disable=SC2046
-    check_command "cppcheck" cppcheck -q -j2 --std=c11 --enable=warning,performance,portability --inline-suppr \
+    check_command "cppcheck" build/cppcheck.log cppcheck -q -j2 --std=c11 --enable=warning,performance,portability --inline-suppr \
         --suppressions-list=scripts/cppcheck-suppressions.txt --library=posix,gnu,scripts/cppcheck.cfg --error-exitcode=1 \
         -D_GNU_SOURCE -D__x86_64__ -D__linux__ '-DLOCKSTEP_VERSION=""' -I. -Iinclude $(scripts/sources.sh c)
 }
 
-# Names the files; "make format" mends them.
+# Names the places; "make format" mends them.
 format_is_clean() {
-    local file wrong=0
-    while read -r file; do
-        clang-format --dry-run -Werror "$file" 2>/dev/null || {
-            echo "not formatted: $file"
-            wrong=1
-        }
-    done < <(scripts/sources.sh c h)
-    return "$wrong"
+    scripts/sources.sh c h | xargs -P "$(nproc)" -n 20 clang-format --dry-run -Werror
 }
 
 run_format() {
     step "clang-format"
-    check_command "clang-format" format_is_clean
+    check_command "clang-format" build/clang-format.log format_is_clean
 }
 
 steps=" ${*:-unit fuzz net cppcheck format} "
-case $steps in *" unit "* | *" net "*) build_all ;; esac
+mkdir -p build # for logs
+case $steps in *" unit "* | *" net "*) build_in "build" build "" || finish ;; esac
 case $steps in *" unit "*)
-    run_unit build
-    build_asan && run_unit build-asan
+    dirs=(build)
+    # The second compiler, and sanitizers.
+    CC=clang build_in "build with clang and sanitizers" build-asan "" -Db_sanitize=address,undefined -Db_lundef=false &&
+        dirs+=(build-asan)
+    run_unit "${dirs[@]}"
     ;;
 esac
 case $steps in *" fuzz "*) run_fuzz ;; esac

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# families: 4
+# variants: both/4 server/4 client/4
 # needs: sockperf
 # sockperf over TCP: ping-pong with its data check, under-load, throughput. (sockperf 3.7 knows IPv4 only.)
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# families: 4
+# variants: both/4 server/4 client/4
 # needs: sockperf
 # sockperf over UDP multicast: the server answers to the group, so both ends receive by membership.
 . "$(dirname "$0")/lib.sh"

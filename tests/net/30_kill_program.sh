@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # kill -9 of a program: its peers see a reset within 100 ms, and its flows go. (The best of three tries counts: the machine may
 # be busy. The kernel ends the connections of a killed program with a FIN, where nothing was left unread.)
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # kernel: no
 # The service is killed and started again while connections carry traffic: none is lost, they stay in the lane, and new ones
 # join them.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # kernel: no
-# ends: both
+# variants: both/4 both/6
 # Without the service programs run on the kernel, and `lockstep run` says so in one line.
 . "$(dirname "$0")/lib.sh"
 setup without-service

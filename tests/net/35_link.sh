@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # The link goes down and up again under traffic, at each end in turn, long enough for retransmissions to back off: connections
 # go on.
 . "$(dirname "$0")/lib.sh"

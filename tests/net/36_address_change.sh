@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # Addresses come and go under traffic: what uses others goes on, a new one is accelerated at once, a removed one answers no
 # longer.
 . "$(dirname "$0")/lib.sh"

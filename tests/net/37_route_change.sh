@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # The route to a peer changes under traffic from on-link to a gateway and back: connections follow it.
 export LT_TOPOLOGY=bridge
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # The MTU becomes smaller and larger again under a bulk transfer, first that of the devices, then that of a gateway's far side
 # (path MTU discovery through ICMP). The data arrive whole.
 export LT_TOPOLOGY=bridge

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # needs: setpriv
 # An unprivileged user gets a lane: `lockstep run` and the programs run as uid 65534 without any capability.
 . "$(dirname "$0")/lib.sh"

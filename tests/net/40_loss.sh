@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # Packets are lost on the way, in both directions: 0.1 %, 1 %, 5 % at random and bursts of 20. Bulk data arrive whole, and a
 # request-response goes on; how fast is the benchmark's business.
 export LT_TOPOLOGY=bridge

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# variants: both/4 both/6 server/6 client/4
 # timeout: 90
 # A flood of malformed, truncated, overlapping, out-of-window and random packets, altered from those that pass by, beats on both
 # ends while data are carried: nothing breaks and no byte is wrong.

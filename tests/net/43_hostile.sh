@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # kernel: no
-# ends: server
+# variants: server/4 server/6
 # needs: setpriv
 # An unprivileged program sends garbage on the control socket, hoards lanes, and forges packets through its own lane: others go
 # on unharmed, nothing forged gets out, the service stays up and counts it.

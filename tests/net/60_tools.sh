@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # kernel: no
-# ends: both
+# variants: both/4 both/6
 # timeout: 90
 # What `lockstep run`, `status` and `connections` say, for people and as JSON, with the service absent and present.
 . "$(dirname "$0")/lib.sh"

@@ -2,9 +2,10 @@
 # shellcheck shell=bash disable=SC2034
 # Helpers of the network scenarios. A scenario sources this file and finds two nodes, "server" and "client", in network
 # namespaces of their own, joined by a veth pair (with LT_TOPOLOGY=bridge: through a bridge in a third, "middle"). Nodes whose
-# programs are to be accelerated run lockstep-netd. Everything is taken down when the scenario ends.
+# programs are to be accelerated run lockstep-netd. Everything is taken down when the scenario ends. A scenario that needs other
+# nodes names them before setup, LT_NODES=(server client third): more than two are joined by a bridge.
 #
-# Set by tests/net/run: LT_BUILD (build directory), LT_MODE (accelerated or kernel), LT_ENDS (both, server or client:
+# Set by tests/net/run: LT_BUILD (build directory), LT_MODE (accelerated or kernel), LT_ENDS (both, server, client or none:
 # whose programs are accelerated), LT_FAMILY (4 or 6), LT_WORK (an empty directory, readable by all).
 # Optional: LT_NETD_OPTIONS, LT_RUN_OPTIONS (more options for lockstep-netd and `lockstep run`).
 
@@ -66,9 +67,17 @@ node_addresses() { # NODE NUMBER
     ip -n "$(ns "$1")" link set eth0 up
 }
 link_up() { ip -n "$(ns "$1")" link show dev eth0 up | grep -q 'state UP'; }
+# The address of a node: that of the first is $SERVER, of the second $CLIENT.
+address() { # NODE
+    local i
+    for i in "${!LT_NODES[@]}"; do
+        [ "${LT_NODES[i]}" != "$1" ] || echo "${SERVER%1}$((i + 1))"
+    done
+}
 # The bridge's ports are named after the node they lead to.
 net_create() {
-    local node
+    local node i
+    [ ${#LT_NODES[@]} -le 2 ] || LT_TOPOLOGY=bridge
     for node in "${LT_NODES[@]}"; do node_create "$node"; done
     if [ "$LT_TOPOLOGY" = bridge ]; then
         node_create middle
@@ -79,10 +88,9 @@ net_create() {
             ip -n "$(ns middle)" link set "$node" master br0 up
         done
     else
-        ip -n "$(ns server)" link add eth0 type veth peer name eth0 netns "$(ns client)"
+        ip -n "$(ns "${LT_NODES[0]}")" link add eth0 type veth peer name eth0 netns "$(ns "${LT_NODES[1]}")"
     fi
-    node_addresses server 1
-    node_addresses client 2
+    for i in "${!LT_NODES[@]}"; do node_addresses "${LT_NODES[i]}" $((i + 1)); done
     for node in "${LT_NODES[@]}"; do wait_for 5 "the link of $node" link_up "$node"; done
 }
 
