@@ -105,7 +105,12 @@ enum engine_tcp_option {
     ENGINE_TCP_SNDBUF,
     ENGINE_TCP_TTL,
     ENGINE_TCP_TOS,
-    ENGINE_TCP_LINGER2_S
+    ENGINE_TCP_LINGER2_S,
+    ENGINE_TCP_SYNCNT,         /* SYNs repeated before connect gives up; the time that this takes in the kernel */
+    ENGINE_TCP_NOTSENT_LOWAT,  /* bytes; no more is taken, nor is it writable, while so much is unsent; 0: off */
+    ENGINE_TCP_WINDOW_CLAMP,   /* bytes; 0: off */
+    ENGINE_TCP_DEFER_ACCEPT_S, /* listener: a connection is not ready before data has come, for so long at most */
+    ENGINE_TCP_OPTIONS
 };
 
 /* One received datagram's description. */

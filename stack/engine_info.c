@@ -64,6 +64,18 @@ int options_set(struct tcp_options *options, enum engine_tcp_option option, int 
     case ENGINE_TCP_LINGER2_S:
         options->linger2_s = value > 60 || value < 0 ? 60 : value;
         break;
+    case ENGINE_TCP_SYNCNT:
+        options->syn_count = (uint32_t)value;
+        break;
+    case ENGINE_TCP_NOTSENT_LOWAT:
+        options->notsent_low = (uint32_t)value;
+        break;
+    case ENGINE_TCP_WINDOW_CLAMP:
+        options->window_clamp = value == 0 ? 0 : max_u32((uint32_t)value, RECEIVE_FLOOR / 2);
+        break;
+    case ENGINE_TCP_DEFER_ACCEPT_S:
+        options->deferral_s = (uint32_t)value;
+        break;
     default:
         return -ENOPROTOOPT;
     }
@@ -89,6 +101,9 @@ void conn_apply_options(struct tcp_conn *conn, const struct tcp_options *options
     conn->receive_fixed = options->receive_buffer != 0;
     conn->receive_limit = (conn->receive_fixed ? options->receive_buffer : config->receive_default) / 2;
     conn->receive_limit = min_u32(conn->receive_limit, TCP_WND);
+    conn->window_clamp = options->window_clamp;
+    conn->syn_count = options->syn_count;
+    conn->notsent_low = options->notsent_low;
     conn->send_fixed = options->send_buffer != 0;
     conn->send_limit = conn->send_fixed ? options->send_buffer / 2
                                         : max_u32(config->send_default, min_u32(SEND_FIRST, config->send_max));
@@ -99,7 +114,7 @@ static void receive_buffer(struct tcp_conn *conn, uint32_t bytes)
 {
     uint32_t limit = min_u32(max_u32(bytes, RECEIVE_FLOOR) / 2, TCP_WND);
     conn->receive_fixed = true;
-    if (conn->pcb && conn->stage == STAGE_OPEN && limit > conn->receive_limit)
+    if (conn->pcb && conn->stage == STAGE_OPEN && limit > conn->receive_limit && conn->window_clamp == 0)
         conn->pcb->rcv_wnd = min_u32(conn->pcb->rcv_wnd + (limit - conn->receive_limit),
                                      conn->pcb->flags & TF_WND_SCALE ? TCP_WND : 0xffff);
     conn->receive_limit = limit;
@@ -117,6 +132,9 @@ int op_tcp_option(struct tcp_conn *conn, enum engine_tcp_option option, int valu
     options.user_timeout_ms = conn->user_timeout_ms;
     options.linger2_s = conn->linger2_s;
     options.quickack = conn->quickack;
+    options.syn_count = conn->syn_count;
+    options.notsent_low = conn->notsent_low;
+    options.window_clamp = conn->window_clamp;
     int rc = options_set(&options, option, value);
     if (rc < 0)
         return rc;
@@ -133,6 +151,13 @@ int op_tcp_option(struct tcp_conn *conn, enum engine_tcp_option option, int valu
     conn->linger2_s = options.linger2_s;
     conn->ttl = options.ttl;
     conn->tos = options.tos;
+    conn->syn_count = options.syn_count;
+    conn->notsent_low = options.notsent_low;
+    conn->window_clamp = options.window_clamp;
+    if (option == ENGINE_TCP_NOTSENT_LOWAT)
+        conn_update_writable(conn);
+    if ((option == ENGINE_TCP_SYNCNT || option == ENGINE_TCP_USER_TIMEOUT_MS) && conn->stage == STAGE_OPENING)
+        conn_deadline(conn, DEADLINE_STATE, conn_opening_until(conn));
     if (option == ENGINE_TCP_RCVBUF)
         receive_buffer(conn, (uint32_t)value);
     if (option == ENGINE_TCP_SNDBUF) {

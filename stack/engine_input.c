@@ -253,9 +253,13 @@ static void process(struct tcp_conn *conn, const struct packet *packet, const st
         lwip_input(conn, packet, segment, with_options);
     if (conn->connected && !before.connected && conn->listener)
         listener_established(conn);
+    else if (conn->deferred && (conn->received_now || conn->read_end))
+        listener_ready(conn);
     if (state_changed(conn, &before))
         return;
     if (conn->stage == STAGE_OPEN) {
+        if (conn->window_clamp > 0 && conn->received_now)
+            conn_slide_window(conn);
         if (before.connected)
             acknowledged(conn, segment, &before);
         schedule_ack(conn);

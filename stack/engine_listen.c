@@ -62,8 +62,13 @@ static void make_room(struct tcp_listener *listener)
 {
     unsigned limit = (unsigned)listener->backlog;
     limit = limit < HALF_OPEN_MIN ? HALF_OPEN_MIN : limit > HALF_OPEN_MAX ? HALF_OPEN_MAX : limit;
-    if (listener->half_open_count >= limit)
-        conn_finish(list_entry(listener->half_open.next, struct tcp_conn, listener_link), 0);
+    if (listener->half_open_count < limit)
+        return;
+    struct tcp_conn *oldest = list_entry(listener->half_open.next, struct tcp_conn, listener_link);
+    if (oldest->deferred)
+        conn_reset(oldest, 0);
+    else
+        conn_finish(oldest, 0);
 }
 
 static bool route_back(struct engine *engine, const struct packet *packet, uint32_t ifindex, struct engine_route *route)
@@ -123,7 +128,7 @@ void listener_drop(struct tcp_conn *conn)
     if (!listener)
         return;
     list_remove(&conn->listener_link);
-    if (conn->connected)
+    if (conn->connected && !conn->deferred)
         listener->ready_count--;
     else
         listener->half_open_count--;
@@ -132,8 +137,21 @@ void listener_drop(struct tcp_conn *conn)
 
 void listener_established(struct tcp_conn *conn)
 {
+    uint32_t deferral_s = conn->listener->options.deferral_s;
+    conn->deferred = deferral_s > 0 && conn->rx.length == 0 && !conn->read_end;
+    if (conn->deferred)
+        conn_deadline(conn, DEADLINE_STATE, conn->engine->now_ns + deferral_s * SECOND);
+    else
+        listener_ready(conn);
+}
+
+void listener_ready(struct tcp_conn *conn)
+{
     struct tcp_listener *listener = conn->listener;
     struct engine *engine = conn->engine;
+    if (conn->deferred)
+        conn_deadline(conn, DEADLINE_STATE, NEVER);
+    conn->deferred = false;
     list_remove(&conn->listener_link);
     list_push_back(&listener->ready, &conn->listener_link);
     listener->half_open_count--;

@@ -333,7 +333,7 @@ void engine_send_rst(struct engine *engine, const struct packet *packet, const s
 /* lwIP's idea of the window in a SYN is its constant; its MSS option knows nothing of TCP_MAXSEG. */
 static void adjust_syn(struct tcp_conn *conn, uint8_t *tcp, size_t length)
 {
-    put16(tcp + 14, (uint16_t)min_u32(conn->receive_limit, 0xffff));
+    put16(tcp + 14, (uint16_t)min_u32(conn_window_most(conn), 0xffff));
     if (length >= 24 && tcp[20] == 2 && conn->mss_limit > 0) {
         uint32_t mss = (uint32_t)tcp[22] << 8 | tcp[23];
         put16(tcp + 22, (uint16_t)min_u32(mss, conn->mss_limit));
@@ -559,6 +559,8 @@ void conn_output(struct tcp_conn *conn)
     }
     if (!conn->blocked && conn->pcb->flags & TF_ENGINE_ACK_WANTED)
         conn_send_ack(conn);
+    if (conn->notsent_low > 0)
+        conn_update_writable(conn);
     recovery_rearm(conn);
     conn_update_slot(conn);
 }

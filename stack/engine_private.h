@@ -94,6 +94,7 @@ struct tcp_conn {
     bool handle_open; /* the socket layer has it */
     bool connected;   /* handshake was completed */
     bool passive;
+    bool deferred;   /* connected, but without data not to be accepted yet */
     bool frozen;     /* exported: neither sends nor receives */
     bool fin_queued; /* the stream ends after what is in tx */
     bool fin_sent;
@@ -175,7 +176,7 @@ struct tcp_conn {
     /* Options. */
     bool keepalive;
     uint32_t keep_idle_s, keep_interval_s, keep_count, keep_sent;
-    uint32_t user_timeout_ms;
+    uint32_t user_timeout_ms, syn_count, notsent_low, window_clamp;
     int linger2_s;
     uint8_t ttl, tos;
 
@@ -196,7 +197,8 @@ struct tcp_conn {
 struct tcp_options {
     bool nodelay, cork, quickack, keepalive;
     uint32_t keep_idle_s, keep_interval_s, keep_count, user_timeout_ms;
-    uint32_t mss_limit, receive_buffer, send_buffer; /* 0: default */
+    uint32_t mss_limit, receive_buffer, send_buffer;           /* 0: default */
+    uint32_t syn_count, notsent_low, window_clamp, deferral_s; /* 0: default */
     int linger2_s;
     uint8_t ttl, tos;
 };
@@ -388,6 +390,7 @@ void recovery_reorder_timer(struct tcp_conn *conn);
 /* ---- engine_timer.c */
 void conn_deadline(struct tcp_conn *conn, enum conn_deadline which, uint64_t at_ns); /* NEVER: none */
 void conn_timer(struct tcp_conn *conn);
+uint64_t conn_opening_until(const struct tcp_conn *conn); /* when connect gives up */
 
 /* ---- engine_tcp.c */
 struct tcp_conn *conn_new(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
@@ -409,6 +412,8 @@ void conn_notify(struct tcp_conn *conn, uint32_t events);
 void conn_update_slot(struct tcp_conn *conn);
 void conn_update_writable(struct tcp_conn *conn);
 bool conn_is_writable(const struct tcp_conn *conn);
+uint32_t conn_window_most(const struct tcp_conn *conn); /* the largest window to announce */
+void conn_slide_window(struct tcp_conn *conn);          /* with TCP_WINDOW_CLAMP, when data has come */
 uint32_t conn_send_limit(const struct tcp_conn *conn);
 uint32_t op_tcp_ready(const struct tcp_conn *conn);
 int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, const struct net_endpoint *remote,
@@ -432,7 +437,8 @@ void listener_input(struct tcp_listener *listener, const struct packet *packet, 
 bool listener_full(const struct tcp_listener *listener);
 /* The handshake of one of its connections is done. */
 void listener_established(struct tcp_conn *conn);
-void listener_drop(struct tcp_conn *conn); /* takes it off the listener's lists */
+void listener_ready(struct tcp_conn *conn); /* it may be accepted now */
+void listener_drop(struct tcp_conn *conn);  /* takes it off the listener's lists */
 int op_tcp_listen(struct engine *engine, const struct net_endpoint *local, bool dual_stack, int backlog, void *user,
                   struct tcp_listener **out);
 void op_tcp_listener_backlog(struct tcp_listener *listener, int backlog);

@@ -52,7 +52,7 @@ static void init_window(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
     conn->receive_limit = max_u32(conn->receive_limit, 2 * pcb->mss);
-    pcb->rcv_wnd = conn->receive_limit;
+    pcb->rcv_wnd = conn_window_most(conn);
     if (!(pcb->flags & TF_WND_SCALE))
         pcb->rcv_wnd = min_u32(pcb->rcv_wnd, 0xffff);
     pcb->rcv_ann_wnd = pcb->rcv_wnd;
@@ -143,7 +143,7 @@ void conn_finish(struct tcp_conn *conn, int error)
     byte_queue_free(&conn->tx);
     wheel_cancel(&engine->wheel, &conn->timer);
     list_remove(&conn->flush_link);
-    if (!conn->connected)
+    if (!conn->connected || conn->deferred)
         listener_drop(conn);
     conn_gone(conn);
     if (conn->handle_open)
@@ -223,13 +223,15 @@ int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, cons
     uint64_t first =
         route->flags & CONTROL_ROUTE_LOCAL_LINK ? engine->config.rto_initial_lan_us : engine->config.rto_initial_us;
     conn_deadline(conn, DEADLINE_RETRANSMIT, engine->now_ns + first * MICROSECOND);
-    conn_deadline(conn, DEADLINE_STATE, engine->now_ns + engine->config.syn_timeout_ms * MILLISECOND);
+    conn_deadline(conn, DEADLINE_STATE, conn_opening_until(conn));
     conn_update_slot(conn);
     *out = conn;
     return 0;
 }
 
 /* ---- Sending */
+
+#define UNSENT_SEGMENTS 16 /* taken at once, however low TCP_NOTSENT_LOWAT is */
 
 uint32_t conn_send_limit(const struct tcp_conn *conn)
 {
@@ -245,9 +247,15 @@ static uint32_t send_space(const struct tcp_conn *conn)
     return limit > conn->tx.length ? limit - conn->tx.length : 0;
 }
 
+/* TCP_NOTSENT_LOWAT */
+static bool too_much_unsent(const struct tcp_conn *conn)
+{
+    return conn->notsent_low > 0 && op_tcp_notsent_bytes(conn) >= conn->notsent_low;
+}
+
 bool conn_is_writable(const struct tcp_conn *conn)
 {
-    return send_space(conn) >= conn_send_limit(conn) / 3;
+    return send_space(conn) >= conn_send_limit(conn) / 3 && !too_much_unsent(conn);
 }
 
 void conn_update_writable(struct tcp_conn *conn)
@@ -288,7 +296,9 @@ ssize_t op_tcp_send(struct tcp_conn *conn, const struct iovec *iov, int iov_coun
     bool released = conn->more && !more;
     conn->more = more;
     for (;;) { /* what leaves at once may make room for more */
-        uint32_t space = send_space(conn);
+        uint32_t space = too_much_unsent(conn) ? 0 : send_space(conn);
+        if (conn->notsent_low > 0)
+            space = min_u32(space, max_u32(conn->notsent_low, UNSENT_SEGMENTS * conn->mss));
         size_t taken = space == 0 ? 0 : byte_queue_append_iov(&conn->tx, iov, iov_count, done, space);
         if (taken == 0)
             break;
@@ -357,6 +367,32 @@ static void right_size(struct tcp_conn *conn, uint32_t bytes)
     conn->drs_start_ns = engine->now_ns;
 }
 
+uint32_t conn_window_most(const struct tcp_conn *conn)
+{
+    return conn->window_clamp > 0 ? min_u32(conn->receive_limit, conn->window_clamp) : conn->receive_limit;
+}
+
+/* As far as there is room. */
+static void open_window(struct tcp_conn *conn)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    uint32_t used = conn->rx.length;
+    uint32_t free_now = conn->receive_limit > used ? conn->receive_limit - used : 0;
+    uint32_t limit = pcb->flags & TF_WND_SCALE ? TCP_WND : 0xffff;
+    pcb->rcv_wnd = min_u32(max_u32(pcb->rcv_wnd, min_u32(free_now, conn_window_most(conn))), limit);
+}
+
+/* The window is smaller than the room behind it: what has arrived leaves it as large as before. */
+void conn_slide_window(struct tcp_conn *conn)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    if (conn->read_end || conn->frozen)
+        return;
+    open_window(conn);
+    if ((int32_t)(pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge) > 0)
+        pcb->rcv_ann_wnd = pcb->rcv_wnd;
+}
+
 #define WINDOW_UPDATE_MAX 131072 /* a sender should not have to wait for more than this */
 
 /* The application has read: opens the window, and tells the peer when it matters. */
@@ -366,19 +402,16 @@ static void window_read(struct tcp_conn *conn, uint32_t bytes)
     if (!pcb || conn->stage != STAGE_OPEN || conn->frozen)
         return;
     right_size(conn, bytes);
-    uint32_t used = conn->rx.length;
-    uint32_t free_now = conn->receive_limit > used ? conn->receive_limit - used : 0;
-    uint32_t limit = pcb->flags & TF_WND_SCALE ? TCP_WND : 0xffff;
-    pcb->rcv_wnd = min_u32(max_u32(pcb->rcv_wnd, free_now), limit);
+    open_window(conn);
     if (conn->read_end)
         return;
-    uint32_t gain = pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge;
-    if ((int32_t)gain <= 0 || gain < min_u32(pcb->mss, conn->receive_limit / 2)) /* RFC 9293, 3.8.6.2.2 */
+    uint32_t gain = pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge, most = conn_window_most(conn);
+    if ((int32_t)gain <= 0 || gain < min_u32(pcb->mss, most / 2)) /* RFC 9293, 3.8.6.2.2 */
         return;
     pcb->rcv_ann_wnd = pcb->rcv_wnd;
     uint32_t announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
-    uint32_t enough = min_u32(conn->receive_limit / 8, WINDOW_UPDATE_MAX);
-    enough = min_u32(conn->receive_limit / 2, max_u32(2 * conn->mss, min_u32(enough, announced)));
+    uint32_t enough = min_u32(most / 8, WINDOW_UPDATE_MAX);
+    enough = min_u32(most / 2, max_u32(2 * conn->mss, min_u32(enough, announced)));
     if (gain >= enough)
         conn_send_ack(conn);
 }

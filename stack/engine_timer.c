@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#define SYN_INTERVAL_MAX_S 120
+
 void conn_deadline(struct tcp_conn *conn, enum conn_deadline which, uint64_t at_ns)
 {
     conn->deadline[which] = at_ns;
@@ -31,6 +33,23 @@ static bool due(struct tcp_conn *conn, enum conn_deadline which)
     return true;
 }
 
+/* As long as Linux takes to repeat the SYN so often, from one second on; its own number is in syn_timeout_ms. */
+static uint64_t syn_limit_ns(const struct tcp_conn *conn)
+{
+    uint64_t total = 0;
+    if (conn->syn_count == 0)
+        return conn->engine->config.syn_timeout_ms * MILLISECOND;
+    for (unsigned i = 0; i <= conn->syn_count; i++)
+        total += (i < 7 ? 1ull << i : SYN_INTERVAL_MAX_S) * SECOND;
+    return total;
+}
+
+uint64_t conn_opening_until(const struct tcp_conn *conn)
+{
+    uint64_t limit = syn_limit_ns(conn), user = conn->user_timeout_ms * MILLISECOND;
+    return conn->opened_ns + (user > 0 && user < limit ? user : limit);
+}
+
 /* What has lasted too long ends. True if the connection is gone. */
 static bool state_timer(struct tcp_conn *conn)
 {
@@ -38,8 +57,12 @@ static bool state_timer(struct tcp_conn *conn)
     case STAGE_OPENING:
         conn_finish(conn, conn->passive ? 0 : conn->soft_error ? conn->soft_error : ETIMEDOUT);
         return true;
-    case STAGE_OPEN: /* FIN_WAIT_2 of a closed handle */
-        conn_finish(conn, 0);
+    case STAGE_OPEN:
+        if (conn->deferred) {
+            listener_ready(conn);
+            return false;
+        }
+        conn_finish(conn, 0); /* FIN_WAIT_2 of a closed handle */
         return true;
     default:
         conn_finish(conn, 0);

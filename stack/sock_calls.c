@@ -39,8 +39,17 @@ int sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen
     return sock->stream ? tcp_sock_connect(sock, fd, addr, len) : udp_sock_connect(sock, fd, addr, len);
 }
 
+/* A connection that could not move when an option asked for it (it was not established yet). */
+static void move_late(struct sock *sock, int fd)
+{
+    if (sock->life == LIFE_CONNECTION)
+        sock_to_kernel(sock, fd, sock->kernel_reason);
+}
+
 static ssize_t send_message(struct sock *sock, int fd, const struct msghdr *message, int flags)
 {
+    if (__builtin_expect(sock->kernel_bound, 0))
+        move_late(sock, fd);
     if (sock->stream) {
         if (sock->life == LIFE_UNDECIDED && (flags & MSG_FASTOPEN))
             return sock_stay(sock, fd, NULL, "TCP fast open");
@@ -65,6 +74,8 @@ ssize_t sock_sendmsg(struct sock *sock, int fd, const struct msghdr *message, in
 
 static ssize_t receive_message(struct sock *sock, int fd, struct msghdr *message, int flags)
 {
+    if (__builtin_expect(sock->kernel_bound, 0))
+        move_late(sock, fd);
     if (sock->stream && sock->life == LIFE_CONNECTION && (flags & MSG_OOB))
         sock_to_kernel(sock, fd, "urgent data");
     if (sock->stream)

@@ -31,6 +31,8 @@
 #define IPV6_MULTICAST_ALL 29
 #endif
 
+#define CLASS_MASK 0xfc /* streams: the ECN bits are TCP's own */
+
 enum action {
     ACTION_KERNEL,   /* the kernel's socket has it; nothing else to do */
     ACTION_RECORD,   /* noted by record() */
@@ -93,14 +95,14 @@ static const struct rule rules[] = {
     {IPPROTO_TCP, TCP_MAXSEG, ACTION_ENGINE, ENGINE_TCP_MAXSEG},
     {IPPROTO_TCP, TCP_LINGER2, ACTION_ENGINE, ENGINE_TCP_LINGER2_S},
     {IPPROTO_TCP, TCP_CONGESTION, ACTION_RECORD, 0},
-    {IPPROTO_TCP, TCP_SYNCNT, ACTION_KERNEL, 0},
-    {IPPROTO_TCP, TCP_DEFER_ACCEPT, ACTION_KERNEL, 0},
-    {IPPROTO_TCP, TCP_WINDOW_CLAMP, ACTION_KERNEL, 0},
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, ACTION_KERNEL, 0},
+    {IPPROTO_TCP, TCP_SYNCNT, ACTION_ENGINE, ENGINE_TCP_SYNCNT},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT, ACTION_ENGINE, ENGINE_TCP_DEFER_ACCEPT_S},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, ACTION_ENGINE, ENGINE_TCP_WINDOW_CLAMP},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, ACTION_ENGINE, ENGINE_TCP_NOTSENT_LOWAT},
     {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, ACTION_KERNEL, 0},
     {IPPROTO_TCP, TCP_THIN_DUPACK, ACTION_KERNEL, 0},
     {IPPROTO_TCP, TCP_FASTOPEN, ACTION_KERNEL, 0},
-    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, ACTION_KERNEL, 0},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, ACTION_LEAVE_ON, 0},
     {IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, ACTION_KERNEL, 0},
 
     {IPPROTO_IP, IP_TOS, ACTION_RECORD, 0},
@@ -208,6 +210,8 @@ static void record_engine(struct sock *sock, enum engine_tcp_option option, int 
 {
     const struct engine_ops *ops = sock_ops();
 
+    if (option == ENGINE_TCP_NOTSENT_LOWAT && value < 0) /* unsigned: never */
+        value = 0;
     sock->options.engine_set |= 1u << option;
     sock->options.engine_value[option] = value;
     if (!sock->stream)
@@ -330,7 +334,7 @@ static const char *record_ip(struct sock *sock, int name, const void *value, soc
     switch (name) {
     case IP_TOS:
         options->tos = (uint8_t)number;
-        record_engine(sock, ENGINE_TCP_TOS, number & 0xff);
+        record_engine(sock, ENGINE_TCP_TOS, number & CLASS_MASK);
         break;
     case IP_TTL:
         options->ttl = (uint8_t)(number > 0 ? number : 64);
@@ -377,7 +381,7 @@ static const char *record_ipv6(struct sock *sock, int name, int number)
         break;
     case IPV6_TCLASS:
         options->traffic_class = (uint8_t)(number < 0 ? 0 : number);
-        record_engine(sock, ENGINE_TCP_TOS, options->traffic_class);
+        record_engine(sock, ENGINE_TCP_TOS, options->traffic_class & CLASS_MASK);
         break;
     case IPV6_MTU_DISCOVER:
         options->dont_fragment = number == IPV6_PMTUDISC_DO || number == IPV6_PMTUDISC_PROBE;
@@ -478,8 +482,12 @@ static int leave_for_option(struct sock *sock, int fd, const char *why, int leve
         sock->kernel_reason = why;
         return 0;
     }
-    if (sock_to_kernel(sock, fd, why) == 0)
+    if (sock_to_kernel(sock, fd, why) == 0) {
         sys_setsockopt(fd, level, name, value, len); /* the move may have begun it anew */
+    } else {                                         /* the next data moves it (see send_message) */
+        sock->kernel_bound = true;
+        sock->kernel_reason = why;
+    }
     return 0;
 }
 

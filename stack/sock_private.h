@@ -81,7 +81,7 @@ struct sock_options {
     uint16_t segment;                  /* UDP_SEGMENT */
     struct cmsg_wanted wanted;
     uint32_t engine_set; /* bits: enum engine_tcp_option */
-    int engine_value[ENGINE_TCP_LINGER2_S + 1];
+    int engine_value[ENGINE_TCP_OPTIONS];
 };
 
 struct sock {
@@ -91,7 +91,7 @@ struct sock {
     bool stream;
     bool nonblocking;
     bool shared;       /* a forked child has the descriptor too */
-    bool kernel_bound; /* an option said so: the next decision is for the kernel */
+    bool kernel_bound; /* an option said so: the next decision (or, of a connection, the next data) is for the kernel */
     const char *kernel_reason;
     bool connecting; /* connect has not reported success yet */
     bool connected;  /* UDP */

@@ -13,7 +13,7 @@ void tcp_sock_apply_options(struct sock *sock)
 {
     const struct engine_ops *ops = sock_ops();
 
-    for (int option = 0; option <= ENGINE_TCP_LINGER2_S; option++) {
+    for (int option = 0; option < ENGINE_TCP_OPTIONS; option++) {
         if (!(sock->options.engine_set & 1u << option))
             continue;
         if (sock->life == LIFE_LISTENER)

@@ -37,6 +37,8 @@ struct script {
     uint16_t mtu;
     int send_error;
     uint32_t route_flags;
+    bool urgent_moves;          /* the answer to urgent data */
+    unsigned urgent;            /* questions */
     struct sent sent[SENT_MAX]; /* not cleared */
 };
 
@@ -99,6 +101,13 @@ static void script_notify(void *context, void *user, uint32_t events)
         *(uint32_t *)user |= events;
 }
 
+static bool script_urgent(void *context, void *user)
+{
+    (void)context, (void)user;
+    script.urgent++;
+    return script.urgent_moves;
+}
+
 static struct lane_stats_slot *script_opened(void *context, void *listener_user, const struct net_endpoint *local,
                                              const struct net_endpoint *remote, void **connection_id)
 {
@@ -142,6 +151,7 @@ static inline void script_start(const struct engine_config *given)
                                              .route = script_route,
                                              .generation = script_generation,
                                              .notify = script_notify,
+                                             .urgent = script_urgent,
                                              .opened = script_opened,
                                              .gone = script_gone,
                                              .now = script_now,

@@ -1,70 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The engine against a peer that is played packet by packet, in virtual time. */
-#include "unit.h"
+#include "engine_case.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "engine_script.h"
-
-static struct peer peer;
-static struct packet packet;
-static struct tcp_segment segment;
-static struct tcp_conn *conn;
-static uint32_t events;
-static uint8_t data[100000];
-
-static int setup(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof(data); i++)
-        data[i] = (uint8_t)(i * 7 + (i >> 8));
-    script_start(NULL);
-    events = 0;
-    conn = script_connect(&peer, &events, true);
-    return conn ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_stop();
-    return 0;
-}
-
-static ssize_t send_bytes(size_t length)
-{
-    struct iovec iov = {data, length};
-    return ops->tcp_send(conn, &iov, 1, false);
-}
-
-static ssize_t receive(void *into, size_t length)
-{
-    struct iovec iov = {into, length};
-    return ops->tcp_recv(conn, &iov, 1, length, false, NULL);
-}
-
-/* The engine's next segment, which must be there. */
-static void next_sent(void)
-{
-    if (!script_sent(&packet, &segment, NULL))
-        fail_msg("the engine sent nothing");
-}
-
-static void nothing_sent(void)
-{
-    if (script_sent(&packet, &segment, NULL))
-        fail_msg("unexpected: flags %02x seq %u len %u", segment.flags, segment.sequence - peer.expected,
-                 segment.payload_length);
-}
-
-static void acknowledge(uint32_t bytes)
-{
-    peer.expected += bytes;
-    peer.echo = segment.timestamp;
-    peer_sends(&peer, SEGMENT_ACK, NULL, 0);
-    ops->flush(script.engine);
-}
 
 static void sack(uint32_t left, uint32_t right)
 {

@@ -10,6 +10,7 @@ extern const struct api_case tcp_data_cases[];
 extern const struct api_case tcp_bulk_cases[];
 extern const struct api_case tcp_close_cases[];
 extern const struct api_case tcp_option_cases[];
+extern const struct api_case tcp_tuning_cases[];
 extern const struct api_case tcp_listen_cases[];
 extern const struct api_case udp_cases[];
 extern const struct api_case udp_port_cases[];

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <linux/sockios.h>
+
 #include "tests/net/api/peer_commands.h"
 
 #include <errno.h>
@@ -7,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -193,6 +196,14 @@ static long do_reset(const struct words *words)
 static long do_oob(const struct words *words)
 {
     return result_of(send(socket_of(words), "!", 1, MSG_OOB));
+}
+
+/* unsent N: bytes that the other end has not acknowledged */
+static long do_unsent(const struct words *words)
+{
+    int bytes;
+
+    return ioctl(socket_of(words), SIOCOUTQ, &bytes) < 0 ? -errno : bytes;
 }
 
 /* option N LEVEL NAME VALUE, getoption N LEVEL NAME: numbers */
@@ -428,6 +439,7 @@ static const struct command {
     {"datagram", do_datagram}, {"sender", do_sender},     {"udpecho", do_udpecho},
     {"join", do_join},         {"leave", do_leave},       {"serve", do_serve},
     {"dialall", do_dialall},   {"askall", do_askall},     {"control", do_control},
+    {"unsent", do_unsent},
 };
 
 /* later MILLISECONDS COMMAND */
