@@ -109,7 +109,7 @@ static const struct config_key serve_keys[] = {
      "Clients remembered, for interleaving and rates: a power of two.",
      {VALUE_SIZE(struct clockd_serve_config, clients), .initial = "4K", .min = 8, .max = 1 << 20}},
     {"local-stratum",
-     "Be the reference at this stratum if there is no source; 0: no.",
+     "Be the reference, at this stratum, while no server can be used; 0: no.",
      {VALUE_INT(struct clockd_serve_config, local_stratum), .initial = "0", .min = 0, .max = 15}},
     {"keys",
      "Answer requests that carry one of the symmetric keys.",
@@ -424,8 +424,6 @@ int clockd_config_load(int argc, char *const *argv, struct clockd_config *config
     if (config->source_count == 0 && !(config->serve.enabled && config->serve.local_stratum))
         return fail("no server to ask: give --server NAME, a [source NAME] in " CLOCKD_CONFIG_FILE
                     ", or local-stratum in [serve]");
-    if (config->source_count > 0 && config->serve.local_stratum)
-        return fail("[serve] local-stratum: a node with sources is not the reference by itself");
     *exit_status = 0;
     return 0;
 }

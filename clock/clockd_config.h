@@ -39,7 +39,7 @@ struct clockd_serve_config {
     uint64_t rate_interval_ns;
     int64_t rate_burst;
     uint64_t clients;
-    int64_t local_stratum; /* 0: not a reference by itself */
+    int64_t local_stratum; /* while no server can be used: the reference by itself; 0: no */
     bool keys;             /* answer requests with the daemon's symmetric keys */
     char nts_certificate[CLOCKD_FILE_NAME_MAX], nts_key[CLOCKD_FILE_NAME_MAX];
     char nts_cookie_file[CLOCKD_FILE_NAME_MAX];

@@ -154,6 +154,14 @@ int stamp_enable(int fd, bool departures, bool hardware)
     return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)) < 0 ? -errno : 0;
 }
 
+int stamp_enable_numbered(int fd)
+{
+    int flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID |
+                SOF_TIMESTAMPING_OPT_TSONLY;
+
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)) < 0 ? -errno : 0;
+}
+
 /* --- client sockets ----------------------------------------------------------------------------------------- */
 
 /* Which of the interfaces the connected socket sends through; NULL: none of them. */

@@ -103,5 +103,7 @@ struct stamp_control {
 void stamp_control_read(const struct msghdr *message, struct stamp_control *out);
 /* Switches stamps of arrivals on, and those of all departures, numbered, if wanted. 0 or a negated errno. */
 int stamp_enable(int fd, bool departures, bool hardware);
+/* Stamps of arrivals, and of those departures that ask for one (SO_TIMESTAMPING in their control data), numbered. */
+int stamp_enable_numbered(int fd);
 
 #endif
