@@ -17,10 +17,11 @@
 #define HELD_MAX            18   /* outliers that are believed in any case */
 #define BACKWARD_MAX        8    /* exchanges before the previous one until the counter counts as reset */
 #define BOUND_CHANCE        6e-5 /* that the truth is outside, if the model holds */
+#define BOUND_WANDERS       4    /* the same, as a factor of the standard deviation of a wandering rate */
 #define RELAX_SECONDS       7200 /* in which a shorter path becomes the measure of symmetry */
 #define FORGET_SECONDS      86400
 #define LONG_RATE_SECONDS   1000
-#define HORIZON_MIN_S       4
+#define HORIZON_S           4
 
 /* The reference line that the filter's offsets are counted from; it is moved to the best estimate after each stamp. */
 struct line {
@@ -40,7 +41,7 @@ struct estimator {
     bool any, offset_known;
     struct judged state;
     struct baseline baseline;
-    double seconds, interval_s; /* since the first stamp; recent, between stamps */
+    double seconds; /* since the first stamp */
     double long_rate, noise_variance, disagreement;
     struct exchange last;
     unsigned backward;
@@ -214,7 +215,6 @@ static bool restart(struct estimator *estimator)
 
 static enum estimator_verdict judge(struct estimator *estimator, const struct exchange *exchange)
 {
-    double dt = elapsed_ns(estimator, middle(exchange)) * 1e-9;
     struct judged ahead = estimator->state;
     struct seen seen;
 
@@ -233,7 +233,6 @@ static enum estimator_verdict judge(struct estimator *estimator, const struct ex
     estimator->state = ahead;
     estimator->held_count = 0;
     estimator->noise_variance += (seen.box.middle * seen.box.middle - estimator->noise_variance) / 64;
-    estimator->interval_s = fmax(dt, estimator->interval_s * 0.75);
     if (believe(estimator, exchange) > 0.5) {
         estimator->counts.held_back++;
         return ESTIMATOR_HELD_BACK;
@@ -394,8 +393,8 @@ void estimator_get(const struct estimator *estimator, uint64_t counter, struct e
     out->difference_period_ns = period_ns(estimator, estimator->long_rate);
     out->sigma_ns = sigma_after(&mix, wander, t);
     out->rate_sigma_ppb = sqrt(mix.ff + wander * wander * t);
-    out->wander_ppb = wander * sqrt(1000);
-    out->bound_horizon_s = fmax(1.25 * estimator->interval_s, HORIZON_MIN_S);
+    out->wander_ppb = BOUND_WANDERS * wander * sqrt(1000 / 3.0);
+    out->bound_horizon_s = HORIZON_S;
     bound = filter_bound(filter, t, line.rate, BOUND_CHANCE);
     /* The bound is convex in time: its chord lies above it. */
     out->bound_growth_ppb =

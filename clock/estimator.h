@@ -39,7 +39,7 @@ struct estimate {
     double difference_period_ns; /* difference clock: long-term rate */
     double sigma_ns;             /* standard deviation of the offset at `counter` */
     double rate_sigma_ppb;       /* of the local rate */
-    double wander_ppb;           /* what the rate may change in 1000 s; for the bound's growth */
+    double wander_ppb;           /* what the growth of the bound may grow by in 1000 s (with the square root of time) */
     double bound_ns;             /* to the server at `counter`: k sigma and the doubt about the path; not RTT/2 */
     double bound_growth_ppb;     /* afterwards, for bound_horizon_s seconds; then ask again: the growth grows */
     double bound_horizon_s;

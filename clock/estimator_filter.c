@@ -25,7 +25,9 @@ static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 /* An outlier says nothing; its chance, and how thinly it is spread against the stamp's own scale. */
 #define OUTLIER_CHANCE 1e-4
 
-#define BOUND_HALVINGS 12
+#define BOUND_STEPS      8
+#define BOUND_LOG_ENOUGH 0.1
+#define BOUND_SIGMAS_MAX 5
 
 static unsigned member_at(unsigned wander, unsigned tilt)
 {
@@ -111,26 +113,44 @@ static double chance_beyond(const struct level levels[FILTER_WANDERS], double bo
     return chance;
 }
 
+/* Where log(chance_beyond / chance) becomes negative. For one normal it is nearly straight in the square of the bound,
+ * so regula falsi (with the Illinois change) in the square is there after a few steps. */
+static double find_bound(const struct level levels[FILTER_WANDERS], double high, double chance)
+{
+    double low_square = 0, high_square = high * high, low_log = -log(chance);
+    double high_log = log(chance_beyond(levels, high) / chance);
+
+    for (unsigned i = 0; i < BOUND_STEPS && high_log < -BOUND_LOG_ENOUGH; i++) {
+        double square = low_square + (high_square - low_square) * low_log / (low_log - high_log);
+        double found = log(chance_beyond(levels, sqrt(square)) / chance);
+
+        if (found > 0) {
+            low_square = square;
+            low_log = found;
+            high_log /= 2;
+        } else {
+            high_square = square;
+            high_log = found;
+            low_log /= 2;
+        }
+    }
+    return sqrt(high_square);
+}
+
 double filter_bound(const struct filter *filter, double t, double reference_rate, double chance)
 {
     struct level levels[FILTER_WANDERS];
-    double low = 0, high = 0;
+    double high = 0;
 
     for (unsigned w = 0; w < FILTER_WANDERS; w++) {
         levels[w] = level_after(filter, w, t);
         levels[w].offset -= t * reference_rate;
-        if (levels[w].weight > chance / 16)
-            high = fmax(high, fabs(levels[w].offset) + 6 * levels[w].sigma);
-    }
-    for (unsigned i = 0; i < BOUND_HALVINGS; i++) {
-        double middle = (low + high) / 2;
-
-        if (chance_beyond(levels, middle) > chance)
-            low = middle;
+        if (levels[w].weight > chance / FILTER_WANDERS)
+            high = fmax(high, fabs(levels[w].offset) + BOUND_SIGMAS_MAX * levels[w].sigma);
         else
-            high = middle;
+            levels[w].sigma = 0;
     }
-    return high;
+    return find_bound(levels, high, chance);
 }
 
 double filter_slope(const struct filter *filter)
