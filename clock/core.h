@@ -15,7 +15,8 @@
 
 #define CORE_SOURCES_MAX         16
 #define CORE_STAMP_WAIT_NS       20000000ll
-/* While the core runs it publishes at least this often: an older segment means that the daemon is gone. */
+/* While the core runs it publishes at least this often; after four times this without an update readers may conclude
+ * that the daemon is gone (holdover_after). */
 #define CORE_PUBLISH_INTERVAL_NS 2000000000ll
 
 struct core;

@@ -118,7 +118,7 @@ void core_leap_update(struct core *core, uint64_t counter)
         return;
     if (leap->leap != 0 && tai_ns >= leap->leap_at_ns + LEAP_SETTLE_NS) {
         leap->tai_utc_s += leap->leap;
-        *leap = (struct leap_table){.tai_utc_s = leap->tai_utc_s};
+        *leap = (struct leap_table){.tai_utc_s = leap->tai_utc_s, .quiet_ns = tai_ns + LEAP_SETTLE_NS};
         core_log(core, LOG_LEVEL_INFO, "leap second: over, TAI - UTC is %" PRId32 " s", leap->tai_utc_s);
     }
     take_announcement(core, tai_ns);

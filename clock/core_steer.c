@@ -8,6 +8,7 @@
 #define LOCAL_AFTER_NS     (10 * NS_PER_S) /* a node that is its own reference gives its servers so long at the start */
 #define REPUBLISH_PART     0.05            /* of the bound: a correction whose end is worth a new bound */
 #define PUBLISH_SOONEST_NS 1000000ll
+#define GONE_AFTER_NS      (4.0 * CORE_PUBLISH_INTERVAL_NS)
 
 /* ---- which server ---- */
 
@@ -144,20 +145,24 @@ void core_publish(struct core *core)
     values->leap = core->leap.leap;
     values->leap_at_ns = core->leap.leap ? core->leap.leap_at_ns : 0;
     values->utc_distance_ns = core->utc_distance_ns;
+    values->holdover_after = values->counter + (uint64_t)(GONE_AFTER_NS / values->period_ns);
     core->env.publish(core->env.context, values);
 }
 
-/* The next update without a new sample: the bound grows faster than it was told, or the end of a correction lowers it.
- */
+/* The next update without a new sample: the bound grows faster than it was told, the end of a correction lowers it, or
+ * the time becomes void. */
 static void plan_publication(struct core *core)
 {
     const struct clock_values *values = &core->steering.values;
     double slew_ns = (double)(values->counter_switch - values->counter) * values->period_ns;
+    double left_ns = fmax((double)(int64_t)(values->void_after - values->counter) * values->period_ns, 0);
     double remaining = fabs(steering_remaining(&core->steering, values->counter));
     int64_t in_ns = CORE_PUBLISH_INTERVAL_NS;
 
     if (core->steering.has_line && remaining > REPUBLISH_PART * (double)values->bound_ns && slew_ns < (double)in_ns)
         in_ns = (int64_t)slew_ns + PUBLISH_SOONEST_NS;
+    if (core->steering.has_line && left_ns < (double)in_ns)
+        in_ns = (int64_t)left_ns + PUBLISH_SOONEST_NS;
     core->publish_at_ns = core_now(core) + in_ns;
 }
 
@@ -182,10 +187,6 @@ static void follow(struct core *core, struct source *source)
         core->disruptions++;
         core_log(core, LOG_LEVEL_WARNING, "the time steps by %+.6f s to that of server %s", offset * 1e-9,
                  source->config.name);
-        /* Readers that wait for a change of status are woken up. */
-        core->steering.values.status = LOCKSTEP_CLOCK_DISRUPTED;
-        core_publish(core);
-        core->steering.values.status = LOCKSTEP_CLOCK_SYNCHRONISED;
         break;
     case STEERING_FOLLOWED:
     case STEERING_HELD:

@@ -51,6 +51,8 @@ static int64_t near_moment(const struct leap_table *table, int64_t tai_ns)
 
     if (table->leap != 0 && tai_ns >= table->leap_at_ns - NEAR_BEFORE && tai_ns < table->leap_at_ns + LEAP_SETTLE_NS)
         return table->leap_at_ns;
+    if (tai_ns < table->quiet_ns)
+        return INT64_MAX;
     end_ns = leap_month_end(tai_ns - table->tai_utc_s * NS_PER_S - LEAP_SETTLE_NS);
     if (end_ns == INT64_MAX)
         return INT64_MAX;

@@ -59,10 +59,10 @@ static struct interval deepest(const struct selection_source *sources, unsigned 
     return best;
 }
 
+/* agreed: NULL: no majority, so that nobody is believed. */
 static void judge(struct selection *selection, const struct selection_source *sources, unsigned count,
                   const struct interval *agreed)
 {
-    selection->truechimers = 0;
     for (unsigned i = 0; i < count; i++) {
         const struct selection_source *source = &sources[i];
 
@@ -132,7 +132,9 @@ int selection_update(struct selection *selection, const struct selection_source 
         voters += votes(&sources[i]);
     agreed = deepest(sources, count, &preferred);
     majority = voters > 0 && (2 * agreed.depth > voters || (2 * agreed.depth == voters && preferred));
-    judge(selection, sources, count, majority ? &agreed : NULL);
+    selection->truechimers = 0;
+    if (voters > 0)
+        judge(selection, sources, count, majority ? &agreed : NULL);
     if (!majority || selection->truechimers < (minimum > 1 ? minimum : 1)) {
         selection->challenger = -1;
         return selection->selected = -1;
