@@ -460,7 +460,7 @@ bool channel_next(struct channel *channel, struct channel_message *out)
     return length > 0;
 }
 
-bool channel_drained(const struct channel *channel)
+size_t channel_queued(const struct channel *channel)
 {
-    return waiting(&channel->out) == 0;
+    return waiting(&channel->out);
 }

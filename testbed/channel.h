@@ -61,6 +61,6 @@ const char *channel_problem(const struct channel *channel);
 int channel_send(struct channel *channel, enum channel_kind kind, const void *payload, size_t length);
 /* The next whole message, valid until the next call on the channel. */
 bool channel_next(struct channel *channel, struct channel_message *out);
-bool channel_drained(const struct channel *channel); /* nothing is waiting to be sent */
+size_t channel_queued(const struct channel *channel); /* bytes that wait to be sent */
 
 #endif
