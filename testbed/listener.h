@@ -37,7 +37,7 @@ struct listener_options {
     int64_t port;
     char name[PATTERN_NODE_MAX];
     char key[200], certificate[200], certificate_key[200], authority[200];
-    char directory[200];        /* for jobs, results and raw logs; a fresh one below it is used */
+    char directory[128];        /* for jobs, results and raw logs; a fresh one below it is used */
     char clock_path[200];       /* "": the usual one */
     char runtime_dir[90];       /* of lockstep-netd; "": the usual one */
     char profile[200];          /* of accelerated processes */

@@ -4,7 +4,6 @@
 #define LOCKSTEP_TESTBED_LISTENER_PRIVATE_H
 
 #include <json-c/json.h>
-#include <limits.h>
 
 #include "testbed/child.h"
 #include "testbed/job.h"
@@ -18,7 +17,7 @@ struct process {
     struct child child;
     struct child_lines out_lines, err_lines;
     bool out_open, err_open;
-    char result_path[PATH_MAX], raw_path[PATH_MAX];
+    char result_path[JOB_PATH_MAX], raw_path[JOB_PATH_MAX];
     struct listener *listener;
 };
 
@@ -35,8 +34,8 @@ struct listener {
     int socket, signals;
     bool stopping;
     struct caller callers[CALLERS_MAX];
-    struct caller *controller;     /* the one that has greeted */
-    char directory[PATH_MAX - 64]; /* of the present controller's run; "": none yet */
+    struct caller *controller; /* the one that has greeted */
+    char directory[144];       /* of the present controller's run; "": none yet */
     struct process processes[LISTENER_PROCESSES_MAX];
     int transfer; /* file being sent; -1: none */
 };
@@ -55,7 +54,8 @@ int64_t listener_number(struct json_object *object, const char *key);
 struct process *listener_find_process(struct listener *listener, const char *name);
 struct process *listener_free_process(struct listener *listener);
 /* Chooses the paths of the job's files and writes job_path. 0 or a negative code. */
-int listener_place_files(struct listener *listener, struct process *process, struct job *job, char job_path[PATH_MAX]);
+int listener_place_files(struct listener *listener, struct process *process, struct job *job,
+                         char job_path[JOB_PATH_MAX]);
 int listener_start_process(struct listener *listener, struct process *process, bool accelerated, enum job_role role,
                            const char *job_path);
 /* Passes on what it says. */

@@ -159,21 +159,20 @@ static int write_file(const char *path, const char *text)
 }
 
 /* Where the job's results go is this side's business. */
-int listener_place_files(struct listener *listener, struct process *process, struct job *job, char job_path[PATH_MAX])
+int listener_place_files(struct listener *listener, struct process *process, struct job *job,
+                         char job_path[JOB_PATH_MAX])
 {
     char *text;
     int err = make_directory(listener);
 
     if (err < 0)
         return err;
-    snprintf(process->result_path, PATH_MAX, "%s/%s.json", listener->directory, process->name);
-    snprintf(process->raw_path, PATH_MAX, "%s/%s.raw", listener->directory, process->name);
-    snprintf(job_path, PATH_MAX, "%s/%s.job", listener->directory, process->name);
-    if (strlen(process->result_path) >= sizeof job->result_path)
-        return -ENAMETOOLONG;
-    snprintf(job->result_path, sizeof job->result_path, "%.*s", JOB_PATH_MAX - 1, process->result_path);
+    snprintf(process->result_path, JOB_PATH_MAX, "%s/%s.json", listener->directory, process->name);
+    snprintf(process->raw_path, JOB_PATH_MAX, "%s/%s.raw", listener->directory, process->name);
+    snprintf(job_path, JOB_PATH_MAX, "%s/%s.job", listener->directory, process->name);
+    snprintf(job->result_path, sizeof job->result_path, "%s", process->result_path);
     if (job->raw_path[0])
-        snprintf(job->raw_path, sizeof job->raw_path, "%.*s", JOB_PATH_MAX - 1, process->raw_path);
+        snprintf(job->raw_path, sizeof job->raw_path, "%s", process->raw_path);
     snprintf(job->clock_path, sizeof job->clock_path, "%s", listener->options->clock_path);
     text = job_to_json(job);
     if (!text)

@@ -30,7 +30,7 @@ static void handle_spawn(struct listener *listener, struct json_object *request,
     struct channel *channel = listener->controller->channel;
     int accelerated = json_read_enum(reader, request, "stack", stacks), err;
     struct json_object *text = json_read_object(reader, request, "job");
-    char problem[JOB_PROBLEM_MAX], job_path[PATH_MAX];
+    char problem[JOB_PROBLEM_MAX], job_path[JOB_PATH_MAX];
     struct process *process;
     struct job job;
 
