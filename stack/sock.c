@@ -251,9 +251,32 @@ static bool release_descriptor(int fd)
     return sock != NULL;
 }
 
+/* Whether closing fd closes an accelerated listener; where it listens. */
+static bool closes_listener(int fd, struct net_endpoint *listened)
+{
+    struct sock *sock = sock_get(fd);
+    bool is;
+
+    if (!sock)
+        return false;
+    is = sock->life == LIFE_LISTENER && sock_only_descriptor(sock, fd);
+    *listened = sock->local;
+    sock_put(sock);
+    return is;
+}
+
 int sock_close(int fd)
 {
-    return release_descriptor(fd) ? sys_close(fd) : SOCK_PASS;
+    struct net_endpoint listened;
+    bool listener = closes_listener(fd, &listened);
+    int result;
+
+    if (!release_descriptor(fd))
+        return SOCK_PASS;
+    result = sys_close(fd);
+    if (listener)
+        port_hold(&listened);
+    return result;
 }
 
 void sock_replaced(int fd)

@@ -297,8 +297,7 @@ void sock_move_urgent(void)
 
 /* ---- exec and exit ---- */
 
-/* Collects references to all socks of a life. Returns their number; *out is the caller's to free. */
-static size_t collect(enum sock_life life, bool inheritable, struct sock ***out)
+size_t sock_collect(enum sock_life life, bool inheritable, struct sock ***out)
 {
     struct sock **socks = NULL;
     size_t count = 0, room = 0;
@@ -331,7 +330,7 @@ static size_t collect(enum sock_life life, bool inheritable, struct sock ***out)
 static void all_to_kernel(enum sock_life life, bool inheritable, const char *why, uint64_t until_ns)
 {
     struct sock **socks;
-    size_t count = collect(life, inheritable, &socks);
+    size_t count = sock_collect(life, inheritable, &socks);
 
     for (size_t i = 0; i < count; i++) {
         int fd = sock_descriptor(socks[i]);
@@ -420,7 +419,7 @@ static bool all_drained(void *argument)
 static void close_idle(void)
 {
     struct sock **socks;
-    size_t count = collect(LIFE_CONNECTION, false, &socks);
+    size_t count = sock_collect(LIFE_CONNECTION, false, &socks);
 
     for (size_t i = 0; i < count; i++) {
         int fd = sock_descriptor(socks[i]);

@@ -250,7 +250,15 @@ void handover_pending(struct sock *sock);        /* gives away what waits to be 
 int handover_take(struct sock *sock, int flags); /* accepts from the others: a kernel's descriptor or -EAGAIN */
 void handover_close(struct sock *sock);          /* lock held */
 
+/* ---- sock_port.c ---- */
+/* The listener at this address has just been closed: what was accepted there goes on holding the port, as in the
+ * kernel. Lock not held. */
+void port_hold(const struct net_endpoint *listened);
+
 /* ---- sock_migrate.c ---- */
+/* References to all socks of a life (inheritable: whose descriptors survive exec); *out is the caller's to free. Lock
+ * not held. */
+size_t sock_collect(enum sock_life life, bool inheritable, struct sock ***out);
 /* Exports conn and has the service rebuild it in fd. Lock held (the connection stands still meanwhile). */
 /* shut: the bits of control_migrate.options for what was shut down. */
 int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, uint8_t family, uint32_t scope_id,
