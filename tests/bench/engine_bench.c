@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the engine itself costs: a request of 64 bytes comes in, is read and answered, nothing leaves the process.
- * Prints nanoseconds a round; for instructions run it under valgrind --tool=callgrind --toggle-collect=round_trip
- * engine-bench tcp 1000 usage: engine-bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS] */
+/* What the engine itself costs: a request comes in, is read and answered; nothing leaves the process.
+ * engine_bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS] prints nanoseconds a round. tests/bench/instructions
+ * counts the instructions of round_trip. */
 #include "tests/unit/engine_script.h"
 
 #include <time.h>
@@ -92,40 +92,71 @@ static void one_round(size_t in, size_t out, uint64_t *spent)
     peer.timestamp = (uint32_t)(script.now_ns / SCRIPT_MS);
 }
 
+static void open_udp(void)
+{
+    struct net_endpoint local = script_endpoint("10.0.0.1", 4001);
+
+    if (ops->udp_open(script.engine, &local, false, NULL, &script.stats->slots[0], &udp) < 0)
+        abort();
+}
+
+static void open_tcp(void)
+{
+    static uint32_t events;
+
+    conn = script_connect(&peer, &events, true);
+    if (!conn)
+        abort();
+    ops->tcp_option(conn, ENGINE_TCP_NODELAY, 1);
+}
+
+static const struct workload {
+    const char *name;
+    size_t in, out; /* bytes a round */
+    void (*open)(void);
+} workloads[] = {
+    {"udp", 64, 64, open_udp},
+    {"tcp", 64, 64, open_tcp},
+    {"bulk-in", 64000, 0, open_tcp},
+    {"bulk-out", 0, 14480, open_tcp}, /* the initial window */
+};
+
+static const struct workload *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
+        if (strcmp(workloads[i].name, name) == 0)
+            return &workloads[i];
+    return NULL;
+}
+
+static void add_idle(int count)
+{
+    static struct peer others;
+    static uint32_t events;
+
+    for (int i = 0; i < count; i++)
+        if (!script_connect(&others, &events, true))
+            abort();
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 3)
-        return 2;
-    int rounds = atoi(argv[2]), idle = argc > 3 ? atoi(argv[3]) : 0;
+    const struct workload *work = argc > 2 ? find(argv[1]) : NULL;
+    int rounds = argc > 2 ? atoi(argv[2]) : 0, idle = argc > 3 ? atoi(argv[3]) : 0;
     uint64_t spent = 0;
-    static struct peer others;
+
+    if (!work || rounds < 1) {
+        fputs("usage: engine_bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS]\n", stderr);
+        return 2;
+    }
     script_start(NULL);
-    for (int i = 0; i < idle; i++) {
-        static uint32_t none;
-        if (!script_connect(&others, &none, true))
-            abort();
-    }
-    size_t in = 64, out = 64;
-    if (strcmp(argv[1], "udp") == 0) {
-        struct net_endpoint local = script_endpoint("10.0.0.1", 4001);
-        if (ops->udp_open(script.engine, &local, false, NULL, &script.stats->slots[0], &udp) < 0)
-            abort();
-    } else {
-        static uint32_t events;
-        conn = script_connect(&peer, &events, true);
-        if (!conn)
-            abort();
-        ops->tcp_option(conn, ENGINE_TCP_NODELAY, 1);
-        if (strcmp(argv[1], "bulk-in") == 0)
-            in = 64000, out = 0;
-        else if (strcmp(argv[1], "bulk-out") == 0)
-            in = 0, out = 14480; /* the initial window */
-    }
+    add_idle(idle);
+    work->open();
     script.discard = true;
-    request_length = in;
+    request_length = work->in;
     for (int i = 0; i < rounds; i++)
-        one_round(in, out, &spent);
-    printf("%s: %d rounds, %d idle connections, %.0f ns a round\n", argv[1], rounds, idle, (double)spent / rounds);
+        one_round(work->in, work->out, &spent);
+    printf("%s: %d rounds, %d idle connections, %.0f ns a round\n", work->name, rounds, idle, (double)spent / rounds);
     script_stop();
     return 0;
 }
