@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Two stacks compared over interleaved rounds with the same seed: A B A B ... Each pair of rounds gives one ratio for
  * each type and figure; what is reported is the median of the ratios (Hodges-Lehmann estimate of their logarithms) with
- * a distribution-free confidence interval (Wilcoxon signed rank, exact), and the sign-flip p-value. Pure. */
+ * a distribution-free confidence interval (Wilcoxon signed rank, exact), and the p-value of the same test. Pure. */
 #ifndef LOCKSTEP_TESTBED_COMPARE_H
 #define LOCKSTEP_TESTBED_COMPARE_H
 
@@ -13,12 +13,13 @@ struct compare_interval {
     unsigned pairs;
     double ratio;      /* B / A; below 1: B is faster */
     double low, high;  /* of the ratio */
-    double confidence; /* the interval's true level, at least what was asked for; 0: too few pairs (low 0, high
-                          infinite) */
+    double confidence; /* the interval's true level: at least what was asked for or, with few pairs, the most that they
+                          give; 0: a single pair or none, and low is 0, high is infinite */
     double p_value;    /* two-sided, of "no difference" */
 };
 
-/* a[i], b[i] > 0: the same figure of pair i. Pairs with a value that is not positive are left out. level: 0.95. */
+/* a[i], b[i] > 0: the same figure of pair i. Pairs with a value that is not positive are left out. level: 0.95. With no
+ * pair left the ratio is 0. */
 struct compare_interval compare_pairs(const double *a, const double *b, unsigned pairs, double level);
 
 enum compare_figure { COMPARE_MEDIAN, COMPARE_P99, COMPARE_WORST, COMPARE_FIGURES };

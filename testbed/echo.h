@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The round-trip cross-check: small datagrams go from a sender's node to each receiver's and back, with four stamps of
  * the two nodes' common clock (t1 departure, t2 arrival there, t3 departure there, t4 arrival) and four of each node's
- * CLOCK_MONOTONIC_RAW, which nobody steers. Three things must hold, or the clocks' bounds are a lie:
+ * CLOCK_MONOTONIC_RAW, which nobody steers. Two things must hold, or the clocks' bounds are a lie:
  *   - neither way takes less than nothing: t2 - t1 and t4 - t3 are not below minus the sum of both bounds;
- *   - (t2 - t1) + (t4 - t3), by the common clock, is the round trip by MONOTONIC_RAW, but for the bounds;
- *   - the bounds are known.
+ *   - (t2 - t1) + (t4 - t3), by the common clock, is the round trip by MONOTONIC_RAW, but for the bounds.
  * Half the difference of the two ways estimates the clocks' disagreement, to half the round trip. Pure. */
 #ifndef LOCKSTEP_TESTBED_ECHO_H
 #define LOCKSTEP_TESTBED_ECHO_H
@@ -13,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "testbed/node_clock.h"
 #include "testbed/pattern.h"
 #include "testbed/record.h"
 

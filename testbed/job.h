@@ -17,6 +17,7 @@
 #define JOB_PEERS_MAX   64
 #define JOB_PATH_MAX    256
 #define JOB_STACK_MAX   16
+#define JOB_PROCESS_MAX 64
 #define JOB_BYTES_MAX   (2 << 20)
 #define JOB_PROBLEM_MAX 256
 
@@ -44,13 +45,13 @@ struct job {
     uint32_t run; /* random, not 0; the same for all processes of a round */
     enum job_role role;
     char node[PATTERN_NODE_MAX];
-    char process[PATTERN_NODE_MAX]; /* unique in the run: "node.send" */
-    char stack[JOB_STACK_MAX];      /* "kernel", "lockstep"; for the result only */
-    struct net_addr address;        /* the node's own in the tested network */
-    int64_t start_tai_ns;           /* planned time 0; 0: told later on standard input */
-    int64_t warmup_ns;              /* from the start on; then */
-    int64_t duration_ns;            /* measured */
-    int64_t grace_ns;               /* after the end, for what is still under way */
+    char process[JOB_PROCESS_MAX]; /* unique in the run: "node.send" */
+    char stack[JOB_STACK_MAX];     /* "kernel", "lockstep"; for the result only */
+    struct net_addr address;       /* the node's own in the tested network */
+    int64_t start_tai_ns;          /* planned time 0; 0: told later on standard input */
+    int64_t warmup_ns;             /* from the start on; then */
+    int64_t duration_ns;           /* measured */
+    int64_t grace_ns;              /* after the end, for what is still under way */
     enum node_clock_kind clock;
     char clock_path[JOB_PATH_MAX];   /* "": the usual one */
     uint32_t clock_assumed_bound_ns; /* of the system clock; NODE_CLOCK_BOUND_UNKNOWN */

@@ -24,6 +24,8 @@ struct raw_log *raw_log_create(uint32_t run, uint64_t entries);
 void raw_log_destroy(struct raw_log *log);
 /* No allocation; when the log is full, counts what did not fit. log may be NULL. */
 void raw_log_add(struct raw_log *log, unsigned type, unsigned flags, const struct arrival *arrival);
+/* How many are in it, and how many did not fit. log may be NULL. */
+uint64_t raw_log_count(const struct raw_log *log, uint64_t *missing);
 /* names: one for each type. 0 or a negative errno. */
 int raw_log_write(const struct raw_log *log, const char *path, const char *const *names, unsigned name_count);
 

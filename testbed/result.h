@@ -32,7 +32,7 @@ struct result_type {
 struct result {
     uint32_t run;
     enum job_role role;
-    char node[PATTERN_NODE_MAX], process[PATTERN_NODE_MAX], stack[JOB_STACK_MAX];
+    char node[PATTERN_NODE_MAX], process[JOB_PROCESS_MAX], stack[JOB_STACK_MAX];
     enum result_ending ending;
     char problem[RESULT_PROBLEM_MAX]; /* "" or what went wrong */
     int64_t start_tai_ns, warmup_ns, duration_ns, limit_bound_ns;
@@ -61,6 +61,8 @@ struct result {
 /* An empty result for a job, with all the records; NULL when memory is short. */
 struct result *result_create(const struct job *job);
 void result_free(struct result *result);
+/* Fits the records to job->start_tai_ns, when that is told after the result was made. What they held is gone. */
+void result_set_start(struct result *result, const struct job *job);
 
 /* 0, or a negative code with problem (RESULT_PROBLEM_MAX). Pure. */
 int result_parse(const char *text, size_t length, struct result **out, char *problem);
