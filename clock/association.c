@@ -595,6 +595,15 @@ enum association_event association_received(struct association *association, int
 
 /* ---- the rest ---- */
 
+/* What is surprising is looked at more closely, at the rate that the poll interval may have at most. */
+static void ask_again_soon(struct association *association)
+{
+    int64_t soon_ns = association->status.last_reply_ns + poll_ns(poll_floor(association));
+
+    if (soon_ns < association->poll_at_ns)
+        association->poll_at_ns = soon_ns;
+}
+
 void association_feedback(struct association *association, const struct association_feedback *feedback)
 {
     struct association_status *status = &association->status;
@@ -604,11 +613,11 @@ void association_feedback(struct association *association, const struct associat
         drop(association, DROP_ROUND_TRIP);
         return;
     }
-    if (feedback->restart) {
+    if (feedback->restart)
         set_poll(association, poll_floor(association));
-        return;
-    }
-    if (association->burst_left > 0)
+    if (feedback->restart || feedback->surprise)
+        ask_again_soon(association);
+    if (feedback->restart || association->burst_left > 0)
         return;
     association->score += feedback->surprise ? -SCORE_SURPRISE : feedback->quiet ? 1 : -1;
     if (association->score >= SCORE_RAISE)

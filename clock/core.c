@@ -12,6 +12,7 @@
 
 #define POLL_LOG2_LEAST   (-4)
 #define POLL_LOG2_MOST    17
+#define TOLD_FOR_NS       (2 * 86400 * NS_PER_S)
 #define SURPRISE_SIGMAS   4
 #define LEARNED_EXCHANGES 16    /* until a source's rate is worth keeping when its server moves */
 #define LEARNED_DOUBT_PPB 100.0 /* of such a rate at least */
@@ -44,12 +45,15 @@ struct core *core_create(const struct core_config *config, const struct core_env
         return NULL;
     core->config = *config;
     core->env = *env;
-    core->created_counter = core_counter(core);
-    core->created_ns = core_now(core);
+    core->created_ns = core->known_at_ns = core_now(core);
     core->utc_distance_ns = INT64_MAX;
     core->leap.tai_utc_s = config->tai_utc_s;
+    core->known_tai_ns = leap_to_tai(&core->leap, config->initial_time_ns);
     selection_init(&core->selection);
     steering_init(&core->steering, &steering);
+    if (isfinite(config->rate_hint_ppb))
+        core->steering.values.period_ns *= 1 + config->rate_hint_ppb * 1e-9;
+    core->steering.values.slew_period_ns = core->steering.values.difference_period_ns = core->steering.values.period_ns;
     return core;
 }
 
@@ -301,12 +305,7 @@ void core_sent(struct core *core, unsigned number, uint64_t ticket, uint64_t ta,
 /* UTC, as well as it is known; for the era of NTP stamps. */
 static int64_t about_utc(const struct core *core)
 {
-    int64_t tai_ns;
-    double fraction;
-
-    if (steering_time(&core->steering, core_counter(core), &tai_ns, &fraction))
-        return leap_to_utc(&core->leap, tai_ns);
-    return core->config.initial_time_ns + (core_now(core) - core->created_ns);
+    return leap_to_utc(&core->leap, core->known_tai_ns + (core_now(core) - core->known_at_ns));
 }
 
 void core_received(struct core *core, unsigned number, const uint8_t *packet, size_t length, uint64_t tf,
@@ -426,21 +425,28 @@ void core_disrupt(struct core *core, const char *why)
 
 void core_set_leap(struct core *core, int32_t tai_utc_s, int32_t leap, int64_t leap_at_ns)
 {
+    int64_t tai_ns = core->known_tai_ns + (core_now(core) - core->known_at_ns);
+    struct leap_table told = {
+        .tai_utc_s = tai_utc_s,
+        .leap = leap,
+        .leap_at_ns = leap ? leap_at_ns : 0,
+        .told_ns = tai_ns + TOLD_FOR_NS,
+    };
+
     if (leap < -1 || leap > 1) {
         core_log(core, LOG_LEVEL_ERROR, "leap second: %d at once is impossible", (int)leap);
         return;
     }
-    if (core->steering.has_line && tai_utc_s != core->leap.tai_utc_s) {
+    if (core->steering.has_line && leap_offset(&told, tai_ns) != leap_offset(&core->leap, tai_ns)) {
         core_log(core, LOG_LEVEL_WARNING, "leap second: TAI - UTC is told to be %d s, but stays %d s: TAI goes on",
-                 (int)tai_utc_s, (int)core->leap.tai_utc_s);
+                 (int)leap_offset(&told, tai_ns), (int)leap_offset(&core->leap, tai_ns));
         return;
     }
-    core->leap = (struct leap_table){
-        .tai_utc_s = tai_utc_s,
-        .leap = leap,
-        .leap_at_ns = leap ? leap_at_ns : 0,
-        .told = leap != 0,
-    };
+    /* The one that has just been is remembered, for times that are converted later. */
+    if (core->leap.leap != 0 && tai_ns >= core->leap.leap_at_ns)
+        return;
+    told.quiet_ns = core->leap.quiet_ns;
+    core->leap = told;
     if (core->ran)
         core_steer(core, -1);
 }

@@ -153,8 +153,9 @@ void core_unreachable(struct core *core, unsigned source);
 void core_disrupt(struct core *core, const char *why);
 
 /* A leap table or the kernel knows more than the servers say. leap: +1, -1 or 0; leap_at_ns: TAI when TAI - UTC
- * changes. What it says outweighs the servers' announcements; only if the selected servers do not follow at the time,
- * they are believed, so that the time stays continuous. */
+ * changes. Outweighs the servers' announcements for two days: call it anew every day or so. Only if most servers do not
+ * follow at the time, they are believed. Once there is a time, TAI - UTC of the present does not change by this: TAI
+ * goes on. */
 void core_set_leap(struct core *core, int32_t tai_utc_s, int32_t leap, int64_t leap_at_ns);
 
 void core_get_report(const struct core *core, struct core_report *out);

@@ -64,7 +64,7 @@ static void take_announcement(struct core *core, int64_t tai_ns)
     int64_t utc_ns = leap_to_utc(&core->leap, tai_ns), end_ns = leap_month_end(utc_ns);
     int leap;
 
-    if (core->leap.told || end_ns == INT64_MAX || utc_ns < end_ns - ANNOUNCED_BEFORE_NS ||
+    if (tai_ns < core->leap.told_ns || end_ns == INT64_MAX || utc_ns < end_ns - ANNOUNCED_BEFORE_NS ||
         utc_ns > end_ns - FROZEN_BEFORE_NS)
         return;
     leap = announced(core);
@@ -105,7 +105,7 @@ static void count_votes(struct core *core, int64_t tai_ns)
                          : "none",
              core->leap.leap ? "what was announced" : "none as expected");
     core->leap.leap = shift;
-    core->leap.told = false;
+    core->leap.told_ns = 0;
 }
 
 void core_leap_update(struct core *core, uint64_t counter)
@@ -118,7 +118,8 @@ void core_leap_update(struct core *core, uint64_t counter)
         return;
     if (leap->leap != 0 && tai_ns >= leap->leap_at_ns + LEAP_SETTLE_NS) {
         leap->tai_utc_s += leap->leap;
-        *leap = (struct leap_table){.tai_utc_s = leap->tai_utc_s, .quiet_ns = tai_ns + LEAP_SETTLE_NS};
+        *leap = (struct leap_table){
+            .tai_utc_s = leap->tai_utc_s, .told_ns = leap->told_ns, .quiet_ns = tai_ns + LEAP_SETTLE_NS};
         core_log(core, LOG_LEVEL_INFO, "leap second: over, TAI - UTC is %" PRId32 " s", leap->tai_utc_s);
     }
     take_announcement(core, tai_ns);

@@ -33,8 +33,8 @@ struct core {
     struct selection selection;
     struct steering steering;
     struct leap_table leap;
-    uint64_t created_counter;
     int64_t created_ns;
+    int64_t known_tai_ns, known_at_ns; /* the time as last known, and when on the steady clock */
     bool ran, local_reference;
     int64_t publish_at_ns; /* steady clock */
     int64_t settle_by_ns;  /* until then the first selection waits for all sources */

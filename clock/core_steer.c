@@ -17,7 +17,8 @@ static bool is_settled(const struct source *source)
     struct association_status status;
 
     association_get(source->association, &status);
-    return source->samples >= SETTLED_SAMPLES || status.stopped || (!status.bursting && status.unanswered > 0);
+    return source->samples >= SETTLED_SAMPLES || status.stopped ||
+           (!status.bursting && (source->samples > 0 || status.unanswered > 1));
 }
 
 void core_begin_settling(struct core *core)
@@ -141,6 +142,10 @@ void core_publish(struct core *core)
 {
     struct clock_values *values = &core->steering.values;
 
+    if (core->steering.has_line) {
+        core->known_tai_ns = values->time_ns;
+        core->known_at_ns = core_now(core);
+    }
     values->tai_utc_s = core->leap.tai_utc_s;
     values->leap = core->leap.leap;
     values->leap_at_ns = core->leap.leap ? core->leap.leap_at_ns : 0;
@@ -204,13 +209,11 @@ static bool has_sources(const struct core *core)
 
 static void be_reference(struct core *core, uint64_t counter)
 {
-    double rate = isfinite(core->config.rate_hint_ppb) ? core->config.rate_hint_ppb * 1e-9 : 0;
-    double period_ns = core->steering.config.nominal_period_ns * (1 + rate);
     struct steering_line first = {
-        .counter = core->created_counter,
-        .time_ns = leap_to_tai(&core->leap, core->config.initial_time_ns),
-        .period_ns = period_ns,
-        .difference_period_ns = period_ns,
+        .counter = counter,
+        .time_ns = core->known_tai_ns + (core_now(core) - core->known_at_ns),
+        .period_ns = core->steering.values.period_ns,
+        .difference_period_ns = core->steering.values.difference_period_ns,
     };
 
     if (!core->local_reference)

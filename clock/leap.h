@@ -16,7 +16,7 @@ struct leap_table {
     int32_t tai_utc_s;  /* before leap_at_ns */
     int32_t leap;       /* +1, -1, 0: none known */
     int64_t leap_at_ns; /* TAI when TAI - UTC changes by leap */
-    bool told;          /* by the operator's table: servers' announcements do not matter */
+    int64_t told_ns;    /* TAI until which the operator's table counts: servers' announcements do not matter */
     int64_t quiet_ns;   /* TAI: until then the last leap second is over and done with */
 };
 
