@@ -101,6 +101,8 @@ unsigned stamp_interfaces_open(const char (*names)[16], unsigned name_count,
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     unsigned count = 0;
 
+    while (name_count > 0 && !names[name_count - 1][0])
+        name_count--;
     for (unsigned i = 0; i < name_count; i++) {
         if (strcmp(names[i], "none") != 0 && if_nametoindex(names[i]) == 0)
             log_warning("stamps: there is no interface %s", names[i]);

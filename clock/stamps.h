@@ -45,7 +45,7 @@ struct stamp_interface {
 };
 
 /* Switches hardware stamps on where the interface offers them (needs CAP_NET_ADMIN). names: as in
- * clockd_config.hardware_stamps; what was done goes to the log. How many. */
+ * clockd_config.hardware_stamps, empty ones at the end; what was done goes to the log. How many. */
 unsigned stamp_interfaces_open(const char (*names)[16], unsigned name_count,
                                struct stamp_interface out[STAMP_INTERFACES_MAX]);
 void stamp_interfaces_close(struct stamp_interface *interfaces, unsigned count);
