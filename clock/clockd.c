@@ -474,6 +474,7 @@ static int open_privileged(struct clockd *daemon)
         return result;
     daemon->interface_count = stamp_interfaces_open((const char(*)[16])daemon->config.hardware_stamps,
                                                     CLOCKD_INTERFACES_MAX, daemon->interfaces);
+    stamp_warmer_open(&daemon->warmer);
     if (asks_names(&daemon->config)) {
         result = resolver_open(&daemon->resolver, uid, gid);
         if (result < 0)
@@ -578,6 +579,7 @@ static void finish(struct clockd *daemon)
     clockd_server_destroy(daemon);
     discipline_close(daemon->discipline);
     resolver_close(&daemon->resolver);
+    stamp_warmer_close(&daemon->warmer);
     stamp_interfaces_close(daemon->interfaces, daemon->interface_count);
     ntp_keys_destroy(daemon->keys);
     if (daemon->segment)
@@ -595,7 +597,7 @@ int clockd_main(int argc, char **argv)
     daemon->started_ns = clockd_now_ns();
     daemon->next_save_ns = daemon->started_ns + FIRST_SAVE_NS;
     daemon->described = -1;
-    daemon->resolver.fd = -1;
+    daemon->resolver.fd = daemon->warmer.fd = -1;
     result = start(daemon);
     if (result == 0) {
         notify_ready();

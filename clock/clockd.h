@@ -48,6 +48,7 @@ struct clockd {
     struct ntp_keys *keys;
     struct stamp_interface interfaces[STAMP_INTERFACES_MAX];
     unsigned interface_count;
+    struct stamp_warmer warmer;
     struct resolver resolver;
     struct clockd_sources *sources;
     struct clockd_server *server;   /* NULL: serves nobody */

@@ -15,6 +15,7 @@
 #include "clock/ntp_keys.h"
 #include "clock/nts_client.h"
 
+#define WARM_RUNS         2
 #define PACKETS_PER_TURN  16
 #define UNANSWERED_LIMIT  8             /* requests in a row, then another address, or the name anew */
 #define UNREACHABLE_NS    10000000000ll /* and at least that long */
@@ -105,6 +106,8 @@ int clockd_sources_send(void *context, unsigned number, const uint8_t *packet, s
 
     if (number >= clockd->sources->count || source->socket.fd < 0)
         return -ENOTCONN;
+    for (int i = 0; i < WARM_RUNS; i++)
+        stamp_warmer_run(&clockd->warmer);
     result = stamp_socket_send(&source->socket, packet, length, ticket);
     /* An ICMP error of an earlier packet is reported, and cleared, by the next call. */
     if (result == -ECONNREFUSED)

@@ -162,6 +162,46 @@ int stamp_enable_numbered(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)) < 0 ? -errno : 0;
 }
 
+/* --- a warm path -------------------------------------------------------------------------------------------- */
+
+void stamp_warmer_open(struct stamp_warmer *warmer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+
+    warmer->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (warmer->fd < 0)
+        return;
+    /* Connected to itself: it hears nobody else. */
+    if (bind(warmer->fd, (struct sockaddr *)&address, length) < 0 ||
+        getsockname(warmer->fd, (struct sockaddr *)&address, &length) < 0 ||
+        connect(warmer->fd, (struct sockaddr *)&address, length) < 0 || stamp_enable(warmer->fd, true, false) < 0)
+        stamp_warmer_close(warmer);
+}
+
+void stamp_warmer_close(struct stamp_warmer *warmer)
+{
+    if (warmer->fd >= 0)
+        close(warmer->fd);
+    warmer->fd = -1;
+}
+
+void stamp_warmer_run(const struct stamp_warmer *warmer)
+{
+    char data[48] = {0}, control_bytes[CONTROL_BYTES];
+    struct iovec iov = {data, sizeof(data)};
+
+    if (warmer->fd < 0 || send(warmer->fd, data, sizeof(data), MSG_NOSIGNAL) < 0)
+        return;
+    for (int flags = MSG_DONTWAIT; flags >= 0; flags = flags & MSG_ERRQUEUE ? -1 : MSG_DONTWAIT | MSG_ERRQUEUE) {
+        struct msghdr message = {
+            .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control_bytes, .msg_controllen = sizeof(control_bytes)};
+
+        while (recvmsg(warmer->fd, &message, flags) >= 0)
+            message.msg_controllen = sizeof(control_bytes);
+    }
+}
+
 /* --- client sockets ----------------------------------------------------------------------------------------- */
 
 /* Which of the interfaces the connected socket sends through; NULL: none of them. */

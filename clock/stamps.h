@@ -53,6 +53,18 @@ void stamp_interfaces_close(struct stamp_interface *interfaces, unsigned count);
 /* The index of the interface that has this address; 0: none. */
 unsigned stamp_interface_index(const struct net_addr *local);
 
+/* ---- a warm path ---- */
+
+/* After a pause of seconds the caches hold nothing of the kernel's way of a packet, and what lies between a departure's
+ * stamp and the wire takes microseconds longer, one way only. A packet to oneself over loopback just before brings most
+ * of it back. fd -1: not possible. */
+struct stamp_warmer {
+    int fd;
+};
+void stamp_warmer_open(struct stamp_warmer *warmer);
+void stamp_warmer_close(struct stamp_warmer *warmer);
+void stamp_warmer_run(const struct stamp_warmer *warmer);
+
 /* ---- client sockets ---- */
 
 #define STAMP_PENDING 16
