@@ -26,7 +26,7 @@ _Static_assert(CLIENTS_MAX *PAIRS == 1u << SLOT_PAIR_BITS, "a slot holds all pai
 
 /* When a request came and its reply left, in the stamps that the client was shown. */
 struct stamp_pair {
-    uint64_t receive, transmit;
+    uint64_t receive, transmit; /* transmit 0: not kept, the client had not shown that it interleaves */
     uint32_t generation;
 };
 
@@ -34,6 +34,7 @@ struct client {
     struct net_addr address;
     uint32_t used; /* struct ntp_server.uses at the last request; 0: free */
     uint32_t limited;
+    bool interleaves;           /* it has asked for an interleaved reply: stamps of departures are worth their cost */
     int64_t last_ns, credit_ns; /* token bucket */
     unsigned next_pair;
     struct stamp_pair pair[PAIRS];
@@ -156,6 +157,7 @@ static struct client *find_client(struct ntp_server *server, const struct net_ad
     oldest->address = *from;
     oldest->used = now;
     oldest->limited = 0;
+    oldest->interleaves = false;
     oldest->last_ns = INT64_MIN;
     oldest->credit_ns = 0;
     return oldest;
@@ -304,21 +306,28 @@ static uint32_t remember(struct ntp_server *server, struct client *client, uint6
     return (uint32_t)((client - server->client) * PAIRS + at) | (pair->generation & SLOT_GENERATION) << SLOT_PAIR_BITS;
 }
 
-/* Interleaved if the request's origin is the receive stamp of an earlier reply (RFC 9769, section 2). */
+/* Interleaved if the request's origin is the receive stamp of an earlier reply (RFC 9769, section 2). The first time
+ * this only tells that the client interleaves. */
 static void fill_stamps(struct ntp_server *server, struct client *client, const struct ntp_header *request,
                         int64_t receive_ns, int64_t now_ns, struct ntp_header *reply, uint32_t *slot)
 {
     const struct stamp_pair *earlier = NULL;
     uint64_t transmit = ntp_from_utc_ns(now_ns);
+    uint32_t kept;
 
     if (request->origin && request->receive != request->transmit)
         earlier = find_pair(client, request->origin);
+    client->interleaves |= earlier != NULL;
+    if (earlier && !earlier->transmit)
+        earlier = NULL;
     reply->receive = unique_receive(client, ntp_from_utc_ns(receive_ns));
     transmit += transmit == reply->receive;
     reply->origin = earlier ? request->receive : request->transmit;
     reply->transmit = earlier ? earlier->transmit : transmit;
     server->counts.interleaved += earlier != NULL;
-    *slot = remember(server, client, reply->receive, transmit);
+    kept = remember(server, client, reply->receive, client->interleaves ? transmit : 0);
+    if (client->interleaves)
+        *slot = kept;
 }
 
 void ntp_server_sent(struct ntp_server *server, uint32_t slot, int64_t transmit_ns)
@@ -329,7 +338,7 @@ void ntp_server_sent(struct ntp_server *server, uint32_t slot, int64_t transmit_
     if (slot == NTP_SERVER_NO_SLOT || index / PAIRS >= server->config.clients)
         return;
     pair = &server->client[index / PAIRS].pair[index % PAIRS];
-    if (!pair->receive || (pair->generation & SLOT_GENERATION) != slot >> SLOT_PAIR_BITS)
+    if (!pair->transmit || (pair->generation & SLOT_GENERATION) != slot >> SLOT_PAIR_BITS)
         return;
     pair->transmit = ntp_from_utc_ns(transmit_ns);
     pair->transmit += pair->transmit == pair->receive;

@@ -54,7 +54,8 @@ void ntp_server_destroy(struct ntp_server *server);
 
 /* receive_ns: UTC at the request's arrival (kernel stamp); now_ns: UTC just before the reply is sent. Writes the reply
  * and returns its length, 0: none; it is never longer than the request. *slot: names the exchange for ntp_server_sent,
- * or is NTP_SERVER_NO_SLOT (no stamp wanted). A clock that is not synchronised (leap 3, stratum 0 or > 15) is served as
+ * or is NTP_SERVER_NO_SLOT (no stamp wanted: the client has not asked for interleaved replies so far; its first such
+ * request gets a basic reply). A clock that is not synchronised (leap 3, stratum 0 or > 15) is served as
  * such. */
 size_t ntp_server_reply(struct ntp_server *server, const struct ntp_server_clock *clock, const struct net_addr *from,
                         uint16_t port, const uint8_t *request, size_t length, int64_t receive_ns, int64_t now_ns,

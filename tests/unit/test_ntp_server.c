@@ -194,6 +194,20 @@ static struct ntp_header interleaved_after(const struct ntp_header *reply)
     return header;
 }
 
+/* An exchange that is kept: one to be known, one to show that the client interleaves. */
+static void begin_interleaving(struct ntp_server *server, const char *from, struct exchange *exchange,
+                               int64_t receive_ns)
+{
+    struct ntp_header next;
+
+    ask(server, from, exchange, &plain, receive_ns);
+    assert_int_equal(exchange->slot, NTP_SERVER_NO_SLOT); /* a stamp would be wasted */
+    next = interleaved_after(&exchange->decoded.header);
+    ask(server, from, exchange, &next, receive_ns);
+    assert_int_equal(exchange->decoded.header.origin, 0xbbbb);
+    assert_true(exchange->slot != NTP_SERVER_NO_SLOT);
+}
+
 static void an_interleaved_reply_has_the_stamp_of_the_one_before(void **state)
 {
     struct ntp_server_config config = open_config();
@@ -203,7 +217,7 @@ static void an_interleaved_reply_has_the_stamp_of_the_one_before(void **state)
     struct ntp_header next;
 
     (void)state;
-    ask(server, "10.0.0.1", &exchange, &plain, NOW_NS);
+    begin_interleaving(server, "10.0.0.1", &exchange, NOW_NS);
     ntp_server_sent(server, exchange.slot, NOW_NS + 12345);
     next = interleaved_after(reply);
     ask(server, "10.0.0.1", &exchange, &next, NOW_NS + NS_PER_S);
@@ -237,6 +251,7 @@ static void programs_behind_one_address_interleave_each(void **state)
     uint64_t receive[4];
 
     (void)state;
+    begin_interleaving(server, "10.0.0.1", &exchange[0], NOW_NS);
     /* At the same moment: their receive stamps still differ. */
     for (int i = 0; i < 4; i++) {
         ask(server, "10.0.0.1", &exchange[i], &plain, NOW_NS);
@@ -266,7 +281,7 @@ static void a_late_stamp_of_another_exchange_is_ignored(void **state)
     (void)state;
     config.clients = 8;
     server = ntp_server_create(&config);
-    ask(server, "10.0.0.1", &first, &plain, NOW_NS);
+    begin_interleaving(server, "10.0.0.1", &first, NOW_NS);
     for (int i = 1; i <= 4; i++)
         ask(server, "10.0.0.1", &exchange, &plain, NOW_NS + i * NS_PER_S);
     ntp_server_sent(server, first.slot, 1);
@@ -290,8 +305,8 @@ static void the_table_forgets_who_asked_least_recently(void **state)
     (void)state;
     config.clients = 8;
     server = ntp_server_create(&config);
-    ask(server, "10.0.0.1", &other, &plain, NOW_NS);
-    ask(server, "10.0.0.2", &regular, &plain, NOW_NS);
+    begin_interleaving(server, "10.0.0.1", &other, NOW_NS);
+    begin_interleaving(server, "10.0.0.2", &regular, NOW_NS);
     for (int i = 0; i < 100; i++) {
         snprintf(from, sizeof from, "10.0.1.%d", i);
         ask(server, from, &exchange, &plain, NOW_NS + i);
