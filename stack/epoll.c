@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "stack/epoll_set.h"
-#include "stack/polling.h"
+#include "stack/memory.h"
 #include "stack/stack.h"
 #include "stack/stack_private.h"
 
@@ -239,7 +239,7 @@ int epoll_set_ctl(int epfd, int op, int fd, struct epoll_event *event)
     if (!sock)
         return SOCK_PASS;
     result = sock_touch(sock, fd);
-    if (result == 0 && op != EPOLL_CTL_DEL && !event)
+    if (result == 0 && op != EPOLL_CTL_DEL && !(event && memory_readable(event, sizeof *event)))
         result = -EFAULT;
     if (result == 0) {
         stack_lock();

@@ -5,6 +5,7 @@
 #include "platform/platform.h"
 #include "stack/epoll.h"
 #include "stack/epoll_set.h"
+#include "stack/memory.h"
 #include "stack/stack.h"
 
 #define SIDE_BATCH     64
@@ -240,7 +241,7 @@ int epoll_set_wait(int epfd, struct epoll_event *events, int max, uint64_t deadl
 
     if (max <= 0)
         return -EINVAL;
-    if (!events)
+    if (!events || !memory_writable(events, sizeof *events))
         return -EFAULT;
     stack_progress();
     stack_lock();

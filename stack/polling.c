@@ -8,6 +8,7 @@
 
 #include "stack/epoll.h"
 #include "stack/epoll_set.h"
+#include "stack/memory.h"
 #include "stack/sock.h"
 #include "stack/stack.h"
 #include "stack/sys.h"
@@ -54,7 +55,7 @@ static bool too_many(nfds_t count)
 
 bool poll_concerns(struct pollfd *fds, nfds_t count)
 {
-    if (too_many(count))
+    if (too_many(count) || !memory_writable(fds, count))
         return false;
     for (nfds_t i = 0; i < count; i++)
         if (fds[i].fd >= 0 && (sock_known(fds[i].fd) || epoll_known(fds[i].fd)))

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "stack/memory.h"
 #include "stack/preload.h"
 
 void __chk_fail(void) __attribute__((noreturn));
@@ -35,7 +36,7 @@ ssize_t preload_receive(int fd, const struct iovec *iov, size_t count, struct so
 
     do {
         sock = preload_enter_blocking(fd);
-        if (sock && from && !from_length) {
+        if (sock && from && !memory_writable(from_length, sizeof *from_length)) {
             result = -EFAULT;
             continue;
         }
@@ -95,7 +96,9 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
     do {
         sock = preload_enter_blocking(fd);
-        result = !sock ? SOCK_PASS : message ? sock_sendmsg(sock, fd, message, flags) : -EFAULT;
+        result = !sock                                       ? SOCK_PASS
+                 : memory_readable(message, sizeof *message) ? sock_sendmsg(sock, fd, message, flags)
+                                                             : -EFAULT;
     } while (preload_again(sock, result));
     if (result == SOCK_PASS && message && message->msg_controllen)
         result = release_passed(message) ?: SOCK_PASS;
@@ -157,7 +160,9 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 
     do {
         sock = preload_enter_blocking(fd);
-        result = !sock ? SOCK_PASS : message ? sock_recvmsg(sock, fd, message, flags) : -EFAULT;
+        result = !sock                                       ? SOCK_PASS
+                 : memory_writable(message, sizeof *message) ? sock_recvmsg(sock, fd, message, flags)
+                                                             : -EFAULT;
     } while (preload_again(sock, result));
     return result == SOCK_PASS ? libc_real()->recvmsg(fd, message, flags) : preload_result(result);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "stack/memory.h"
 #include "stack/preload.h"
 #include "stack/stack.h"
 #include "stack/sys.h"
@@ -104,10 +105,27 @@ static void end_sleep(void)
         sys_write(stack_sleeping_fd, &one, sizeof one);
 }
 
+/* The program has no handler: back to what the kernel does, now that the instruction is repeated, or the signal sent
+ * once more. */
+static void die(int number, const siginfo_t *info)
+{
+    const struct sigaction nothing = {.sa_handler = SIG_DFL};
+
+    libc_real()->sigaction(number, &nothing, NULL);
+    if (info->si_code <= 0)
+        put_back(info);
+}
+
 static void run_handler(int number, siginfo_t *info, void *context)
 {
     handler_function function = __atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE);
 
+    if (is_fault(number) && memory_fault(context))
+        return;
+    if (!function) {
+        die(number, info);
+        return;
+    }
     count_handler(__atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED));
     if (stack_busy > 0 && !is_fault(number)) {
         defer(number, info, context);
@@ -173,9 +191,24 @@ void preload_signals_fork_child(void)
     sys_sigprocmask(SIG_SETMASK, &stack_signal_mask, NULL);
 }
 
+/* Faults are looked at even if the program does not handle them. */
+static void catch_faults(void)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS};
+    const struct sigaction wrapper = {.sa_sigaction = run_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction now;
+
+    for (int i = 0; i < 2; i++) {
+        if (libc_real()->sigaction(faults[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+            libc_real()->sigaction(faults[i], &wrapper, NULL);
+    }
+    memory_faults_are_caught();
+}
+
 __attribute__((constructor)) static void set_up(void)
 {
     stack_run_deferred = run_deferred;
+    catch_faults();
 }
 
 /* ---- Installing ---- */
@@ -191,6 +224,8 @@ static void tell_truth(struct sigaction *action, handler_function function, int 
     if (!is_wrapper(action))
         return;
     action->sa_sigaction = function;
+    if (!function)
+        action->sa_flags = 0;
     if (!(flags & SA_SIGINFO))
         action->sa_flags &= ~SA_SIGINFO;
 }

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "base/error.h"
+#include "stack/memory.h"
 #include "stack/sock_private.h"
 
 #define TYPE_MASK      0xf
@@ -475,7 +476,9 @@ static int give_address(const struct sock *sock, const struct net_endpoint *endp
     uint32_t scope = net_addr_is_link_local(&endpoint->addr) ? sock->scope_id : 0;
     socklen_t whole = net_endpoint_to_sockaddr(endpoint, sock->family, scope, &storage);
 
-    if (!addr || !len)
+    if (!addr || !len || !memory_writable(len, sizeof *len))
+        return -EFAULT;
+    if (!memory_writable(addr, *len))
         return -EFAULT;
     if ((int)*len < 0)
         return -EINVAL;
@@ -644,7 +647,7 @@ int sock_ioctl(struct sock *sock, int fd, unsigned long request, void *argument)
 {
     int result = SOCK_PASS;
 
-    if (request == FIONBIO && argument) {
+    if (request == FIONBIO && memory_readable(argument, sizeof(int))) {
         sock->nonblocking = *(int *)argument != 0;
         return SOCK_PASS;
     }
@@ -654,7 +657,7 @@ int sock_ioctl(struct sock *sock, int fd, unsigned long request, void *argument)
     }
     if (request != FIONREAD && request != SIOCOUTQ && request != SIOCOUTQNSD && request != SIOCATMARK)
         return SOCK_PASS;
-    if (!argument)
+    if (!memory_writable(argument, sizeof(int)))
         return -EFAULT;
     if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;

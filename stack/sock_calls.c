@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "stack/cursor.h"
+#include "stack/memory.h"
 #include "stack/sock_private.h"
 
 #define SENDFILE_BYTES 32768
@@ -34,9 +35,26 @@ int sock_connect(struct sock *sock, int fd, const struct sockaddr *addr, socklen
 {
     if (sock_claimed(sock, fd) == SOCK_PASS)
         return SOCK_PASS;
-    if (sock->life == LIFE_LEFTOVERS)
+    if (sock->life == LIFE_LEFTOVERS || len > sizeof(struct sockaddr_storage))
         return SOCK_PASS;
+    if (addr && !memory_readable(addr, len))
+        return -EFAULT;
     return sock->stream ? tcp_sock_connect(sock, fd, addr, len) : udp_sock_connect(sock, fd, addr, len);
+}
+
+static bool is_sendable(const struct msghdr *message)
+{
+    return memory_readable_all(message->msg_iov, message->msg_iovlen) &&
+           (!message->msg_name || memory_readable(message->msg_name, message->msg_namelen)) &&
+           (!message->msg_control || memory_readable(message->msg_control, message->msg_controllen));
+}
+
+/* discards: the data does not go into the buffers. */
+static bool is_fillable(const struct msghdr *message, bool discards)
+{
+    return (discards || memory_writable_all(message->msg_iov, message->msg_iovlen)) &&
+           (!message->msg_name || memory_writable(message->msg_name, message->msg_namelen)) &&
+           (!message->msg_control || memory_writable(message->msg_control, message->msg_controllen));
 }
 
 /* A connection that could not move when an option asked for it (it was not established yet). */
@@ -48,6 +66,8 @@ static void move_late(struct sock *sock, int fd)
 
 static ssize_t send_message(struct sock *sock, int fd, const struct msghdr *message, int flags)
 {
+    if (!is_sendable(message))
+        return -EFAULT;
     if (__builtin_expect(sock->kernel_bound, 0))
         move_late(sock, fd);
     if (sock->stream) {
@@ -74,6 +94,8 @@ ssize_t sock_sendmsg(struct sock *sock, int fd, const struct msghdr *message, in
 
 static ssize_t receive_message(struct sock *sock, int fd, struct msghdr *message, int flags)
 {
+    if (!is_fillable(message, sock->stream && flags & MSG_TRUNC))
+        return -EFAULT;
     if (__builtin_expect(sock->kernel_bound, 0))
         move_late(sock, fd);
     if (sock->stream && sock->life == LIFE_CONNECTION && (flags & MSG_OOB))

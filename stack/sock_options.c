@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include "base/error.h"
+#include "stack/memory.h"
 #include "stack/sock_private.h"
 
 /* Newer than the oldest headers that this builds with. */
@@ -634,5 +635,7 @@ int sock_getsockopt(struct sock *sock, int fd, int level, int name, void *value,
         return SOCK_PASS;
     if (sock->life == LIFE_UNDECIDED || sock->life == LIFE_LEFTOVERS || !value || !len)
         return SOCK_PASS;
+    if (!memory_writable(len, sizeof *len) || !memory_writable(value, *len))
+        return -EFAULT;
     return get_own(sock, level, name, value, len);
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "stack/cursor.h"
+#include "stack/memory.h"
 #include "stack/sock_private.h"
 
 /* ---- Listening ---- */
@@ -228,7 +229,7 @@ static int give_peer(int fd, struct sockaddr *addr, socklen_t *len)
 
     if (!sock)
         return 0;
-    if (addr && len && (int)*len >= 0) {
+    if (addr && len && (int)*len >= 0 && memory_writable(addr, *len)) {
         struct sockaddr_storage storage;
         socklen_t whole = net_endpoint_to_sockaddr(
             &sock->remote, sock->family, net_addr_is_link_local(&sock->remote.addr) ? sock->scope_id : 0, &storage);
@@ -249,6 +250,8 @@ int sock_accept(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len
         return SOCK_PASS;
     if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
         return -EINVAL;
+    if (addr && !(memory_writable(len, sizeof *len) && memory_writable(addr, *len)))
+        return -EFAULT;
     for (;;) {
         int result;
 

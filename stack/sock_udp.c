@@ -453,12 +453,11 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
     size_t total = cursor->left;
     size_t segment = out->control.segment ? out->control.segment : sock->options.segment;
     struct sock_call call;
-    bool lane = true;
+    bool lane = true, unresolved = false;
     ssize_t sent = 0;
     int err = 0;
 
     sock_call_begin(&call, sock, fd, flags & MSG_DONTWAIT, sock->options.send_timeout_ns);
-
     if (segment == 0 || segment >= total)
         segment = total;
     else if ((total + segment - 1) / segment > SEGMENTS_MAX || cursor->count > CURSOR_SLICES)
@@ -474,20 +473,23 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
         lane = !sock->moving && route_message(sock, out);
         out->how.route = &out->route;
         sent = sock->connected ? -sock_ops()->udp_error(sock->udp) : 0;
-        if (lane && sent == 0)
+        if (lane && sent == 0) {
             sent = send_part(sock, out, cursor, bytes);
+            unresolved = sent == -EHOSTUNREACH && cursor->left == total;
+        }
         if (lane_ready(stack_state.lane) && !stack_state.driver)
             stack_poll();
         stack_unlock();
-        if (!lane)
+        if (!lane || unresolved)
             break;
         if (sent >= 0)
             cursor_advance(cursor, bytes);
         else if ((sent != -EAGAIN && sent != -ENOBUFS) || call.nonblocking || (err = wait_for_device(&call)) < 0)
             break;
     } while (cursor->left > 0 || sent < 0);
-    if (!lane)
-        return sent < 0 ? sent : send_by_kernel(sock, fd, message, out, flags);
+    /* While the next hop's address is not known, the kernel asks for it and keeps the datagram. */
+    if (unresolved || (!lane && sent == 0))
+        return send_by_kernel(sock, fd, message, out, flags);
     if (err < 0)
         return err;
     if (sent < 0)

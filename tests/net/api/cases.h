@@ -25,5 +25,6 @@ extern const struct api_case worker_cases[];
 extern const struct api_case thread_cases[];
 extern const struct api_case signal_cases[];
 extern const struct api_case kernel_cases[];
+extern const struct api_case memory_cases[];
 
 #endif
