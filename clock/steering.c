@@ -278,7 +278,7 @@ bool steering_resume(struct steering *steering, const struct clock_values *value
         .fraction = values->fraction,
         .period_ns = values->period_ns,
         .difference_period_ns = values->difference_period_ns,
-        .bound_ns = (double)values->bound_ns,
+        .bound_ns = fmax((double)values->bound_ns - fabs(steering_remaining(steering, values->counter)), 0),
         .growth_ppb = values->bound_growth_ppb,
     };
     advance(&steering->base.time_ns, &steering->base.fraction, steering_remaining(steering, values->counter));

@@ -235,14 +235,13 @@ static void resumes_without_a_step(void **state)
     assert_true(core_resume(rig->core, &last));
     rig->values.disruptions = 7;
     rig_add_server(rig);
+    rig_run(rig, 0.1);
+    assert_status(rig, HOLDOVER);
+    bound = rig_bound(rig);
     for (int i = 0; i < 600; i++) {
         rig_run(rig, 0.1);
         assert_true(rig_gives_time(&rig->values));
         assert_true_time(rig);
-        if (i == 0) {
-            assert_status(rig, HOLDOVER);
-            bound = rig_bound(rig);
-        }
         assert_true(rig_bound(rig) < bound + 100000);
     }
     assert_status(rig, SYNCHRONISED);
