@@ -17,7 +17,8 @@
 #define HELD_MAX            18   /* outliers that are believed in any case */
 #define BACKWARD_MAX        8    /* exchanges before the previous one until the counter counts as reset */
 #define BOUND_CHANCE        6e-5 /* that the truth is outside, if the model holds */
-#define BOUND_WANDERS       4    /* the same, as a factor of the standard deviation of a wandering rate */
+#define BOUND_ONE_SIDED     0.0 /* share more where queues of one direction make the errors one-sided: times the slope */
+#define BOUND_WANDERS       4   /* the same, as a factor of the standard deviation of a wandering rate */
 #define RELAX_SECONDS       7200 /* in which a shorter path becomes the measure of symmetry */
 #define FORGET_SECONDS      86400
 #define LONG_RATE_SECONDS   1000
@@ -115,14 +116,13 @@ static struct seen look(const struct estimator *estimator, const struct exchange
     double odd_tick = (double)((exchange->tf - exchange->ta) & 1) / 2 * period_ns(estimator, line->rate);
     double offset = (double)(exchange->tb - line->time_ns) + (double)(exchange->te - exchange->tb) / 2 -
                     line->fraction - odd_tick - estimator->config.asymmetry_ns / 2;
-    double stamps = (double)baseline->stamps;
     struct seen seen = {.round_trip = round_trip_of(estimator, exchange)};
 
     seen.noise = hypot(noise_floor(estimator), exchange->stamp_error_ns / 2.0);
     seen.box = (struct filter_box){
         .middle = offset,
-        .width = fmax(seen.round_trip - baseline->now, 0) + baseline_doubt(baseline) +
-                 seen.round_trip / 2 / (stamps * sqrt(stamps)),
+        .width = fmax(seen.round_trip - baseline->now, 0),
+        .doubt = baseline_doubt(baseline),
         .noise = seen.noise,
         .mean_excess = baseline->mean_excess,
     };
@@ -170,7 +170,7 @@ static void hold_back(struct estimator *estimator, const struct exchange *exchan
 
     estimator->held[n] = *exchange;
     estimator->held_offset[n] = box->middle;
-    estimator->held_width[n] = box->width + 2 * GATE_SIGMAS * box->noise;
+    estimator->held_width[n] = box->width + box->doubt + 2 * GATE_SIGMAS * box->noise;
     estimator->held_seconds[n] = estimator->seconds;
 }
 
@@ -399,10 +399,11 @@ void estimator_get(const struct estimator *estimator, uint64_t counter, struct e
     /* The bound is convex in time: its chord lies above it. */
     out->bound_growth_ppb =
         (filter_bound(filter, t + out->bound_horizon_s, line.rate, BOUND_CHANCE) - bound) / out->bound_horizon_s;
-    out->bound_ns = bound + noise_floor(estimator) / 4 + estimator->disagreement;
+    out->asymmetry = filter_slope(filter);
+    out->bound_ns =
+        bound * (1 + BOUND_ONE_SIDED * 2 * fabs(out->asymmetry)) + noise_floor(estimator) / 4 + estimator->disagreement;
     out->baseline_ns = estimator->baseline.now;
     out->noise_ns = sqrt(estimator->noise_variance);
-    out->asymmetry = filter_slope(filter);
 }
 
 struct estimator_counts estimator_get_counts(const struct estimator *estimator)

@@ -31,7 +31,7 @@ static void restart_window(struct baseline *baseline, double low, double time)
     baseline->now = baseline->half_low = baseline->previous_low = low;
     baseline->half_stamps = 0;
     baseline->half_since = time;
-    baseline->stamps = 1;
+    baseline->stamps = baseline->run > 0 ? baseline->run : 1;
 }
 
 void baseline_init(struct baseline *baseline, double hint, double floor)
@@ -62,7 +62,7 @@ static void slide(struct baseline *baseline, double round_trip, double time)
 /* The mean follows quickly at first, then slowly; a wild value counts as four times the mean. */
 static void follow_excess(struct baseline *baseline, double excess, double floor)
 {
-    double memory = fmin((double)baseline->stamps + EXCESS_STAMPS, EXCESS_MEMORY);
+    double memory = fmin((double)baseline->ever + EXCESS_STAMPS, EXCESS_MEMORY);
 
     excess = fmin(excess, 4 * baseline->mean_excess + 4 * floor);
     baseline->mean_excess = fmax(floor, baseline->mean_excess + (excess - baseline->mean_excess) / memory);
@@ -95,6 +95,7 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
     struct baseline_path *path = &baseline->paths[baseline->path];
     enum baseline_event event;
 
+    baseline->ever++;
     if (!baseline->any) {
         baseline->any = true;
         restart_window(baseline, round_trip, time);
@@ -122,10 +123,10 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
 
 double baseline_doubt(const struct baseline *baseline)
 {
-    double stamps = fmin((double)baseline->stamps, HALF_STAMPS);
+    double stamps = fmin((double)baseline->stamps, HALF_STAMPS), ever = (double)baseline->ever;
 
-    /* The mean minimum of that many sums of two exponentials; more while the mean itself is hardly known. */
-    return 0.6 * baseline->mean_excess / sqrt(stamps) * (1 + 8 / stamps);
+    /* The mean minimum of that many sums of two exponentials. */
+    return 0.6 * baseline->mean_excess / sqrt(stamps) * (1 + 8 / ever) + baseline->now / 2 / (ever * sqrt(ever));
 }
 
 bool baseline_is_lowest(const struct baseline *baseline)

@@ -20,7 +20,7 @@ struct baseline {
     bool any;
     double now;                    /* in force */
     double mean_excess;            /* of round trips above it, robust */
-    unsigned long stamps;          /* since the beginning of the path in use */
+    unsigned long stamps, ever;    /* since the beginning of the path in use; since that of all */
     double half_low, previous_low; /* minima of the present half of the window and of the one before */
     unsigned half_stamps;
     double half_since;
@@ -41,7 +41,8 @@ enum baseline_event {
 /* floor: noise of a stamp; hint: a baseline from a saved state, 0: none. */
 void baseline_init(struct baseline *baseline, double hint, double floor);
 enum baseline_event baseline_add(struct baseline *baseline, double round_trip, double time, double floor);
-/* How much the minimum may still be above the true one. */
+/* How much the minimum may still be above the true one: as long as the path is new, and little is known of its queues.
+ */
 double baseline_doubt(const struct baseline *baseline);
 /* True if the path in use has the shortest round trip of those remembered. */
 bool baseline_is_lowest(const struct baseline *baseline);

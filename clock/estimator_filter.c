@@ -22,6 +22,8 @@ static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 #define SOFTNESS        0.01
 #define SOFTNESS_TILTED 0.065
 
+#define TILT_EXCESS_MAX 4 /* times the mean */
+
 /* An outlier says nothing; its chance, and how thinly it is spread against the stamp's own scale. */
 #define OUTLIER_CHANCE 1e-4
 
@@ -257,7 +259,7 @@ double filter_distance(const struct filter *filter, const struct filter_box *box
 
     for (unsigned i = 0; i < FILTER_MEMBERS; i++) {
         const struct filter_state *state = &filter->member[i];
-        double beyond = fabs(state->offset + state->bias - box->middle) - box->width / 2;
+        double beyond = fabs(state->offset + state->bias - box->middle) - (box->width + box->doubt) / 2;
 
         least = fmin(least, fmax(beyond, 0) / sqrt(seen_variance(state, box, i % FILTER_TILTS)));
     }
@@ -286,17 +288,19 @@ static void move_state(struct filter_state *s, double variance, const struct mom
 double filter_update(struct filter *filter, const struct filter_box *box)
 {
     double log_likelihood[FILTER_MEMBERS], unbelieved[FILTER_MEMBERS];
-    double outlier = 0, largest = -INFINITY, sum = 0;
+    double outlier = 0, largest = -INFINITY, sum = 0, width = box->width + box->doubt;
 
     interact(filter);
     for (unsigned i = 0; i < FILTER_MEMBERS; i++) {
         struct filter_state *state = &filter->member[i];
         double share = out_shares[i % FILTER_TILTS];
-        double tilt = (1 / share - 1 / (1 - share)) / box->mean_excess;
+        /* The queues are tilted, the doubt is not. An excess far above the mean comes from something else. */
+        double scale = fmax(box->mean_excess, box->width / TILT_EXCESS_MAX);
+        double tilt = (1 / share - 1 / (1 - share)) / scale * box->width / width;
         double variance = seen_variance(state, box, i % FILTER_TILTS);
-        struct moments m = moments_in_box(state->offset + state->bias, variance, box->middle - box->width / 2,
-                                          box->middle + box->width / 2, tilt);
-        double log_outlier = log(OUTLIER_CHANCE) - log(box->width + box->mean_excess + 2 * sqrt(variance));
+        struct moments m = moments_in_box(state->offset + state->bias, variance, box->middle - width / 2,
+                                          box->middle + width / 2, tilt);
+        double log_outlier = log(OUTLIER_CHANCE) - log(width + box->mean_excess + 2 * sqrt(variance));
         double believed = 1 / (1 + exp(log_outlier - m.log_likelihood));
 
         move_state(state, variance, &m, believed);

@@ -26,7 +26,8 @@ struct filter {
 
 /* One stamp: offset + bias, with normal noise of `noise`, lies in a box of this width around `middle`. */
 struct filter_box {
-    double middle, width;
+    double middle, width; /* width: the excess of the round trip */
+    double doubt;         /* about the baseline; makes the box wider still */
     double noise;
     double mean_excess; /* of the round trips: the scale of the queues */
 };
