@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -87,6 +89,10 @@ int __vasprintf_chk(char **text, int level, const char *restrict format, va_list
     X(_exit)                                                                                                           \
     X(pthread_cancel)                                                                                                  \
     X(sigaction)                                                                                                       \
+    X(chroot)                                                                                                          \
+    X(unshare)                                                                                                         \
+    X(setns)                                                                                                           \
+    X(prctl)                                                                                                           \
     X(fdopen)                                                                                                          \
     X(__vdprintf_chk)
 

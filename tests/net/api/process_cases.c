@@ -4,11 +4,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include "tests/net/api/cases.h"
 #include "tests/net/api/remote.h"
@@ -469,6 +475,49 @@ static void child_killed(void)
     works(fd);
 }
 
+/* A child that locks itself in goes on with what it has inherited, also when it has not used it before. */
+static void child_changes_root(void)
+{
+    int fd = tcp_pair();
+    pid_t child;
+
+    works(fd);
+    child = fork();
+    if (child == 0) {
+        OK(chroot("/proc/self/fdinfo"));
+        OK(chdir("/"));
+        works(fd);
+        _exit(0);
+    }
+    close(fd);
+    wait_child(child);
+    EQUAL(peer("eof 1"), 0);
+}
+
+static void child_under_seccomp(void)
+{
+    struct sock_filter no_sockets[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, no_sockets};
+    int fd = tcp_pair();
+    pid_t child;
+
+    works(fd);
+    child = fork();
+    if (child == 0) {
+        OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        OK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+        works(fd);
+        _exit(0);
+    }
+    wait_child(child);
+    works(fd);
+}
+
 const struct api_case process_cases[] = {
     {"process.child_serves", child_serves, CASE_PAIR},
     {"process.child_serves_bulk", child_serves_bulk, CASE_PAIR},
@@ -488,6 +537,8 @@ const struct api_case process_cases[] = {
     {"process.vfork_exec", vfork_exec, CASE_PAIR},
     {"process.spawn", spawn, CASE_PAIR},
     {"process.commands", commands, CASE_PAIR},
+    {"process.child_changes_root", child_changes_root, CASE_PAIR},
+    {"process.child_under_seccomp", child_under_seccomp, CASE_PAIR},
     {"process.child_killed", child_killed, CASE_PAIR},
     {0},
 };
