@@ -21,6 +21,7 @@
 #define UNREACHABLE_NS    10000000000ll /* and at least that long */
 #define ASK_AGAIN_MIN_NS  1000000000ll
 #define ASK_AGAIN_MAX_NS  64000000000ll
+#define SETTLED_NS        500000000ll
 #define CHECK_INTERVAL_NS 1000000000ll
 
 struct clock_source {
@@ -184,7 +185,11 @@ static void take_addresses(struct clock_source *source, const struct resolver_an
         if (net_addr_equal(&answer->addresses[i], &present))
             next = (i + 1) % answer->count;
     }
-    use_address(source, next, !known || !net_addr_equal(&answer->addresses[next], &present), now_ns);
+    /* A numeric address is there before the first request: there is nothing to forget. */
+    use_address(source, next,
+                known ? !net_addr_equal(&answer->addresses[next], &present)
+                      : now_ns - source->clockd->started_ns > SETTLED_NS,
+                now_ns);
 }
 
 static uint32_t question_id(const struct clock_source *source, bool nts)
