@@ -14,6 +14,7 @@
 #define BURST_EXCHANGES      8
 #define BURST_REQUESTS       16 /* with those that are lost */
 #define BURST_INTERVAL_NS    (NS_PER_S / 4)
+#define WARM_UP_LOG2         (-1) /* intervals double from here after a burst: the rate is not well known yet */
 #define NOT_READY_RETRY_NS   (NS_PER_S / 4)
 #define ROOT_DISTANCE_MAX_NS (NS_PER_S * 3 / 2)
 #define STRATUM_MAX          15
@@ -26,7 +27,7 @@
 #define SCORE_SURPRISE       4
 /* Above this interval a second request fetches the stamp of the first reply's departure (interleaved mode), so that it
  * is not older than it needs to be. */
-#define FOLLOW_LOG2_MIN      2
+#define FOLLOW_INTERVAL_NS   (3 * NS_PER_S)
 #define FOLLOW_AFTER_NS      (NS_PER_S / 10)
 /* A request whose departure is known no better tells nothing. */
 #define UNSTAMPED_MAX_NS     100e6
@@ -68,6 +69,7 @@ struct association {
     uint64_t last_tb;
     int64_t poll_at_ns, follow_at_ns;
     int burst_left, burst_requests;
+    int warm_log2;        /* upper bound of the interval after a burst */
     int slowed_log2;      /* lower bound that the server asked for */
     unsigned basic_run;   /* basic replies in a row */
     unsigned unreachable; /* ICMP errors in a row */
@@ -118,6 +120,7 @@ static void begin_burst(struct association *association, int64_t now_ns)
         return;
     association->burst_left = BURST_EXCHANGES;
     association->burst_requests = BURST_REQUESTS;
+    association->warm_log2 = WARM_UP_LOG2;
     association->poll_at_ns = now_ns;
 }
 
@@ -149,6 +152,7 @@ struct association *association_create(const struct association_config *config, 
     }
     association->config = *config;
     association->slowed_log2 = config->poll_min_log2;
+    association->warm_log2 = config->poll_max_log2;
     association->poll_at_ns = now_ns;
     association->follow_at_ns = INT64_MAX;
     set_poll(association, config->poll_min_log2);
@@ -188,11 +192,18 @@ static int64_t poll_ns(int poll_log2)
     return poll_log2 >= 0 ? NS_PER_S << poll_log2 : NS_PER_S >> -poll_log2;
 }
 
+static int warm_poll(const struct association *association)
+{
+    int poll_log2 = association->status.poll_log2;
+
+    return association->warm_log2 < poll_log2 ? association->warm_log2 : poll_log2;
+}
+
 /* Nanoseconds until the next regular request, shortened by up to 1/32 at random, so that clients do not fall in step.
  */
 static int64_t poll_interval(const struct association *association, const uint8_t random[8])
 {
-    int poll_log2 = association->status.poll_log2;
+    int poll_log2 = warm_poll(association);
     int64_t interval;
 
     if (association->burst_left > 0)
@@ -219,6 +230,8 @@ static bool plan_next(struct association *association, int64_t now_ns, const uin
     if (association->burst_left > 0 && association->burst_requests-- <= 0)
         association->burst_left = 0;
     association->poll_at_ns = now_ns + poll_interval(association, random);
+    if (association->burst_left == 0 && association->warm_log2 < association->config.poll_max_log2)
+        association->warm_log2++;
     return true;
 }
 
@@ -415,6 +428,7 @@ static enum association_event take_kiss(struct association *association, const s
         if (wish > association->slowed_log2)
             association->slowed_log2 = wish;
         association->burst_left = 0;
+        association->warm_log2 = association->config.poll_max_log2;
         set_poll(association, status->poll_log2);
         association->poll_at_ns += poll_ns(status->poll_log2);
         association->follow_at_ns = INT64_MAX;
@@ -473,7 +487,7 @@ static void note_valid(struct association *association, int64_t now_ns)
         begin_burst(association, now_ns + BURST_INTERVAL_NS);
     }
     if (association->burst_left > 0 && --association->burst_left == 0)
-        association->poll_at_ns = now_ns + poll_ns(association->status.poll_log2);
+        association->poll_at_ns = now_ns + poll_ns(warm_poll(association));
     status->reach |= 1;
     status->unanswered = 0;
     status->last_reply_ns = now_ns;
@@ -510,8 +524,7 @@ static enum association_event complete_basic(struct association *association, st
 
 static void plan_follow(struct association *association, int64_t now_ns)
 {
-    if (association->status.interleaved && association->burst_left == 0 &&
-        association->status.poll_log2 >= FOLLOW_LOG2_MIN)
+    if (association->status.interleaved && association->poll_at_ns - now_ns >= FOLLOW_INTERVAL_NS)
         association->follow_at_ns = now_ns + FOLLOW_AFTER_NS;
 }
 

@@ -7,6 +7,7 @@
 #define SETTLE_NS          (3 * NS_PER_S)
 #define LOCAL_AFTER_NS     (10 * NS_PER_S) /* a node that is its own reference gives its servers so long at the start */
 #define REPUBLISH_PART     0.05            /* of the bound: a correction whose end is worth a new bound */
+#define SLEW_WITHIN_MAX_NS 1e9
 #define PUBLISH_SOONEST_NS 1000000ll
 #define GONE_AFTER_NS      (4.0 * CORE_PUBLISH_INTERVAL_NS)
 
@@ -134,7 +135,7 @@ static struct steering_line line_of(const struct source *source)
         .bound_ns = estimate->bound_ns,
         .growth_ppb = estimate->bound_growth_ppb,
         .wander_ppb = estimate->wander_ppb,
-        .slew_within_ns = ldexp(1e9, status.poll_log2) / 4,
+        .slew_within_ns = fmin(ldexp(1e9, status.poll_log2) / 4, SLEW_WITHIN_MAX_NS),
     };
 }
 

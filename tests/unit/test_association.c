@@ -315,9 +315,14 @@ static void bursts_at_the_start_and_after_silence(void **state)
     }
     assert_true(rig.now_ns - start_ns < 2 * NS_PER_S);
     assert_int_equal(status_of(&rig).bursting, false);
-    start_ns = rig.now_ns;
-    exchange(&rig);
-    assert_true(rig.now_ns - start_ns > 15 * NS_PER_S && rig.now_ns - start_ns <= 16 * NS_PER_S);
+    /* Then ever more slowly: 1/2, 1/2, 1, 2, 4, 8, 16, 16 seconds. */
+    for (int i = 0; i < 8; i++) {
+        int64_t interval_ns = NS_PER_S / 2 << (i == 0 ? 0 : i > 6 ? 5 : i - 1);
+
+        start_ns = rig.now_ns;
+        exchange(&rig);
+        assert_true(rig.now_ns - start_ns > interval_ns * 15 / 16 && rig.now_ns - start_ns <= interval_ns);
+    }
     for (int i = 0; i < 200; i++) {
         assert_int_equal(ask(&rig), NTP_HEADER_LEN);
         start_ns = rig.now_ns;
