@@ -12,6 +12,7 @@
 #define EXCESS_STAMPS      4     /* with the weight of so many stamps */
 #define RUN_FACTOR         3     /* times mean_excess: what is above may be another path */
 #define RUN_STAMPS         8
+#define RUN_CERTAINTY      14 /* nepers */
 #define RUN_SECONDS        10
 #define RUN_STAMPS_SUSPECT 3
 
@@ -68,11 +69,16 @@ static void follow_excess(struct baseline *baseline, double excess, double floor
     baseline->mean_excess = fmax(floor, baseline->mean_excess + (excess - baseline->mean_excess) / memory);
 }
 
-static bool run_is_long_enough(const struct baseline *baseline, double time)
+/* A load makes queues whose round trips spread from the baseline on: that n of them all begin as far above it as they
+ * do has the chance (1 + raised / spread)^(1 - n) for exponential ones. Another path's begin well above. */
+static bool run_is_a_path(const struct baseline *baseline, double time, double floor)
 {
+    double spread = baseline->run_sum / baseline->run - baseline->run_low + floor;
+    double certainty = (baseline->run - 1) * log1p((baseline->run_low - baseline->now) / spread);
+
     if (baseline->suspect)
-        return baseline->run >= RUN_STAMPS_SUSPECT;
-    return baseline->run >= RUN_STAMPS && time - baseline->run_since >= RUN_SECONDS;
+        return baseline->run >= RUN_STAMPS_SUSPECT && certainty > RUN_CERTAINTY / 2;
+    return baseline->run >= RUN_STAMPS && time - baseline->run_since >= RUN_SECONDS && certainty > RUN_CERTAINTY;
 }
 
 static enum baseline_event follow_run(struct baseline *baseline, double round_trip, double time, double floor)
@@ -82,12 +88,13 @@ static enum baseline_event follow_run(struct baseline *baseline, double round_tr
         return BASELINE_SAME;
     }
     if (baseline->run++ == 0) {
-        baseline->run_low = round_trip;
+        baseline->run_low = baseline->run_sum = round_trip;
         baseline->run_since = time;
         return BASELINE_RUN;
     }
     baseline->run_low = fmin(baseline->run_low, round_trip);
-    return run_is_long_enough(baseline, time) ? BASELINE_UP : BASELINE_SAME;
+    baseline->run_sum += round_trip;
+    return run_is_a_path(baseline, time, floor) ? BASELINE_UP : BASELINE_SAME;
 }
 
 enum baseline_event baseline_add(struct baseline *baseline, double round_trip, double time, double floor)
@@ -104,6 +111,7 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
         return BASELINE_SAME;
     }
     if (baseline->now - round_trip > tolerance(baseline, floor) + floor && baseline->stamps > RUN_STAMPS) {
+        baseline->run = 0;
         baseline->run_low = round_trip;
         return BASELINE_DOWN;
     }
@@ -137,23 +145,25 @@ bool baseline_is_lowest(const struct baseline *baseline)
     return true;
 }
 
-/* The remembered path nearest to a round trip, or the one unused for longest. */
-static unsigned find_path(const struct baseline *baseline, double low, double within)
+/* The remembered path that round trips from `low` on may belong to, the nearest; or the one unused for longest. A
+ * single stamp (that came down) has an excess of its own. */
+static unsigned find_path(const struct baseline *baseline, double low, double floor, bool *known)
 {
+    double above = (baseline->run > 0 ? 1 : RUN_FACTOR) * tolerance(baseline, floor), nearest = INFINITY;
     unsigned best = (baseline->path + 1) % BASELINE_PATHS;
-    double nearest = within;
-    bool known = false;
 
+    *known = false;
     for (unsigned i = 0; i < BASELINE_PATHS; i++) {
         const struct baseline_path *path = &baseline->paths[i];
 
         if (i == baseline->path)
             continue;
-        if (path->low > 0 && fabs(path->low - low) <= nearest) {
-            nearest = fabs(path->low - low);
+        if (path->low > 0 && low - path->low <= above && path->low - low <= tolerance(baseline, floor) &&
+            fabs(low - path->low) < nearest) {
+            nearest = fabs(low - path->low);
             best = i;
-            known = true;
-        } else if (!known && path->last_used < baseline->paths[best].last_used) {
+            *known = true;
+        } else if (!*known && path->last_used < baseline->paths[best].last_used) {
             best = i;
         }
     }
@@ -164,21 +174,19 @@ bool baseline_change_path(struct baseline *baseline, double bias, double bias_va
                           struct baseline_path *path)
 {
     struct baseline_path *left = &baseline->paths[baseline->path], *entered;
-    double within = tolerance(baseline, floor);
     bool known;
 
     left->bias = bias;
     left->bias_variance = bias_variance;
     left->last_used = time;
-    baseline->path = find_path(baseline, baseline->run_low, within);
+    baseline->path = find_path(baseline, baseline->run_low, floor, &known);
     entered = &baseline->paths[baseline->path];
-    known = entered->low > 0 && fabs(entered->low - baseline->run_low) <= within;
     *path = *entered;
     if (!known)
         *entered = (struct baseline_path){.low = baseline->run_low};
     restart_window(baseline, baseline->run_low, time);
     if (known)
-        baseline->now = baseline->half_low = fmin(entered->low, baseline->run_low);
+        baseline->now = baseline->half_low = baseline->previous_low = fmin(entered->low, baseline->run_low);
     baseline->run = 0;
     baseline->suspect = false;
     return known;

@@ -25,7 +25,7 @@ struct baseline {
     unsigned half_stamps;
     double half_since;
     unsigned run; /* successive stamps above the threshold */
-    double run_low, run_since;
+    double run_low, run_sum, run_since;
     bool suspect;
     unsigned path; /* in use */
     struct baseline_path paths[BASELINE_PATHS];
