@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <lockstep/clock.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "platform/platform.h"
 
 #define NS_PER_S 1000000000
 
@@ -15,12 +18,22 @@ struct node_clock {
     enum node_clock_kind kind;
     uint32_t assumed_bound_ns;
     struct lockstep_clock *lockstep;
+    _Atomic int64_t ahead_ns; /* of CLOCK_MONOTONIC, when the time was last known */
 };
+
+static void system_now(uint32_t bound_ns, enum node_clock_status status, struct node_time *time)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_TAI, &now);
+    *time = (struct node_time){(int64_t)now.tv_sec * NS_PER_S + now.tv_nsec, bound_ns, 0, status};
+}
 
 int node_clock_open(enum node_clock_kind kind, const char *path, uint32_t assumed_bound_ns, struct node_clock **clock,
                     char problem[192])
 {
     struct node_clock *opened = calloc(1, sizeof *opened);
+    struct node_time now;
     int err;
 
     if (!opened) {
@@ -39,6 +52,9 @@ int node_clock_open(enum node_clock_kind kind, const char *path, uint32_t assume
             return err;
         }
     }
+    system_now(0, NODE_CLOCK_GOOD, &now);
+    opened->ahead_ns = now.tai_ns - (int64_t)platform_now_ns();
+    node_clock_refresh(opened);
     *clock = opened;
     return 0;
 }
@@ -53,14 +69,6 @@ void node_clock_close(struct node_clock *clock)
 enum node_clock_kind node_clock_get_kind(const struct node_clock *clock)
 {
     return clock->kind;
-}
-
-static void system_now(uint32_t bound_ns, enum node_clock_status status, struct node_time *time)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_TAI, &now);
-    *time = (struct node_time){(int64_t)now.tv_sec * NS_PER_S + now.tv_nsec, bound_ns, 0, status};
 }
 
 /* The larger side of a bound that need not be symmetric. */
@@ -81,11 +89,22 @@ void node_clock_now(const struct node_clock *clock, struct node_time *time)
         return;
     }
     if (lockstep_clock_now(clock->lockstep, LOCKSTEP_TAI, &now) != 0) {
-        system_now(NODE_CLOCK_BOUND_UNKNOWN, NODE_CLOCK_NO_TIME, time);
+        *time = (struct node_time){(int64_t)platform_now_ns() +
+                                       atomic_load_explicit(&clock->ahead_ns, memory_order_relaxed),
+                                   NODE_CLOCK_BOUND_UNKNOWN, now.disruptions, NODE_CLOCK_NO_TIME};
         return;
     }
     *time = (struct node_time){now.ns, bound_of(&now), now.disruptions,
                                now.status == LOCKSTEP_CLOCK_HOLDOVER ? NODE_CLOCK_HOLDOVER : NODE_CLOCK_GOOD};
+}
+
+void node_clock_refresh(struct node_clock *clock)
+{
+    struct node_time now;
+
+    node_clock_now(clock, &now);
+    if (now.status != NODE_CLOCK_NO_TIME)
+        atomic_store_explicit(&clock->ahead_ns, now.tai_ns - (int64_t)platform_now_ns(), memory_order_relaxed);
 }
 
 int node_clock_wait(struct node_clock *clock, int64_t bound_ns, int timeout_ms)

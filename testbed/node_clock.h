@@ -13,7 +13,7 @@ extern const char *const node_clock_kind_names[]; /* "lockstep", "system", NULL 
 enum node_clock_status {
     NODE_CLOCK_GOOD,     /* synchronised, or the system's clock */
     NODE_CLOCK_HOLDOVER, /* no server at present, the bound grows */
-    NODE_CLOCK_NO_TIME,  /* unsynchronised or disrupted: tai_ns is CLOCK_TAI, of no worth for comparisons */
+    NODE_CLOCK_NO_TIME,  /* unsynchronised or disrupted: tai_ns goes on by CLOCK_MONOTONIC, bound unknown */
 };
 
 #define NODE_CLOCK_BOUND_UNKNOWN UINT32_MAX
@@ -36,6 +36,9 @@ enum node_clock_kind node_clock_get_kind(const struct node_clock *clock);
 
 /* No system call. Always fills *time. */
 void node_clock_now(const struct node_clock *clock, struct node_time *time);
+
+/* Notes where the time stands against CLOCK_MONOTONIC, for when the clock gives none. Call it now and then. */
+void node_clock_refresh(struct node_clock *clock);
 
 /* Waits until the status is GOOD and the bound at most bound_ns (0: any). 0, -ETIMEDOUT, -EINTR. */
 int node_clock_wait(struct node_clock *clock, int64_t bound_ns, int timeout_ms);

@@ -158,7 +158,8 @@ struct planner {
     const struct pattern *pattern;
     const struct schedule_placement *placement;
     int64_t wire_ns[PATTERN_TYPES_MAX]; /* that a burst keeps its slowest link busy */
-    uint16_t order[PATTERN_TYPES_MAX];  /* fixed phases first, then the longest first */
+    bool longest_first;                 /* else the shortest period first */
+    uint16_t order[PATTERN_TYPES_MAX];  /* fixed phases come first anyway */
     size_t fixed;
 };
 
@@ -200,21 +201,26 @@ static int64_t busy_ns(const struct pattern_type *type, const struct schedule_pl
 
 static bool placed_before(const struct planner *planner, uint16_t a, uint16_t b)
 {
-    bool a_fixed = planner->pattern->types[a].phase_ns >= 0, b_fixed = planner->pattern->types[b].phase_ns >= 0;
+    const struct pattern_type *types = planner->pattern->types;
+    bool a_fixed = types[a].phase_ns >= 0, b_fixed = types[b].phase_ns >= 0;
 
     if (a_fixed != b_fixed)
         return a_fixed;
+    if (!planner->longest_first && types[a].period_ns != types[b].period_ns)
+        return types[a].period_ns < types[b].period_ns;
     if (planner->wire_ns[a] != planner->wire_ns[b])
         return planner->wire_ns[a] > planner->wire_ns[b];
     return a < b;
 }
 
 static void planner_init(struct planner *planner, const struct pattern *pattern,
-                         const struct schedule_placement *placement, const struct schedule_network *network)
+                         const struct schedule_placement *placement, const struct schedule_network *network,
+                         bool longest_first)
 {
     memset(planner, 0, sizeof *planner);
     planner->pattern = pattern;
     planner->placement = placement;
+    planner->longest_first = longest_first;
     for (size_t i = 0; i < pattern->count; i++) {
         size_t at = i;
 
@@ -363,17 +369,31 @@ static int64_t stagger_widest(const struct planner *planner, int64_t *phase_ns)
     return low;
 }
 
+/* Neither order of placing types is the better one for all patterns: both are tried. */
+static int64_t stagger_best(const struct pattern *pattern, const struct schedule_placement *placement,
+                            const struct schedule_network *network, int64_t *phase_ns)
+{
+    int64_t other_ns[PATTERN_TYPES_MAX], gap, other_gap;
+    struct planner planner;
+
+    planner_init(&planner, pattern, placement, network, false);
+    gap = stagger_widest(&planner, phase_ns);
+    planner_init(&planner, pattern, placement, network, true);
+    other_gap = stagger_widest(&planner, other_ns);
+    if (other_gap <= gap)
+        return gap;
+    memcpy(phase_ns, other_ns, pattern->count * sizeof *phase_ns);
+    return other_gap;
+}
+
 int64_t schedule_phases(const struct pattern *pattern, const struct schedule_placement *placement,
                         const struct schedule_network *network, enum schedule_mode mode, uint64_t seed,
                         int64_t *phase_ns)
 {
-    struct hash_key key = {{seed, HASH_ROOT_3}};
-    struct planner planner;
+    struct hash_key key = {{seed ^ HASH_ROOT_2, HASH_ROOT_3}};
 
-    if (mode == SCHEDULE_STAGGERED) {
-        planner_init(&planner, pattern, placement, network);
-        return stagger_widest(&planner, phase_ns);
-    }
+    if (mode == SCHEDULE_STAGGERED)
+        return stagger_best(pattern, placement, network, phase_ns);
     for (size_t i = 0; i < pattern->count; i++) {
         const struct pattern_type *type = &pattern->types[i];
         uint64_t number = mode == SCHEDULE_RANDOM ? hash_u64(&key, i + 1) : 0;
