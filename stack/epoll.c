@@ -363,14 +363,6 @@ static void mark_stale(struct epoll_set *set)
     set->changes++;
 }
 
-void epoll_fork_parent(void)
-{
-    stack_lock();
-    list_for_each(link, &sets) mark_stale(list_entry(link, struct epoll_set, all));
-    stack_wake();
-    stack_unlock();
-}
-
 /* The sockets have forgotten who watches them. */
 static void watch_again(struct epoll_item *item)
 {

@@ -50,8 +50,6 @@ bool epoll_expose(int fd);
 /* Brings exposed sets up to date. True if one became ready since the last time. Stack lock held. */
 bool epoll_refresh(void);
 
-/* In the parent after fork: members are touched (sock_touch) before the next wait goes on. */
-void epoll_fork_parent(void);
 /* In a forked child, after stack_fork_child and sock_fork_child. Kernel members work on; accelerated ones move to the
  * kernel when the child first uses the set. */
 void epoll_fork_child(void);

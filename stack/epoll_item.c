@@ -109,6 +109,13 @@ static bool side_open(struct epoll_set *set)
     return set->side >= 0;
 }
 
+/* The descriptor is closed (a duplicate keeps the socket), and its number stands for another socket now: the kernel
+ * side cannot be named any more. */
+static bool number_is_reused(const struct epoll_item *item)
+{
+    return sock_known(item->fd) && !sock_still_at(item->sock, item->fd);
+}
+
 static void side_remove(struct epoll_item *item)
 {
     if (item->side == 0)
@@ -124,6 +131,8 @@ void epoll_item_sync(struct epoll_item *item)
     uint32_t kernel = (uint16_t)sock_kernel_events(item->sock), wanted = 0;
     struct epoll_event event;
 
+    if (number_is_reused(item))
+        return;
     if (kernel != 0 && item->events & ~EPOLL_FLAGS)
         wanted =
             ((epoll_widen(kernel) | EPOLLERR | EPOLLHUP) & item->events) | (item->events & (EPOLLET | EPOLLEXCLUSIVE));
@@ -180,14 +189,18 @@ static void item_unlink(struct epoll_item *item)
 {
     struct epoll_set *set = item->set;
     struct epoll_item **place = bucket_of(set, item->fd);
+    bool reused = item->side != 0 && number_is_reused(item);
 
     while (*place != item)
         place = &(*place)->next;
     *place = item->next;
     list_remove(&item->ready);
-    side_remove(item);
+    if (!reused)
+        side_remove(item);
     __atomic_store_n(&set->members, set->members - 1, __ATOMIC_SEQ_CST);
     free(item);
+    if (reused)
+        epoll_set_renew_side(set);
 }
 
 void epoll_item_remove(struct epoll_item *item)

@@ -109,7 +109,6 @@ static void fork_parent(void)
     vfork_ends_unlock();
     stack_fork_parent();
     sock_fork_parent();
-    epoll_fork_parent();
     stack_busy_end();
 }
 

@@ -28,6 +28,7 @@ struct sock *sock_get(int fd);
 void sock_put(struct sock *sock);
 /* Whether fd is in the table, without taking a reference: the cheap first test of every interposed call. */
 bool sock_known(int fd);
+bool sock_still_at(const struct sock *sock, int fd); /* whether fd is one of this sock's descriptors. No lock */
 
 /* To be called before a descriptor is used in poll, select or epoll: a socket inherited over fork is claimed from the
  * parent or registered again. 0: ours; SOCK_PASS: it is the kernel's from now on. Cheap when there is nothing to do. */

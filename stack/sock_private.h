@@ -147,7 +147,6 @@ void sock_uninstall_all(struct sock *sock);   /* drops all descriptors' referenc
 int sock_descriptor(const struct sock *sock); /* one of its descriptors, -1: none. Lock-free, a hint */
 /* The kernel has given the number to something new: what the table has there was closed behind its back. */
 void sock_forget(int fd);
-bool sock_still_at(const struct sock *sock, int fd);
 bool sock_only_descriptor(const struct sock *sock, int fd);
 struct list *sock_all(void); /* all socks. Stack lock held */
 

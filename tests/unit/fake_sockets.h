@@ -182,6 +182,11 @@ void sock_put(struct sock *sock)
     sock->references--;
 }
 
+bool sock_still_at(const struct sock *sock, int fd)
+{
+    return fd >= 0 && fd < FAKE_FDS && fake_table[fd] == sock;
+}
+
 bool sock_known(int fd)
 {
     return fd >= 0 && fd < FAKE_FDS && fake_table[fd];

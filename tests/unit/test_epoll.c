@@ -456,6 +456,27 @@ static void a_reused_number_is_another_member(void **state)
     fake_close(again);
 }
 
+/* The old member's end leaves the new one's kernel side alone. */
+static void a_reused_number_keeps_its_kernel_side(void **state)
+{
+    int fd = fake_open(POLLIN), copy = dup(fd), again;
+    struct sock *sock = fake_table[fd];
+
+    (void)state;
+    assert_int_equal(control(set, EPOLL_CTL_ADD, fd, EPOLLIN, 1), 0);
+    fake_table[copy] = sock;
+    fake_table[fd] = NULL;
+    close(fd);
+    again = fake_open(POLLIN);
+    assert_int_equal(again, fd);
+    assert_int_equal(control(set, EPOLL_CTL_ADD, again, EPOLLIN, 2), 0);
+    fake_close(copy);
+    none();
+    assert_int_equal(write(fake_table[again]->other, "x", 1), 1);
+    one(2, EPOLLIN);
+    fake_close(again);
+}
+
 static void waiting_ends_with_time_and_with_events(void **state)
 {
     int fd = fake_open(0);
@@ -718,6 +739,7 @@ int main(void)
         SET_TEST(a_moved_one_shot_stays_silent),
         SET_TEST(a_duplicate_keeps_the_member),
         SET_TEST(a_reused_number_is_another_member),
+        SET_TEST(a_reused_number_keeps_its_kernel_side),
         SET_TEST(waiting_ends_with_time_and_with_events),
         SET_TEST(a_sleeper_in_the_kernel_hears_of_its_first_socket),
         SET_TEST(a_sleeper_hears_of_its_first_kernel_member),
