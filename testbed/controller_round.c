@@ -417,6 +417,7 @@ struct round *controller_round(struct controller *controller, const char *stack,
     }
     input.plan = &plan;
     results = calloc(plan.count ? plan.count : 1, sizeof *results);
+    problem[0] = '\0';
     if (results && start_processes(controller, stack, problem)) {
         take_counts(controller, before);
         start = common_start(controller);

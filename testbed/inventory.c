@@ -82,7 +82,7 @@ static int check_node(const char *file_name, struct inventory_node *node, char *
         net_addr_is_multicast(&node->address))
         return complain(problem, file_name, node->name, "address: not an address of a host");
     if (!node->control[0])
-        snprintf(node->control, sizeof node->control, "%s", node->address_text);
+        net_addr_format(&node->address, node->control);
     return 0;
 }
 
