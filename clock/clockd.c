@@ -191,7 +191,7 @@ static void collect_state(const struct clockd *daemon, struct clock_state *state
             continue;
         if ((int)i == core.selected && source.estimate.rate_sigma_ppb < SAVED_SIGMA_PPB) {
             snprintf(state->counter, sizeof(state->counter), "%s", counter_name(daemon->counter.kind));
-            state->hz = 1e9 / source.estimate.difference_period_ns;
+            state->hz = 1e9 / source.estimate.period_ns;
             state->sigma_ppb = source.estimate.rate_sigma_ppb;
             state->utc_s = system_utc_ns() / 1000000000;
         }

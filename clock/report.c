@@ -227,7 +227,7 @@ static struct json_object *stats_object(const struct clockd *clockd, unsigned nu
 
     add_text(object, "name", report->name);
     add_number(object, "frequency_ppm",
-               estimate->valid ? (1e9 / estimate->difference_period_ns / clockd->counter.nominal_hz - 1) * 1e6 : NAN);
+               estimate->valid ? (1e9 / estimate->period_ns / clockd->counter.nominal_hz - 1) * 1e6 : NAN);
     (void)number;
     add_number(object, "frequency_sigma_ppb", estimate->rate_sigma_ppb);
     add_number(object, "wander_ppb", estimate->wander_ppb);
