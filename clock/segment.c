@@ -201,6 +201,7 @@ static void store_line(struct segment_line *to, const struct segment_line *from)
     SEGMENT_STORE(to->status, from->status);
     SEGMENT_STORE(to->shift, from->shift);
     SEGMENT_STORE(to->leap, from->leap);
+    SEGMENT_STORE(to->counter_kind, from->counter_kind);
     SEGMENT_STORE(to->disruptions, from->disruptions);
     SEGMENT_STORE(to->tai_utc_s, from->tai_utc_s);
     SEGMENT_STORE(to->counter_switch, from->counter_switch);
@@ -237,10 +238,12 @@ void segment_publish(struct clock_segment *segment, const struct clock_values *m
 
     segment_tick(segment);
     make_line(&values, &line);
-    /* Readers are shut out before the counter is read: none can have gone on along the old line. */
-    SEGMENT_STORE(layout->line.sequence, published.sequence | 1);
+    /* Readers are shut out before the counter is read (an exchange, because a mere store could still be on its way
+     * then): none can have gone on along the old line. */
+    __atomic_exchange_n(&layout->line.sequence, published.sequence | 1, __ATOMIC_SEQ_CST);
     if (!torn && lift(&published, &line, segment->counter.read(segment->counter.context), &values))
         make_line(&values, &line);
+    line.counter_kind = (uint8_t)segment->counter.kind;
     make_record(&values, line.shift, layout->record.updates + 1, &record);
     store_line(&layout->line, &line);
     store_record(&layout->record, &record);

@@ -51,7 +51,7 @@ struct segment_line {
     uint8_t status;    /* enum lockstep_clock_status + 1; 0: nothing was published yet */
     uint8_t shift;     /* of both pieces and the growth */
     int8_t leap;       /* +1, -1: TAI - UTC changes by this at leap_at_ns */
-    uint8_t reserved;
+    uint8_t counter_kind;
     uint32_t disruptions;
     int32_t tai_utc_s;       /* before leap_at_ns */
     uint64_t counter_switch; /* from here on the second piece holds */
@@ -174,5 +174,9 @@ static inline int segment_time(const struct segment_line *line, uint64_t counter
  * SEGMENT_PAST_NS. 0, LOCKSTEP_CLOCK_E_NO_TIME, or LOCKSTEP_CLOCK_E_RANGE. */
 int segment_time_at(const struct segment_line *line, uint64_t counter, enum lockstep_timescale scale,
                     struct lockstep_time *time);
+
+/* Whether these first bytes of a file are a segment that this program can read: 0, or LOCKSTEP_CLOCK_E_FOREIGN,
+ * _VERSION, _TRUNCATED. boot_id: this boot's, NULL: not known. */
+int segment_check(const void *bytes, size_t length, uint64_t file_size, const uint8_t *boot_id);
 
 #endif

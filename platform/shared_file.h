@@ -14,6 +14,9 @@ int shared_file_open(const char *path, bool writing);
 bool shared_file_private(int fd);
 /* Copies the first bytes (at most size) out of it and says how long the whole file is. Never faults. Bytes copied. */
 int shared_file_peek(int fd, void *head, size_t size, uint64_t *file_size);
+/* What tells this file from another one that was made at its path. */
+int shared_file_identity(int fd, uint64_t identity[2]);
+int shared_file_path_identity(const char *path, uint64_t identity[2]);
 /* Maps `size` bytes; in place of the mapping at `at` if that is not NULL (a reader that looks at it meanwhile sees the
  * old bytes or the new ones). */
 int shared_file_map(int fd, size_t size, bool writing, void *at, void **mapping);

@@ -52,12 +52,21 @@ struct lockstep_time {
 const char *lockstep_clock_error_text(int error);
 
 /* path: the segment (NULL: $LOCKSTEP_CLOCK, else /run/lockstep/clock). The handle is the caller's, to be closed when no
- * thread uses it any more. Works whether or not the daemon runs at the moment; -ENOENT if it never did. */
+ * thread uses it any more. Works whether or not the daemon runs at the moment; -ENOENT if it never did. A daemon that is
+ * started again goes on with the same segment; should it have made a new one (another version, another counter), the old
+ * becomes void, and lockstep_clock_wait and lockstep_clock_acknowledge follow to the new one. */
 int lockstep_clock_open(const char *path, struct lockstep_clock **clock);
 void lockstep_clock_close(struct lockstep_clock *clock);
 
-/* 0 with *time, or LOCKSTEP_CLOCK_E_NO_TIME / _TORN with time->status set and the rest 0. */
+/* 0 with *time, or LOCKSTEP_CLOCK_E_NO_TIME / _TORN with time->status set and the rest 0. One thread's successive readings
+ * never go back, on whichever cores (but at an announced disruption, and in UTC at a leap second). */
 int lockstep_clock_now(const struct lockstep_clock *clock, enum lockstep_timescale scale, struct lockstep_time *time);
+
+/* The same, but the counter is read after all earlier loads: so a reading never is before one that another thread has made
+ * and passed on through memory. With lockstep_clock_now the CPU may read the counter while an earlier load is still under
+ * way, some 100 ns ahead. Costs about twice as much, because the CPU has to wait. */
+int lockstep_clock_now_ordered(const struct lockstep_clock *clock, enum lockstep_timescale scale,
+                               struct lockstep_time *time);
 
 /* The counter of this clock (TSC, or CLOCK_MONOTONIC_RAW in ns where the TSC cannot be trusted), read now. Ordered
  * after earlier loads. Successive values on one thread never decrease. */
@@ -78,22 +87,24 @@ struct lockstep_clock_info {
     uint32_t disruptions;
     uint64_t updates;     /* of the segment, since it was made */
     char counter[16];     /* "tsc", "monotonic_raw", "simulated" */
-    double counter_hz;    /* as estimated */
-    int64_t age_ns;       /* since the last update */
-    int64_t bound_ns;     /* now, to the server */
+    double counter_hz;    /* as estimated; 0 before the first update */
+    int64_t age_ns;       /* since the last update; 0 before the first */
+    int64_t bound_ns;     /* now, to the server; INT64_MAX when no time is given */
     int64_t bound_utc_ns; /* now, to UTC: with the server's own distance; INT64_MAX when unknown */
-    int64_t void_in_ns;   /* until the time is void; negative: since */
+    int64_t void_in_ns;   /* until the time is void; negative: since; 0 before the first update */
     int32_t tai_utc_s;    /* TAI - UTC */
     int32_t leap;         /* +1, -1: a leap second at the end of the day; 0 none */
 };
+/* 0 (also when there is no time: see status), or LOCKSTEP_CLOCK_E_TORN with the status alone. */
 int lockstep_clock_get_info(const struct lockstep_clock *clock, struct lockstep_clock_info *info);
 
 /* Waits until the clock is synchronised with a bound of at most bound_ns (0: any). timeout_ms < 0: without limit.
- * 0, -ETIMEDOUT, -EINTR. */
+ * 0, -ETIMEDOUT, -EINTR. Looks every 10 ms. */
 int lockstep_clock_wait(struct lockstep_clock *clock, int64_t bound_ns, int timeout_ms);
 
-/* A descriptor that becomes readable when the status changes (also when the time becomes void because the daemon is
- * gone); owned by the handle. lockstep_clock_acknowledge makes it quiet again and returns the present status. */
+/* A descriptor that becomes readable when the status or the disruption count changes (also when the daemon is gone: at the
+ * time of holdover, and of void), and now and then without a change; owned by the handle. Negative: an error.
+ * lockstep_clock_acknowledge makes it quiet again and returns the present status, or a negative error. */
 int lockstep_clock_fd(struct lockstep_clock *clock);
 int lockstep_clock_acknowledge(struct lockstep_clock *clock);
 

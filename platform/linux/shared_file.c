@@ -48,6 +48,29 @@ int shared_file_peek(int fd, void *head, size_t size, uint64_t *file_size)
     return length < 0 ? -errno : (int)length;
 }
 
+static int identify(int failed, const struct stat *status, uint64_t identity[2])
+{
+    if (failed)
+        return -errno;
+    identity[0] = status->st_dev;
+    identity[1] = status->st_ino;
+    return 0;
+}
+
+int shared_file_identity(int fd, uint64_t identity[2])
+{
+    struct stat status;
+
+    return identify(fstat(fd, &status), &status, identity);
+}
+
+int shared_file_path_identity(const char *path, uint64_t identity[2])
+{
+    struct stat status;
+
+    return identify(stat(path, &status), &status, identity);
+}
+
 int shared_file_map(int fd, size_t size, bool writing, void *at, void **mapping)
 {
     void *mapped =

@@ -14,67 +14,14 @@
 
 #include "base/error.h"
 #include "clock/segment_layout.h"
+#include "tests/unit/clock_rig.h"
 #include "tests/unit/unit.h"
-
-#define SECOND 1000000000ll
-
-static char directory[] = "/tmp/lockstep-segment-XXXXXX", path[64];
-static uint64_t now; /* the simulated counter: 2.5 GHz */
-static struct counter counter;
-
-static uint64_t read_now(void *context)
-{
-    return *(uint64_t *)context;
-}
-
-static struct clock_values sample(void)
-{
-    return (struct clock_values){
-        .status = LOCKSTEP_CLOCK_SYNCHRONISED,
-        .disruptions = 3,
-        .counter = 1000000000,
-        .time_ns = 1800000000 * SECOND,
-        .fraction = 0.25,
-        .slew_period_ns = 0.4 * (1 + 100e-6),
-        .period_ns = 0.4,
-        .difference_period_ns = 0.4 * (1 - 1e-9),
-        .counter_switch = 1000000000 + 2500000000,
-        .void_after = 1000000000ull + 3600ull * 2500000000,
-        .holdover_after = 1000000000ull + 100ull * 2500000000,
-        .bound_ns = 5000,
-        .bound_growth_ppb = 1000,
-        .utc_distance_ns = 200000,
-        .tai_utc_s = 37,
-        .leap = 0,
-    };
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(directory + strlen(directory) - 6, "XXXXXX");
-    if (!mkdtemp(directory))
-        return -1;
-    snprintf(path, sizeof path, "%s/clock", directory);
-    now = 1000000000;
-    counter_simulated(&counter, 2.5e9, read_now, &now);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    return system(command);
-}
 
 /* --- the line ----------------------------------------------------------------------------------------------- */
 
 static void two_pieces_meet(void **state)
 {
-    struct clock_values values = sample();
+    struct clock_values values = rig_values();
     struct lockstep_time time, before, after;
 
     (void)state;
@@ -102,7 +49,7 @@ static void precise_for_an_hour(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof periods / sizeof *periods; i++) {
-        struct clock_values values = sample();
+        struct clock_values values = rig_values();
         uint64_t ticks = (uint64_t)(elapsed_ns / periods[i]);
         struct lockstep_time time;
         double wanted = (double)ticks * periods[i];
@@ -118,14 +65,10 @@ static void precise_for_an_hour(void **state)
 
 static void the_past_goes_on_with_the_unslewed_rate(void **state)
 {
-    struct clock_values values = sample();
+    struct clock_values values = rig_values();
     struct lockstep_time time;
 
     (void)state;
-    values.counter = 5000000000000;
-    values.counter_switch += values.counter;
-    values.void_after += values.counter;
-    values.holdover_after += values.counter;
     assert_int_equal(clock_values_at(&values, values.counter - 2500000000, LOCKSTEP_TAI, &time), 0);
     assert_in_range(values.time_ns - time.ns, SECOND - 1, SECOND + 1);
     assert_in_range(time.latest_ns - time.ns, 5001 + 1000, 5001 + 1001);
@@ -141,7 +84,7 @@ static void the_past_goes_on_with_the_unslewed_rate(void **state)
 
 static void status_changes_with_age(void **state)
 {
-    struct clock_values values = sample();
+    struct clock_values values = rig_values();
     struct lockstep_time time;
 
     (void)state;
@@ -163,7 +106,7 @@ static void status_changes_with_age(void **state)
 /* TAI second by second around a leap: what UTC shows. */
 static void leap_seconds(void **state)
 {
-    struct clock_values values = sample();
+    struct clock_values values = rig_values();
     struct lockstep_time time;
     const int64_t midnight = 1798761600 * SECOND; /* 2027-01-01 00:00:00 */
 
@@ -200,7 +143,7 @@ static void senseless_values_give_no_time(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof periods / sizeof *periods; i++) {
-        struct clock_values values = sample();
+        struct clock_values values = rig_values();
 
         values.period_ns = periods[i];
         assert_int_equal(clock_values_at(&values, values.counter, LOCKSTEP_TAI, &time), LOCKSTEP_CLOCK_E_NO_TIME);
@@ -210,50 +153,42 @@ static void senseless_values_give_no_time(void **state)
 
 /* --- the file ----------------------------------------------------------------------------------------------- */
 
-static struct clock_segment *create(void)
-{
-    struct clock_segment *segment = NULL;
-
-    assert_int_equal(segment_create(path, &counter, &segment), 0);
-    return segment;
-}
-
 static ino_t inode(void)
 {
     struct stat status;
 
-    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(stat(rig_path, &status), 0);
     return status.st_ino;
 }
 
 static void a_new_file_is_readable_by_all(void **state)
 {
     mode_t mask = umask(077);
-    struct clock_segment *segment = create();
+    struct clock_segment *segment = rig_create();
     struct clock_values values;
     struct stat status;
 
     (void)state;
     umask(mask);
-    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(stat(rig_path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0644);
     assert_int_equal(status.st_size, SEGMENT_FILE_BYTES);
     assert_false(segment_last(segment, &values));
     assert_int_equal(segment_disruptions(segment), 0);
     segment_close(segment);
-    assert_int_equal(access(path, R_OK), 0);
+    assert_int_equal(access(rig_path, R_OK), 0);
 }
 
 static void what_was_published_is_found_again(void **state)
 {
-    struct clock_segment *segment = create();
-    struct clock_values values = sample(), found;
+    struct clock_segment *segment = rig_create();
+    struct clock_values values = rig_values(), found;
     ino_t first = inode();
 
     (void)state;
     segment_publish(segment, &values);
     segment_close(segment);
-    segment = create();
+    segment = rig_create();
     assert_int_equal(inode(), first);
     assert_true(segment_last(segment, &found));
     assert_int_equal(found.status, values.status);
@@ -271,18 +206,18 @@ static void what_was_published_is_found_again(void **state)
 
 static void a_second_daemon_is_refused(void **state)
 {
-    struct clock_segment *segment = create(), *second = NULL;
+    struct clock_segment *segment = rig_create(), *second = NULL;
 
     (void)state;
-    assert_int_equal(segment_create(path, &counter, &second), LOCKSTEP_E_CONFLICT);
+    assert_int_equal(segment_create(rig_path, &rig_counter, &second), LOCKSTEP_E_CONFLICT);
     segment_close(segment);
-    segment = create();
+    segment = rig_create();
     segment_close(segment);
 }
 
 static void change_head(size_t offset, uint8_t by)
 {
-    int fd = open(path, O_RDWR);
+    int fd = open(rig_path, O_RDWR);
     uint8_t byte;
 
     assert_true(fd >= 0);
@@ -297,35 +232,35 @@ static void unsound_files_are_replaced(void **state)
     static const size_t offsets[] = {offsetof(struct segment_head, magic), offsetof(struct segment_head, abi),
                                      offsetof(struct segment_head, size), offsetof(struct segment_head, counter_kind),
                                      offsetof(struct segment_head, boot_id)};
-    struct clock_values values = sample();
+    struct clock_values values = rig_values();
     struct clock_segment *segment;
 
     (void)state;
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets + 4; i++) {
         ino_t before;
 
-        segment = create();
+        segment = rig_create();
         segment_publish(segment, &values);
         segment_close(segment);
         before = inode();
         if (i < sizeof offsets / sizeof *offsets)
             change_head(offsets[i], 1);
         else if (i == sizeof offsets / sizeof *offsets)
-            assert_int_equal(truncate(path, 100), 0);
+            assert_int_equal(truncate(rig_path, 100), 0);
         else if (i == sizeof offsets / sizeof *offsets + 1)
-            assert_int_equal(truncate(path, 0), 0);
+            assert_int_equal(truncate(rig_path, 0), 0);
         else if (i == sizeof offsets / sizeof *offsets + 2)
-            assert_int_equal(chmod(path, 0666), 0);
+            assert_int_equal(chmod(rig_path, 0666), 0);
         else {
-            assert_int_equal(unlink(path), 0);
-            assert_int_equal(symlink("/etc/hostname", path), 0);
+            assert_int_equal(unlink(rig_path), 0);
+            assert_int_equal(symlink("/etc/hostname", rig_path), 0);
             before = inode();
         }
-        segment = create();
+        segment = rig_create();
         assert_int_not_equal(inode(), before);
         assert_false(segment_last(segment, &values));
         segment_close(segment);
-        values = sample();
+        values = rig_values();
     }
 }
 
@@ -334,26 +269,26 @@ static void a_place_that_cannot_be_written_is_an_error(void **state)
     struct clock_segment *segment;
 
     (void)state;
-    assert_int_equal(segment_create("/nowhere/at/all/clock", &counter, &segment), -ENOENT);
-    assert_int_equal(mkdir(path, 0755), 0);
-    assert_int_equal(segment_create(path, &counter, &segment), -EISDIR);
+    assert_int_equal(segment_create("/nowhere/at/all/clock", &rig_counter, &segment), -ENOENT);
+    assert_int_equal(mkdir(rig_path, 0755), 0);
+    assert_int_equal(segment_create(rig_path, &rig_counter, &segment), -EISDIR);
 }
 
 static void a_torn_segment_is_mended(void **state)
 {
-    struct clock_segment *segment = create();
-    struct clock_values values = sample(), found;
+    struct clock_segment *segment = rig_create();
+    struct clock_values values = rig_values(), found;
     uint32_t sequence;
     int fd;
 
     (void)state;
     segment_publish(segment, &values);
     segment_close(segment);
-    fd = open(path, O_RDWR);
+    fd = open(rig_path, O_RDWR);
     assert_int_equal(pread(fd, &sequence, 4, offsetof(struct segment_layout, line)), 4);
     sequence++;
     assert_int_equal(pwrite(fd, &sequence, 4, offsetof(struct segment_layout, line)), 4);
-    segment = create();
+    segment = rig_create();
     assert_false(segment_last(segment, &found));
     assert_int_equal(segment_disruptions(segment), 3);
     segment_publish(segment, &values);
@@ -372,15 +307,15 @@ static int64_t tai(const struct clock_segment *segment)
     struct lockstep_time time;
 
     assert_true(segment_last(segment, &values));
-    assert_int_equal(clock_values_at(&values, now, LOCKSTEP_TAI, &time), 0);
+    assert_int_equal(clock_values_at(&values, rig_now, LOCKSTEP_TAI, &time), 0);
     return time.ns;
 }
 
 /* The daemon was held up for 20 ms between its reading of the counter and the publication of a slower line. */
 static void a_late_publication_does_not_go_back(void **state)
 {
-    struct clock_segment *segment = create();
-    struct clock_values values = sample();
+    struct clock_segment *segment = rig_create();
+    struct clock_values values = rig_values();
     const int64_t bound = values.bound_ns;
     struct clock_values found;
     uint64_t update;
@@ -389,12 +324,12 @@ static void a_late_publication_does_not_go_back(void **state)
     (void)state;
     values.slew_period_ns = 0.4 * (1 + 400e-6);
     segment_publish(segment, &values);
-    update = now += 250000000;
+    update = rig_now += 250000000;
     values.time_ns = tai(segment) - 1;
     values.counter = update;
     values.slew_period_ns = 0.4 * (1 - 400e-6);
     values.counter_switch = update + 10000000; /* 4 ms */
-    now += 50000000;                           /* 20 ms: the lines are 800 ppm apart for 4 ms, then 400 */
+    rig_now += 50000000;                       /* 20 ms: the lines are 800 ppm apart for 4 ms, then 400 */
     last = tai(segment);
     segment_publish(segment, &values);
     assert_true(tai(segment) >= last);
@@ -405,20 +340,20 @@ static void a_late_publication_does_not_go_back(void **state)
 
         assert_true(this >= last);
         last = this;
-        now += 1000000;
+        rig_now += 1000000;
     }
     /* It has met the line that was meant. */
     struct lockstep_time meant;
 
-    assert_int_equal(clock_values_at(&values, now, LOCKSTEP_TAI, &meant), 0);
+    assert_int_equal(clock_values_at(&values, rig_now, LOCKSTEP_TAI, &meant), 0);
     assert_in_range(last = tai(segment), meant.ns - 1, meant.ns + 1);
     segment_close(segment);
 }
 
 static void an_announced_step_may_go_back(void **state)
 {
-    struct clock_segment *segment = create();
-    struct clock_values values = sample();
+    struct clock_segment *segment = rig_create();
+    struct clock_values values = rig_values();
 
     (void)state;
     segment_publish(segment, &values);
@@ -435,20 +370,20 @@ static void an_announced_step_may_go_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_pieces_meet),
-        cmocka_unit_test(precise_for_an_hour),
-        cmocka_unit_test(the_past_goes_on_with_the_unslewed_rate),
-        cmocka_unit_test(status_changes_with_age),
-        cmocka_unit_test(leap_seconds),
-        cmocka_unit_test(senseless_values_give_no_time),
-        cmocka_unit_test_setup_teardown(a_new_file_is_readable_by_all, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_published_is_found_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_daemon_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(unsound_files_are_replaced, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_place_that_cannot_be_written_is_an_error, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_torn_segment_is_mended, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_late_publication_does_not_go_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_announced_step_may_go_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_pieces_meet, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(precise_for_an_hour, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(the_past_goes_on_with_the_unslewed_rate, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(status_changes_with_age, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(leap_seconds, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(senseless_values_give_no_time, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_new_file_is_readable_by_all, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(what_was_published_is_found_again, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_second_daemon_is_refused, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(unsound_files_are_replaced, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_place_that_cannot_be_written_is_an_error, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_torn_segment_is_mended, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_late_publication_does_not_go_back, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(an_announced_step_may_go_back, rig_setup, rig_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
