@@ -400,8 +400,9 @@ static bool run_one(struct controller *controller, struct programme *programme, 
     char problem[JOB_PROBLEM_MAX] = "";
     struct round *round = NULL;
 
+    controller->phase = schedule_mode_names[series->phase];
     snprintf(controller->heading, sizeof controller->heading, "round %u of %" PRId64 ", %s, %s", number + 1,
-             controller->options->rounds, series->stack, schedule_mode_names[series->phase]);
+             controller->options->rounds, series->stack, controller->phase);
     if (phase_ns && predictions && wait_for_clocks(controller, problem)) {
         bool predicted;
 

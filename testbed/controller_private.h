@@ -40,8 +40,9 @@ struct controller {
     struct remote_node nodes[SCHEDULE_NODES_MAX];
     struct remote_process *processes; /* of the present round */
     size_t process_count;
-    FILE *lines;   /* progress.jsonl */
-    bool terminal; /* stderr is one: the progress line is renewed in place */
+    FILE *lines;       /* progress.jsonl */
+    bool terminal;     /* stderr is one: the progress line is renewed in place */
+    const char *phase; /* of the present round */
     char heading[64];
     struct {
         char name[PATTERN_NAME_MAX];

@@ -12,8 +12,8 @@
 
 #define SPAWN_MS   10000
 #define READY_MS   20000
-#define LEAD_NS    500000000 /* from the order to the start */
-#define SLACK_MS   10000     /* for results to be written */
+#define LEAD_NS    1000000000 /* from the order to the start */
+#define SLACK_MS   10000      /* for results to be written */
 #define FETCH_MS   30000
 #define COUNT_MS   3000
 #define COUNT_LEAD 500 /* ms before the end of the measured time */
@@ -294,8 +294,8 @@ static void fetch_raw(struct controller *controller, const struct remote_process
     uint8_t *bytes = fetch(controller, process, "raw", &length);
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/raw-%u-%s-%s.log", controller->options->output, number + 1, stack,
-             process->job->process);
+    snprintf(path, sizeof path, "%s/raw-%u-%s-%s-%s.log", controller->options->output, number + 1, stack,
+             controller->phase, process->job->process);
     file = bytes ? fopen(path, "we") : NULL;
     if (!file || fwrite(bytes, 1, length, file) != length)
         log_warning("testbed: no raw log of process %s", process->job->process);

@@ -198,9 +198,13 @@ function tree(value) {
     element('tr', {}, element('th', {scope: 'row'}, key.replaceAll('_', ' ')), element('td', {class: 'wide'}, tree(item))))));
 }
 function draw_offload() {
-  for (const run of runs)
-    if (run.offload) byId('offload').append(element('h3', {}, name_of(run)), tree(run.offload));
-  if (!byId('offload').childNodes.length) byId('offload').append('Nobody counted.');
+  const rows = runs.flatMap(run => Object.entries(run.offload || {}).map(([node, item]) => ({run, node, item})));
+  if (!rows.length) { byId('offload').append('Nobody counted.'); return; }
+  byId('offload').append(table('Octets of IP packets that the kernel\'s stack handled on each node, and payload that went through lanes, until half a second before the end of each round.', [
+    ['Node', row => row.node], ['Run', row => name_of(row.run), 'text'], ['Kernel, received', row => bytes(row.item.kernel_received_octets)],
+    ['Kernel, sent', row => bytes(row.item.kernel_sent_octets)], ['Lanes, received', row => bytes(row.item.lane_received_bytes)],
+    ['Lanes, sent', row => bytes(row.item.lane_sent_bytes)],
+  ], rows));
 }
 function draw_host() {
   const stalls = runs.flatMap(run => run.stalls.map(item => ({run, item})));
@@ -215,6 +219,18 @@ function draw_host() {
     ['CPU, user', row => (row.item.cpu_user_us / 1e6).toFixed(2) + ' s'], ['CPU, system', row => (row.item.cpu_system_us / 1e6).toFixed(2) + ' s'],
     ['Problem', row => row.item.problem, 'wide'],
   ], runs.flatMap(run => run.processes.map(item => ({run, item})))));
+}
+
+function draw_run() {
+  const {nodes = [], notes, ...rest} = header;
+  byId('run').append(tree({pattern: report.pattern, pattern_fingerprint: report.pattern_fingerprint, ...rest}));
+  const facts = [...new Set(nodes.flatMap(node => Object.keys(node.facts || {})))];
+  byId('run').append(table('Nodes.', [['Fact', fact => fact.replaceAll('_', ' ')],
+    ...nodes.map(node => [`${node.name} (${node.address})`, fact => String(node.facts?.[fact] ?? ''), 'text'])], facts));
+  const findings = nodes.flatMap(node => (node.findings || []).filter(one => one.state !== 'ok').map(one => ({node, one})));
+  if (findings.length) byId('run').append(table('What was not as it should be.', [
+    ['Node', row => row.node.name], ['Check', row => row.one.check, 'text'], ['State', row => row.one.state, 'text'],
+    ['Finding', row => row.one.finding, 'wide'], ['Remedy', row => row.one.remedy, 'wide']], findings));
 }
 
 // ---- plots over time ----
@@ -322,7 +338,7 @@ draw_outliers();
 draw_checks();
 draw_offload();
 draw_host();
-byId('run').append(tree({pattern: report.pattern, pattern_fingerprint: report.pattern_fingerprint, ...header}));
+draw_run();
 const first = shown[0] || {classes: [], types: []};
 for (const kind of ['classes', 'types'])
   byId('choice').append(element('optgroup', {label: kind}, ...first[kind].map(item => element('option', {value: JSON.stringify([kind, item.name])}, item.name))));
