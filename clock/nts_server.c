@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -59,6 +61,37 @@ struct nts_server {
 
 /* ---- creation ---- */
 
+/* TLS 1.3 knows few curves; a handshake would fail for no reason that a client could see. */
+static bool curve_usable(gnutls_ecc_curve_t curve)
+{
+    return curve == GNUTLS_ECC_CURVE_SECP256R1 || curve == GNUTLS_ECC_CURVE_SECP384R1 ||
+           curve == GNUTLS_ECC_CURVE_SECP521R1;
+}
+
+/* What is not wrong in itself, but of no use to clients. */
+static int check_certificate(const struct nts_server *server, const gnutls_datum_t *pem,
+                             char problem[NTS_SERVER_PROBLEM_MAX])
+{
+    gnutls_x509_crt_t certificate;
+    gnutls_ecc_curve_t curve;
+    int err = 0;
+
+    if (gnutls_x509_crt_init(&certificate) < 0)
+        return -ENOMEM;
+    if (gnutls_x509_crt_import(certificate, pem, GNUTLS_X509_FMT_PEM) == 0) {
+        if (gnutls_x509_crt_get_pk_algorithm(certificate, NULL) == GNUTLS_PK_ECDSA &&
+            gnutls_x509_crt_get_pk_ecc_raw(certificate, &curve, NULL, NULL) == 0 && !curve_usable(curve)) {
+            snprintf(problem, NTS_SERVER_PROBLEM_MAX, "nts server: certificate %.256s: TLS 1.3 has no curve %s",
+                     server->certificate_file, gnutls_ecc_curve_get_name(curve));
+            err = LOCKSTEP_E_NOT_SUPPORTED;
+        }
+        if (gnutls_x509_crt_get_expiration_time(certificate) < time(NULL))
+            log_warning("nts server: certificate %s has expired: clients will refuse it", server->certificate_file);
+    }
+    gnutls_x509_crt_deinit(certificate);
+    return err;
+}
+
 static int load_pair(const struct nts_server *server, gnutls_certificate_credentials_t credentials,
                      char problem[NTS_SERVER_PROBLEM_MAX])
 {
@@ -76,6 +109,8 @@ static int load_pair(const struct nts_server *server, gnutls_certificate_credent
             snprintf(problem, NTS_SERVER_PROBLEM_MAX, "nts server: certificate %.160s with key %.160s: %s",
                      server->certificate_file, server->key_file, gnutls_strerror(err));
             err = LOCKSTEP_E_BAD_FORMAT;
+        } else {
+            err = check_certificate(server, &certificate, problem);
         }
     }
     free(certificate.data);

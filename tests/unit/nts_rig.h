@@ -48,6 +48,8 @@ static inline const char *rig_path(const char *name)
 
 #define rig_require(call) assert_true((call) >= 0)
 
+static gnutls_ecc_curve_t rig_curve = GNUTLS_ECC_CURVE_SECP256R1;
+
 static inline struct rig_signer rig_make(const char *name, long from_s, long until_s, const struct rig_signer *by)
 {
     struct rig_signer made;
@@ -55,8 +57,7 @@ static inline struct rig_signer rig_make(const char *name, long from_s, long unt
     struct in_addr addr;
 
     rig_require(gnutls_x509_privkey_init(&made.key));
-    rig_require(
-        gnutls_x509_privkey_generate(made.key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
+    rig_require(gnutls_x509_privkey_generate(made.key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(rig_curve), 0));
     rig_require(gnutls_x509_crt_init(&made.certificate));
     rig_require(gnutls_x509_crt_set_version(made.certificate, 3));
     rig_require(gnutls_x509_crt_set_serial(made.certificate, serial, sizeof serial));

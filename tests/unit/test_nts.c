@@ -201,6 +201,13 @@ static void files_are_checked_at_the_start(void **state)
     assert_int_equal(nts_server_create(&config, NULL, &server, problem), LOCKSTEP_E_DENIED);
     assert_non_null(strstr(problem, "chmod"));
     assert_int_equal(chmod(rig_path("good.key"), 0600), 0);
+    rig_curve = GNUTLS_ECC_CURVE_SECP224R1;
+    rig_issue("curve", "ntp.example", -DAY_S, DAY_S, &rig_ca);
+    rig_curve = GNUTLS_ECC_CURVE_SECP256R1;
+    config.certificate_file = rig_path("curve.crt");
+    config.key_file = rig_path("curve.key");
+    assert_int_equal(nts_server_create(&config, NULL, &server, problem), LOCKSTEP_E_NOT_SUPPORTED);
+    assert_non_null(strstr(problem, "curve.crt: TLS 1.3 has no curve SECP224R1"));
     assert_null(server);
     assert_null(client);
 }
