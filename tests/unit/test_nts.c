@@ -150,12 +150,13 @@ static void assert_refused(const char *certificate, const char *name, const char
 static void wrong_certificates_are_refused_with_the_cause(void **state)
 {
     char date[16];
-    time_t now = time(NULL) - DAY_S;
+    time_t yesterday = time(NULL) - DAY_S;
+    struct tm tm;
 
     (void)state;
     assert_refused("good", "other.example", "its certificate is for ntp.example, not for this name");
     assert_refused("good", "127.0.0.1", "its certificate is for ntp.example, not for this name");
-    strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
+    strftime(date, sizeof date, "%Y-%m-%d", gmtime_r(&yesterday, &tm));
     assert_refused("expired", "ntp.example", "has expired");
     assert_refused("expired", "ntp.example", date);
     assert_refused("early", "ntp.example", "is not valid yet");
