@@ -7,7 +7,6 @@
 #include "base/units.h"
 #include "tools/command.h"
 #include "tools/report.h"
-#include "tools/text_table.h"
 
 struct connections_options {
     char runtime_dir[90];
@@ -46,72 +45,67 @@ static const char *endpoint(struct json_object *socket, const char *key)
     return *text ? text : "*";
 }
 
-static void add_socket(struct text_table *table, struct json_object *socket)
+static void add_ends(struct text_table *table, struct json_object *socket)
 {
-    char received[UNITS_TEXT_MAX], sent[UNITS_TEXT_MAX];
-
     text_table_add(table, "%s", report_text(socket, "protocol"));
     text_table_add(table, "%s", endpoint(socket, "local"));
     text_table_add(table, "%s", endpoint(socket, "remote"));
-    text_table_add(table, "%s", report_text(socket, "state"));
+}
+
+static void add_program(struct text_table *table, struct json_object *socket)
+{
     text_table_add(table, "%" PRIu64 "/%s", report_number(socket, "pid"), report_text(socket, "program"));
+}
+
+static void add_accelerated(struct text_table *table, struct json_object *socket)
+{
+    char received[UNITS_TEXT_MAX], sent[UNITS_TEXT_MAX];
+
+    add_ends(table, socket);
+    text_table_add(table, "%s", report_text(socket, "state"));
+    add_program(table, socket);
     text_table_add(table, "%s", units_format_bytes(report_number(socket, "rx_bytes"), received));
     text_table_add(table, "%s", units_format_bytes(report_number(socket, "tx_bytes"), sent));
     text_table_add(table, "%" PRIu64, report_number(socket, "drops") + report_number(socket, "ring_drops"));
     text_table_add(table, "%" PRIu64, report_number(socket, "retransmissions"));
 }
 
-static void print_accelerated(struct json_object *report, FILE *out, unsigned width)
+static void add_kernel(struct text_table *table, struct json_object *socket)
 {
-    static const struct table_column columns[] = {{"PROTO", false, 0}, {"LOCAL", false, 0},   {"REMOTE", false, 0},
-                                                  {"STATE", false, 0}, {"PROGRAM", false, 8}, {"RX", true, 0},
-                                                  {"TX", true, 0},     {"LOST", true, 0},     {"RETR", true, 0}};
-    struct text_table *table;
-
-    if (report_count(report, "flows") == 0) {
-        fputs("No socket is accelerated at present.\n", out);
-        return;
-    }
-    table = text_table_create(columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < report_count(report, "flows"); i++)
-        add_socket(table, report_element(report, "flows", i));
-    text_table_print(table, out, width);
-    text_table_destroy(table);
+    add_ends(table, socket);
+    add_program(table, socket);
+    text_table_add(table, "%s", report_text(socket, "reason"));
 }
 
-static void print_kernel(struct json_object *report, FILE *out, unsigned width)
-{
-    static const struct table_column columns[] = {{"PROTO", false, 0},
-                                                  {"LOCAL", false, 0},
-                                                  {"REMOTE", false, 0},
-                                                  {"PROGRAM", false, 8},
-                                                  {"WHY IT STAYED WITH THE KERNEL", false, 29}};
-    struct text_table *table;
-
-    if (report_count(report, "kernel") == 0) {
-        fputs("No socket has stayed with the kernel.\n", out);
-        return;
-    }
-    table = text_table_create(columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < report_count(report, "kernel"); i++) {
-        struct json_object *socket = report_element(report, "kernel", i);
-
-        text_table_add(table, "%s", report_text(socket, "protocol"));
-        text_table_add(table, "%s", endpoint(socket, "local"));
-        text_table_add(table, "%s", endpoint(socket, "remote"));
-        text_table_add(table, "%" PRIu64 "/%s", report_number(socket, "pid"), report_text(socket, "program"));
-        text_table_add(table, "%s", report_text(socket, "reason"));
-    }
-    text_table_print(table, out, width);
-    text_table_destroy(table);
-}
+static const struct table_column accelerated_columns[] = {
+    {"PROTO", false, 0}, {"LOCAL", false, 0}, {"REMOTE", false, 0}, {"STATE", false, 0}, {"PROGRAM", false, 8},
+    {"RX", true, 0},     {"TX", true, 0},     {"LOST", true, 0},    {"RETR", true, 0}};
+static const struct table_column kernel_columns[] = {{"PROTO", false, 0},
+                                                     {"LOCAL", false, 0},
+                                                     {"REMOTE", false, 0},
+                                                     {"PROGRAM", false, 8},
+                                                     {"WHY IT STAYED WITH THE KERNEL", false, 29}};
+static const struct report_table accelerated_table = {
+    .key = "flows",
+    .empty = "No socket is accelerated at present.",
+    .columns = accelerated_columns,
+    .column_count = sizeof accelerated_columns / sizeof *accelerated_columns,
+    .add_row = add_accelerated,
+};
+static const struct report_table kernel_table = {
+    .key = "kernel",
+    .empty = "No socket has stayed with the kernel.",
+    .columns = kernel_columns,
+    .column_count = sizeof kernel_columns / sizeof *kernel_columns,
+    .add_row = add_kernel,
+};
 
 void connections_print(struct json_object *connections, bool all, FILE *out, unsigned width)
 {
-    print_accelerated(connections, out, width);
+    report_print_table(connections, &accelerated_table, out, width);
     if (all) {
         fputc('\n', out);
-        print_kernel(connections, out, width);
+        report_print_table(connections, &kernel_table, out, width);
     }
 }
 

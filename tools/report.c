@@ -122,3 +122,19 @@ struct json_object *report_element(struct json_object *object, const char *key, 
 {
     return index < report_count(object, key) ? json_object_array_get_idx(report_member(object, key), index) : NULL;
 }
+
+void report_print_table(struct json_object *report, const struct report_table *what, FILE *out, unsigned width)
+{
+    size_t count = report_count(report, what->key);
+    struct text_table *table;
+
+    if (count == 0) {
+        fprintf(out, "%s\n", what->empty);
+        return;
+    }
+    table = text_table_create(what->columns, what->column_count);
+    for (size_t i = 0; i < count; i++)
+        what->add_row(table, report_element(report, what->key, i));
+    text_table_print(table, out, width);
+    text_table_destroy(table);
+}

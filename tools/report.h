@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "stack/netd_client.h"
+#include "tools/text_table.h"
 
 /* Connects to the service at dir (NULL or "": the usual place). NULL after a message on stderr. */
 struct netd_client *report_connect(const char *dir);
@@ -27,6 +28,16 @@ uint64_t report_number(struct json_object *object, const char *key);
 size_t report_count(struct json_object *object, const char *key);
 struct json_object *report_element(struct json_object *object, const char *key, size_t index);
 struct json_object *report_member(struct json_object *object, const char *key);
+
+/* An array of a report as a table, a row for each element. */
+struct report_table {
+    const char *key;   /* of the array */
+    const char *empty; /* the line to print instead if it has no elements */
+    const struct table_column *columns;
+    size_t column_count;
+    void (*add_row)(struct text_table *table, struct json_object *element);
+};
+void report_print_table(struct json_object *report, const struct report_table *what, FILE *out, unsigned width);
 
 /* The human forms (status.c, connections.c). width as for text_table_print. connections may be NULL. */
 void status_print(struct json_object *status, struct json_object *connections, FILE *out, unsigned width);

@@ -143,23 +143,16 @@ static void add_lane(struct text_table *table, struct json_object *lane)
     text_table_add(table, "%s", units_format_count(guard_drops(lane) + report_number(lane, "bad_packets"), refused));
 }
 
-static void print_lanes(struct json_object *status, FILE *out, unsigned width)
-{
-    static const struct table_column columns[] = {
-        {"LANE", true, 0},    {"PID", true, 0},    {"USER", false, 6},  {"PROGRAM", false, 8}, {"INJECTOR", false, 0},
-        {"SOCKETS", true, 0}, {"RX PKT", true, 0}, {"TX PKT", true, 0}, {"LOST", true, 0},     {"BAD", true, 0}};
-    struct text_table *table;
-
-    if (report_count(status, "lanes") == 0) {
-        fputs("No program is accelerated at present.\n", out);
-        return;
-    }
-    table = text_table_create(columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < report_count(status, "lanes"); i++)
-        add_lane(table, report_element(status, "lanes", i));
-    text_table_print(table, out, width);
-    text_table_destroy(table);
-}
+static const struct table_column lane_columns[] = {
+    {"LANE", true, 0},    {"PID", true, 0},    {"USER", false, 6},  {"PROGRAM", false, 8}, {"INJECTOR", false, 0},
+    {"SOCKETS", true, 0}, {"RX PKT", true, 0}, {"TX PKT", true, 0}, {"LOST", true, 0},     {"BAD", true, 0}};
+static const struct report_table lane_table = {
+    .key = "lanes",
+    .empty = "No program is accelerated at present.",
+    .columns = lane_columns,
+    .column_count = sizeof lane_columns / sizeof *lane_columns,
+    .add_row = add_lane,
+};
 
 /* --- totals ------------------------------------------------------------------------------------------------- */
 
@@ -281,7 +274,7 @@ void status_print(struct json_object *status, struct json_object *connections, F
     fputc('\n', out);
     print_interfaces(status, out, width);
     fputc('\n', out);
-    print_lanes(status, out, width);
+    report_print_table(status, &lane_table, out, width);
     fputc('\n', out);
     print_divert(status, out);
     print_events(status, out);
