@@ -121,8 +121,8 @@ static void env_publish(void *context, const struct clock_values *values)
     daemon->values = *values;
     daemon->updates++;
     daemon->last_update_ns = clockd_now_ns();
+    daemon->fresh = true;
     segment_publish(daemon->segment, values);
-    clockd_server_update(daemon);
 }
 
 /* --- how the node presents itself --------------------------------------------------------------------------- */
@@ -175,6 +175,16 @@ static void note_selected(struct clockd *daemon)
     core_get_report(daemon->core, &core);
     if (core.selected >= 0)
         daemon->described = core.selected;
+}
+
+/* What the core has published since the last time, for the server: not from within the core's call. */
+static void take_news(struct clockd *daemon)
+{
+    if (!daemon->fresh)
+        return;
+    daemon->fresh = false;
+    note_selected(daemon);
+    clockd_server_update(daemon);
 }
 
 /* --- state -------------------------------------------------------------------------------------------------- */
@@ -279,9 +289,8 @@ static void tick(struct clockd *daemon, int64_t now_ns)
     struct lockstep_time time;
 
     check_disruption(daemon);
-    note_selected(daemon);
     clockd_control_tick(daemon, now_ns);
-    clockd_server_update(daemon);
+    daemon->fresh = true; /* the bound has grown */
     apply_leap_file(daemon, now_ns);
     if (daemon->discipline)
         discipline_run(daemon->discipline, &daemon->counter,
@@ -362,6 +371,7 @@ static void run(struct clockd *daemon)
         }
         deadline_ns = clockd_sources_run(daemon, now_ns);
         deadline_ns = earlier(deadline_ns, core_run(daemon->core));
+        take_news(daemon);
         deadline_ns = earlier(deadline_ns, clockd_server_run(daemon, now_ns));
         deadline_ns = earlier(deadline_ns, next_tick_ns);
         now_ns = clockd_now_ns();
@@ -525,8 +535,8 @@ static int create_core(struct clockd *daemon, const struct clock_state *state)
     daemon->core = core_create(&config, &env);
     if (!daemon->core)
         return -ENOMEM;
-    if (segment_last(daemon->segment, &before) && core_resume(daemon->core, &before))
-        log_info("clock: goes on with the time of the daemon before");
+    if (segment_last(daemon->segment, &before))
+        core_resume(daemon->core, &before);
     return 0;
 }
 

@@ -39,6 +39,7 @@ struct clockd {
     struct clock_segment *segment;
     struct core *core;
     struct clock_values values; /* as published last */
+    bool fresh;                 /* published since the server was told */
     uint64_t updates;
     int64_t last_update_ns;
     char last_disruption[160], last_warning[160];

@@ -27,7 +27,7 @@ for _ in 1 2; do
     stop "$daemon" KILL
     clockd_again node client
     daemon=$STARTED
-    assert_line "$LT_WORK/node.err" 'goes on with the time of the daemon before'
+    assert_line "$LT_WORK/node.err" 'goes on with the time published before'
     synchronised node
 done
 wait "$judging"

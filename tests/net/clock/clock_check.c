@@ -281,10 +281,11 @@ static void print_result(double first_s)
 int main(int argc, char **argv)
 {
     enum { TRUTH, SEGMENT, SERIES, NTP, PORT, SECONDS, INTERVAL, WAIT, SLACK };
-    static const struct option names[] = {
-        {"truth", 1, 0, TRUTH},       {"segment", 1, 0, SEGMENT}, {"series", 1, 0, SERIES},
-        {"ntp", 1, 0, NTP},           {"port", 1, 0, PORT},       {"seconds", 1, 0, SECONDS},
-        {"interval", 1, 0, INTERVAL}, {"wait", 1, 0, WAIT},       {0}};
+    static const struct option names[] = {{"truth", 1, 0, TRUTH},       {"segment", 1, 0, SEGMENT},
+                                          {"series", 1, 0, SERIES},     {"ntp", 1, 0, NTP},
+                                          {"port", 1, 0, PORT},         {"seconds", 1, 0, SECONDS},
+                                          {"interval", 1, 0, INTERVAL}, {"wait", 1, 0, WAIT},
+                                          {"slack", 1, 0, SLACK},       {0}};
     double first_s = 0;
     int which;
 
