@@ -69,7 +69,9 @@ struct association {
     uint64_t last_tb;
     int64_t poll_at_ns, follow_at_ns;
     int burst_left, burst_requests;
+    bool burst_owed;      /* the last one met with silence */
     int warm_log2;        /* upper bound of the interval after a burst */
+    int64_t missed_at_ns; /* when a request that cannot be made counts as the next unanswered one */
     int slowed_log2;      /* lower bound that the server asked for */
     unsigned basic_run;   /* basic replies in a row */
     unsigned unreachable; /* ICMP errors in a row */
@@ -120,6 +122,7 @@ static void begin_burst(struct association *association, int64_t now_ns)
         return;
     association->burst_left = BURST_EXCHANGES;
     association->burst_requests = BURST_REQUESTS;
+    association->burst_owed = false;
     association->warm_log2 = WARM_UP_LOG2;
     association->poll_at_ns = now_ns;
 }
@@ -227,12 +230,32 @@ static bool plan_next(struct association *association, int64_t now_ns, const uin
     association->follow_at_ns = INT64_MAX;
     if (!regular)
         return false;
-    if (association->burst_left > 0 && association->burst_requests-- <= 0)
+    if (association->burst_left > 0 && association->burst_requests-- <= 0) {
         association->burst_left = 0;
+        association->burst_owed = true;
+    }
     association->poll_at_ns = now_ns + poll_interval(association, random);
     if (association->burst_left == 0 && association->warm_log2 < association->config.poll_max_log2)
         association->warm_log2++;
     return true;
+}
+
+static void count_poll(struct association *association)
+{
+    association->status.reach = (uint8_t)(association->status.reach << 1);
+    association->status.unanswered++;
+}
+
+/* There are no keys at present. A server that is not asked for that reason is not reachable either. Returns 0. */
+static size_t cannot_ask(struct association *association, int64_t now_ns)
+{
+    if (now_ns >= association->missed_at_ns) {
+        count_poll(association);
+        association->missed_at_ns = now_ns + poll_ns(association->status.poll_log2);
+    }
+    association->follow_at_ns = INT64_MAX;
+    association->poll_at_ns = now_ns + NOT_READY_RETRY_NS;
+    return 0;
 }
 
 static struct pending *new_pending(struct association *association)
@@ -276,25 +299,18 @@ size_t association_request(struct association *association, int64_t now_ns, cons
 
     if (association->status.stopped || (now_ns < association->poll_at_ns && now_ns < association->follow_at_ns))
         return 0;
-    if (auth && !auth->ops->ready(auth)) {
-        association->follow_at_ns = INT64_MAX;
-        association->poll_at_ns = now_ns + NOT_READY_RETRY_NS;
-        return 0;
-    }
+    if (auth && !auth->ops->ready(auth))
+        return cannot_ask(association, now_ns);
     pending = new_pending(association);
     write_request(association, pending, random, packet);
-    if (auth && (length = auth->ops->seal(auth, packet, length, NTP_PACKET_MAX)) == 0) {
-        association->follow_at_ns = INT64_MAX;
-        association->poll_at_ns = now_ns + NOT_READY_RETRY_NS;
-        return 0;
-    }
+    if (auth && (length = auth->ops->seal(auth, packet, length, NTP_PACKET_MAX)) == 0)
+        return cannot_ask(association, now_ns);
+    association->missed_at_ns = 0;
     pending->state = PENDING_OPEN;
     pending->sent_ns = now_ns;
     pending->second = !plan_next(association, now_ns, random + 16);
-    if (!pending->second) {
-        association->status.reach = (uint8_t)(association->status.reach << 1);
-        association->status.unanswered++;
-    }
+    if (!pending->second)
+        count_poll(association);
     association->status.sent++;
     *ticket = pending->transmit;
     return length;
@@ -482,7 +498,7 @@ static void note_valid(struct association *association, int64_t now_ns)
 {
     struct association_status *status = &association->status;
 
-    if (status->unanswered > DEAD_POLLS) {
+    if (status->unanswered > DEAD_POLLS || association->burst_owed) {
         set_poll(association, poll_floor(association));
         begin_burst(association, now_ns + BURST_INTERVAL_NS);
     }

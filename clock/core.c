@@ -214,7 +214,8 @@ void core_source_moved(struct core *core, unsigned number)
 
 /* ---- exchanges ---- */
 
-/* Whether the poll interval may grow: the noise of a sample outweighs what the line will drift in twice the interval.
+/* Whether the poll interval may grow (if it can): the noise of a sample outweighs what the line will drift in twice the
+ * interval.
  */
 static struct association_feedback feedback_of(const struct core *core, const struct source *source,
                                                const struct exchange *exchange, enum estimator_verdict verdict)
@@ -228,7 +229,7 @@ static struct association_feedback feedback_of(const struct core *core, const st
     struct estimate estimate;
     double residual, excess, round_trip;
 
-    if (verdict != ESTIMATOR_ACCEPTED)
+    if (verdict != ESTIMATOR_ACCEPTED || source->config.poll_min_log2 == source->config.poll_max_log2)
         return feedback;
     association_get(source->association, &status);
     estimator_last(source->estimator, &residual, &excess, &round_trip);

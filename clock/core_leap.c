@@ -27,7 +27,11 @@ int64_t core_to_tai(struct core *core, struct source *source, int64_t utc_ns, ui
 {
     int64_t predicted_ns, tai_ns;
 
+    double fraction;
+
     source->voted = false;
+    if (steering_time(&core->steering, tf, &predicted_ns, &fraction) && !leap_is_near(&core->leap, predicted_ns))
+        return leap_to_tai(&core->leap, utc_ns);
     if (!predict(core, source, tf, &predicted_ns))
         return leap_to_tai(&core->leap, utc_ns);
     tai_ns = leap_to_tai_near(&core->leap, utc_ns, predicted_ns, &source->shift);
