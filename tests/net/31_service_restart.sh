@@ -5,13 +5,7 @@
 # join them.
 . "$(dirname "$0")/lib.sh"
 setup
-steady_server
-steady client client client $SERVER 7001 5 1000 10
-client=$STARTED
-steady datagrams client datagrams $SERVER 7001 5
-datagrams=$STARTED
-started client
-started datagrams
+steady_traffic 5 1000 10
 sleep 0.5
 for node in server client; do
     accelerated $node || continue
@@ -26,5 +20,4 @@ offload_begin
 run client "$LT_PYTHON" "$LT_HERE/steady.py" client $SERVER 7001 1 20000 >"$LT_WORK/new.out" 2>&1 ||
     fail "a new connection: $(tail -n 1 "$LT_WORK/new.out")"
 offload_end 1000000
-steady_done client "$client" 30
-steady_done datagrams "$datagrams" 30
+steady_traffic_done 30

@@ -4,13 +4,7 @@
 # go on.
 . "$(dirname "$0")/lib.sh"
 setup
-steady_server
-steady client client client $SERVER 7001 4 1000 5
-client=$STARTED
-steady datagrams client datagrams $SERVER 7001 4
-datagrams=$STARTED
-started client
-started datagrams
+steady_traffic 4 1000 5
 for node in server client; do
     sleep 0.3
     ip -n "$(ns $node)" link set eth0 down
@@ -24,7 +18,6 @@ sleep 0.3
 offload_begin
 sleep 0.7
 offload_end 50000
-steady_done client "$client" 40
-steady_done datagrams "$datagrams" 40
+steady_traffic_done 40
 answered=$(sed -nE 's/^done [0-9]+ answered ([0-9]+).*/\1/p' "$LT_WORK/datagrams.out")
 assert_less 20 "$answered" "datagrams answered"

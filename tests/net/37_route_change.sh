@@ -11,13 +11,7 @@ at middle sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ip
     net.ipv4.conf.br0.send_redirects=0
 at client sysctl -qw net.ipv4.conf.all.accept_redirects=0 net.ipv6.conf.eth0.accept_redirects=0
 forwarded() { at middle cat /proc/net/snmp /proc/net/snmp6 | awk '/^Ip: [0-9]/ { n += $7 } /^Ip6OutForwDatagrams/ { n += $2 } END { print n }'; }
-steady_server
-steady client client client $SERVER 7001 3.5
-client=$STARTED
-steady datagrams client datagrams $SERVER 7001 3.5
-datagrams=$STARTED
-started client
-started datagrams
+steady_traffic 3.5
 sleep 0.3
 before=$(forwarded)
 offload_begin
@@ -31,5 +25,4 @@ direct=$(forwarded)
 sleep 0.7
 assert_less "$(($(forwarded) - direct))" 20 "packets through the gateway after the way back"
 offload_end 100000
-steady_done client "$client" 30
-steady_done datagrams "$datagrams" 30
+steady_traffic_done 30

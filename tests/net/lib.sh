@@ -289,4 +289,18 @@ steady_done() { # NAME PID SECONDS
     assert_line "$LT_WORK/$1.out" '^done'
     say "$1: $(tail -n 1 "$LT_WORK/$1.out")"
 }
+# An echo server, and connections and datagrams to it that go on for SECONDS.
+steady_traffic() { # SECONDS [SIZE] [CONNECTIONS]
+    steady_server
+    steady client client client $SERVER 7001 "$@"
+    STEADY=("client $STARTED")
+    steady datagrams client datagrams $SERVER 7001 "$1"
+    STEADY+=("datagrams $STARTED")
+    started client
+    started datagrams
+}
+steady_traffic_done() { # SECONDS
+    local name pid
+    while read -r name pid; do steady_done "$name" "$pid" "$1"; done < <(printf '%s\n' "${STEADY[@]}")
+}
 monotonic() { "$LT_PYTHON" -c 'import time; print(time.clock_gettime(time.CLOCK_MONOTONIC))'; }
