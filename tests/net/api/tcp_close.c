@@ -406,6 +406,37 @@ static void exit_own_connection(void)
     }
 }
 
+/* Closed before the exit: with data on its way, with the peer's end still to come, or in TIME_WAIT. */
+static void exit_after_close(void)
+{
+    uint16_t port = peer("server 0 %s", api.server);
+
+    for (int how = 0; how < 3; how++) {
+        pid_t child = fork();
+        if (child == 0) {
+            int fd = tcp_socket();
+            connect_to(fd, port);
+            peer("accept 0 1");
+            if (how == 0)
+                set_option(fd, SOL_SOCKET, SO_SNDBUF, 4000000);
+            EQUAL(data_send(fd, 50000, 0, 0), 50000);
+            if (how == 0)
+                EQUAL(data_send(fd, 950000, 50000, 1000000), 950000);
+            if (how == 2) {
+                OK(shutdown(fd, SHUT_WR));
+                peer("shutdown 1 w");
+                EQUAL(recv(fd, &(char){0}, 1, 0), 0);
+            }
+            EQUAL(close(fd), 0);
+            _exit(0);
+        }
+        wait_child(child);
+        EQUAL(peer("receive 1 1000001 0"), how == 0 ? 1000000 : 50000);
+        EQUAL(peer("eof 1"), 0);
+        peer("close 1");
+    }
+}
+
 static void exit_with_unread_data(void)
 {
     uint16_t port = peer("server 0 %s", api.server);
@@ -477,6 +508,7 @@ const struct api_case tcp_close_cases[] = {
     {"tcp.close.exit_quick_unsent", exit_quick_unsent, CASE_PAIR},
     {"tcp.close.killed_unsent", killed_unsent, CASE_PAIR},
     {"tcp.close.exit_own_connection", exit_own_connection},
+    {"tcp.close.exit_after_close", exit_after_close},
     {"tcp.close.exit_with_unread_data", exit_with_unread_data},
     {"tcp.close.peer_killed", peer_killed, CASE_PAIR},
     {"tcp.close.states", states, CASE_PAIR},
