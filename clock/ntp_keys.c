@@ -16,11 +16,13 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "clock/ntp_bytes.h"
 #include "clock/private_file.h"
 
 #define FILE_MAX    (256 * 1024)
 #define KEY_MAX     128
+#define WEAK_BELOW  10 /* bytes: what chronyd warns of, too */
 #define ID_LENGTH   4
 #define DIGEST_KEPT 20 /* bytes of a digest on the wire (RFC 5905, 7.3; RFC 7822) */
 #define BLANKS      " \t\r\v\f"
@@ -245,6 +247,20 @@ int ntp_keys_parse(const char *file_name, const char *text, size_t length, struc
     return 0;
 }
 
+/* Keys that work, but protect little. */
+static void warn_of_weak(const struct ntp_keys *keys, const char *path)
+{
+    for (unsigned i = 0; i < keys->count; i++) {
+        const struct key *key = &keys->key[i];
+
+        if (key->length < WEAK_BELOW)
+            log_warning("keys: %s:%u: key %u has only %zu bytes and can be guessed", path, key->line, key->id,
+                        key->length);
+        else if (key->type->hash == &nettle_md5)
+            log_warning("keys: %s:%u: key %u is of type MD5, which is weak (RFC 8573)", path, key->line, key->id);
+    }
+}
+
 int ntp_keys_load(const char *path, struct ntp_keys **keys, char problem[NTP_KEYS_PROBLEM_MAX])
 {
     char *text = malloc(FILE_MAX);
@@ -257,6 +273,8 @@ int ntp_keys_load(const char *path, struct ntp_keys **keys, char problem[NTP_KEY
         snprintf(problem, NTP_KEYS_PROBLEM_MAX, "%.256s: everybody may read these keys: run chmod o= on it", path);
     else
         snprintf(problem, NTP_KEYS_PROBLEM_MAX, "cannot read keys from %.256s: %s", path, error_text(err));
+    if (length >= 0 && err == 0)
+        warn_of_weak(*keys, path);
     if (text)
         explicit_bzero(text, FILE_MAX);
     free(text);

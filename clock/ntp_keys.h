@@ -26,7 +26,8 @@ struct ntp_keys;
 /* Pure. 0, or a negative code with problem "FILE:LINE: ...". No key text is ever part of a message. */
 int ntp_keys_parse(const char *file_name, const char *text, size_t length, struct ntp_keys **keys,
                    char problem[NTP_KEYS_PROBLEM_MAX]);
-/* Reads a file. LOCKSTEP_E_DENIED if others than owner and group may read it. */
+/* Reads a file. LOCKSTEP_E_DENIED if others than owner and group may read it. Weak keys are taken, with a line in the
+ * log. */
 int ntp_keys_load(const char *path, struct ntp_keys **keys, char problem[NTP_KEYS_PROBLEM_MAX]);
 /* NULL is harmless. Wipes the keys. */
 void ntp_keys_destroy(struct ntp_keys *keys);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "clock/ntp_bytes.h"
 #include "clock/ntp_keys.h"
 
@@ -212,6 +213,32 @@ static void an_association_takes_its_own_key_only(void **state)
     ntp_keys_destroy(keys);
 }
 
+static void weak_keys_are_taken_with_a_warning(void **state)
+{
+    static const char text[] = "1 SHA1 ASCII:short\n2 MD5 ASCII:long-enough-a-key\n3 SHA1 ASCII:long-enough\n";
+    char path[] = "/tmp/lockstep-keys-XXXXXX", problem[NTP_KEYS_PROBLEM_MAX], words[1024] = "";
+    struct ntp_keys *keys = NULL;
+    int fd = mkstemp(path), log[2];
+
+    (void)state;
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    assert_int_equal(pipe(log), 0);
+    log_set_fd(log[1]);
+    assert_int_equal(ntp_keys_load(path, &keys, problem), 0);
+    log_set_fd(2);
+    assert_true(read(log[0], words, sizeof words - 1) > 0);
+    assert_non_null(strstr(words, ":1: key 1 has only 5 bytes"));
+    assert_non_null(strstr(words, ":2: key 2 is of type MD5"));
+    assert_null(strstr(words, "key 3"));
+    assert_null(strstr(words, "short"));
+    assert_int_equal(ntp_keys_count(keys), 3);
+    ntp_keys_destroy(keys);
+    close(log[0]);
+    close(log[1]);
+    close(fd);
+    unlink(path);
+}
+
 static void files_that_everybody_reads_are_refused(void **state)
 {
     char path[] = "/tmp/lockstep-keys-XXXXXX", problem[NTP_KEYS_PROBLEM_MAX];
@@ -220,7 +247,7 @@ static void files_that_everybody_reads_are_refused(void **state)
 
     (void)state;
     assert_true(fd >= 0);
-    assert_int_equal(write(fd, "3 SHA1 x\n", 9), 9);
+    assert_int_equal(write(fd, "3 SHA1 long-enough\n", 19), 19);
     assert_int_equal(fchmod(fd, 0640), 0);
     assert_int_equal(ntp_keys_load(path, &keys, problem), 0);
     assert_true(ntp_keys_has(keys, 3));
@@ -248,6 +275,7 @@ int main(void)
         cmocka_unit_test(digests_cover_key_and_packet),
         cmocka_unit_test(every_changed_bit_is_found),
         cmocka_unit_test(an_association_takes_its_own_key_only),
+        cmocka_unit_test(weak_keys_are_taken_with_a_warning),
         cmocka_unit_test(files_that_everybody_reads_are_refused),
     };
 
