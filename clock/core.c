@@ -205,6 +205,7 @@ void core_source_moved(struct core *core, unsigned number)
     estimator_destroy(source->estimator);
     source->estimator = estimator;
     source->samples = 0;
+    source->confirmed = false;
     association_restart(source->association, core_now(core), true);
     deselect(core, number);
     core_log(core, LOG_LEVEL_INFO, "server %s: has moved", source->config.name);
@@ -270,6 +271,8 @@ static void take_sample(struct core *core, unsigned number, const struct associa
     if (verdict == ESTIMATOR_REFUSED)
         return;
     source->samples++;
+    if (verdict != ESTIMATOR_HELD_BACK)
+        source->confirmed = true;
     core_steer(core, (int)number);
 }
 
@@ -417,6 +420,7 @@ void core_disrupt(struct core *core, const char *why)
         estimator_disrupt(source->estimator);
         association_restart(source->association, core_now(core), false);
         source->samples = 0;
+        source->confirmed = false;
     }
     core_begin_settling(core);
     steering_disrupt(&core->steering, core_counter(core));

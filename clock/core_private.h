@@ -20,6 +20,7 @@ struct source {
     struct estimate estimate; /* at the last steering */
     enum core_source_state state;
     unsigned samples; /* since it began or was disrupted */
+    bool confirmed;   /* a sample since it was unreachable has agreed with its line, or set a new one */
     bool voted;       /* near a leap second: which side of it the server was on last */
     int shift;
     int64_t voted_ns; /* TAI */
@@ -36,8 +37,9 @@ struct core {
     int64_t created_ns;
     int64_t known_tai_ns, known_at_ns; /* the time as last known, and when on the steady clock */
     bool ran, local_reference;
-    int64_t publish_at_ns; /* steady clock */
-    int64_t settle_by_ns;  /* until then the first selection waits for all sources */
+    int64_t publish_at_ns;  /* steady clock */
+    int64_t settle_by_ns;   /* until then the first selection waits for all sources */
+    int64_t returned_at_ns; /* when a server could be followed again in holdover; 0: none can */
     int64_t utc_distance_ns;
     uint64_t disruptions;
     core_observer *observer;

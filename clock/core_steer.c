@@ -5,6 +5,7 @@
 
 #define SETTLED_SAMPLES    4
 #define SETTLE_NS          (3 * NS_PER_S)
+#define RETURN_NS          (64 * NS_PER_S)
 #define LOCAL_AFTER_NS     (10 * NS_PER_S) /* a node that is its own reference gives its servers so long at the start */
 #define REPUBLISH_PART     0.05            /* of the bound: a correction whose end is worth a new bound */
 #define SLEW_WITHIN_MAX_NS 1e9
@@ -52,7 +53,9 @@ static void look_at(struct core *core, struct source *source, uint64_t counter, 
         return;
     association_get(source->association, &status);
     estimator_get(source->estimator, counter, &source->estimate);
-    out->usable = source->estimate.valid && status.reach != 0 && !status.stopped &&
+    if (status.reach == 0)
+        source->confirmed = false;
+    out->usable = source->estimate.valid && source->confirmed && !status.stopped &&
                   source->estimate.bound_ns < (double)core->config.holdover_limit_ns;
     if (!out->usable)
         return;
@@ -96,24 +99,57 @@ static void tell_states(struct core *core)
         if (source->state == SOURCE_SELECTED)
             core_log(core, LOG_LEVEL_INFO, "server %s: selected", source->config.name);
         else if (source->state == SOURCE_FALSETICKER)
-            core_log(core, LOG_LEVEL_WARNING, "server %s: falseticker, its time does not agree with the majority's",
-                     source->config.name);
+            core_log(core, LOG_LEVEL_WARNING, "server %s: falseticker, %s", source->config.name,
+                     core->selection.truechimers > 0 ? "its time does not agree with the majority's"
+                                                     : "it disagrees with others, and none has a majority");
         else if (source->state == SOURCE_UNREACHABLE)
             core_log(core, LOG_LEVEL_WARNING, "server %s: does not answer", source->config.name);
     }
+}
+
+static unsigned voters(const struct core *core)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < core->source_end; i++)
+        count += core->sources[i].association && !core->sources[i].config.no_select;
+    return count;
+}
+
+/* After an outage the first servers that return may be the wrong ones: while they are no majority of those configured
+ * and contradict the time that was held, the others are given a while to return, too. */
+static bool is_premature(struct core *core, int selected, const struct selection_source *source, double published_ns)
+{
+    double held_ns = (double)core->steering.values.bound_ns;
+
+    if (selected < 0 || !core->steering.holding) {
+        core->returned_at_ns = 0;
+        return false;
+    }
+    if (core->returned_at_ns == 0)
+        core->returned_at_ns = core_now(core);
+    return 2 * core->selection.truechimers <= voters(core) &&
+           fabs(source->offset_ns - published_ns) > source->half_ns + held_ns &&
+           core_now(core) - core->returned_at_ns < RETURN_NS;
 }
 
 static int select_source(struct core *core, uint64_t counter, int fresh)
 {
     struct selection_source sources[CORE_SOURCES_MAX];
     int64_t common_ns = INT64_MIN;
-    int selected;
+    double fraction;
+    int selected = -1;
 
+    if (!steering_time(&core->steering, counter, &common_ns, &fraction)) {
+        common_ns = INT64_MIN;
+        fraction = 0;
+    }
     for (unsigned i = 0; i < core->source_end; i++)
         look_at(core, &core->sources[i], counter, &common_ns, &sources[i]);
-    if (core->selection.selected < 0 && core->selection.truechimers == 0 && !all_settled(core))
-        return -1;
-    selected = selection_update(&core->selection, sources, core->source_end, core->config.minimum_sources, fresh);
+    if (core->selection.selected >= 0 || core->selection.truechimers > 0 || all_settled(core))
+        selected = selection_update(&core->selection, sources, core->source_end, core->config.minimum_sources, fresh);
+    if (is_premature(core, selected, &sources[selected < 0 ? 0 : selected], fraction))
+        selected = core->selection.selected = -1;
     tell_states(core);
     return selected;
 }

@@ -324,6 +324,42 @@ static void several_servers_needed(void **state)
     rig_end(rig);
 }
 
+static void the_first_to_return_may_be_wrong(void **state)
+{
+    struct rig *rig = rig_new();
+
+    (void)state;
+    rig_start(rig);
+    for (int i = 0; i < 3; i++)
+        rig_add_server(rig);
+    rig_run(rig, 100);
+    for (int i = 0; i < 3; i++)
+        rig->servers[i].silent = true;
+    rig_run(rig, 60);
+    assert_status(rig, HOLDOVER);
+    rig->servers[1].silent = false;
+    rig->servers[1].offset_ns = 5000000;
+    for (int i = 0; i < 40; i++) {
+        rig_run(rig, 1);
+        assert_true_time(rig);
+    }
+    rig->servers[0].silent = rig->servers[2].silent = false;
+    for (int i = 0; i < 200; i++) {
+        rig_run(rig, 1);
+        assert_true_time(rig);
+    }
+    assert_status(rig, SYNCHRONISED);
+    assert_int_equal(source_of(rig, 1).state, SOURCE_FALSETICKER);
+    assert_int_equal(rig->values.disruptions, 0);
+    /* Alone for good it is believed at last. */
+    rig->servers[0].silent = rig->servers[2].silent = true;
+    rig_run(rig, 300);
+    assert_int_equal(source_of(rig, 1).state, SOURCE_SELECTED);
+    assert_within(rig_error(rig) - 5000000, 20000);
+    assert_int_equal(rig->values.disruptions, 1);
+    rig_end(rig);
+}
+
 static void watched_only(void **state)
 {
     struct rig *rig = rig_new();
@@ -563,6 +599,7 @@ int main(void)
         cmocka_unit_test(resumes_nothing_that_is_void_or_senseless),
         cmocka_unit_test(stamps_that_never_come),
         cmocka_unit_test(several_servers_needed),
+        cmocka_unit_test(the_first_to_return_may_be_wrong),
         cmocka_unit_test(watched_only),
         cmocka_unit_test(refused_service_is_not_asked_again),
         cmocka_unit_test(a_server_that_moves_is_measured_anew),
