@@ -391,7 +391,8 @@ static int start_node(struct virtual_lan *lan, unsigned index)
         lan, node, "lockstep",
         "testbed listener --listen 10.78.0.%u --name %s --key %s --directory %s/runs --clock-path %s/clock "
         "--runtime-dir %s --profile %s --testbench %s",
-        index + 1, node->name, lan->key, directory, directory, directory, lan->options->profile,
+        index + 1, node->name, lan->key, directory, directory, directory,
+        node->receives ? lan->options->receiver_profile : lan->options->profile,
         find_program(lan, "lockstep-testbench", path));
 }
 

@@ -25,7 +25,6 @@ struct run_options {
     bool json;
 };
 
-
 /* Of run and virtual. */
 #define RUN_ENTRIES                                                                                                    \
     {"pattern",                                                                                                        \
@@ -170,8 +169,13 @@ static const struct option_entry virtual_entries[] = {
      NULL},
     {"profile",
      0,
-     "Profile of accelerated programs (lockstep-profile(5)).",
-     {VALUE_TEXT(struct run_options, lan.profile), .initial = "balanced"},
+     "Profile of accelerated senders (lockstep-profile(5)).",
+     {VALUE_TEXT(struct run_options, lan.profile), .initial = "frugal"},
+     "NAME"},
+    {"receiver-profile",
+     0,
+     "Profile of accelerated receivers.",
+     {VALUE_TEXT(struct run_options, lan.receiver_profile), .initial = "latency"},
      "NAME"},
     {"verbose",
      'v',
