@@ -8,7 +8,7 @@
 #include "clock/estimator_baseline.h"
 #include "clock/estimator_filter.h"
 
-#define NOISE_DEFAULT_NS    100
+#define NOISE_DEFAULT_NS    50
 #define ROUND_TRIP_MAX_NS   1e10
 #define RATE_SIGMA_PPB      200000 /* of an unknown counter */
 #define RATE_SIGMA_STEP_PPB 500000
@@ -16,13 +16,14 @@
 #define HELD_STAMPS         6    /* consistent outliers that are believed */
 #define HELD_MAX            18   /* outliers that are believed in any case */
 #define BACKWARD_MAX        8    /* exchanges before the previous one until the counter counts as reset */
-#define BOUND_CHANCE        6e-5 /* that the truth is outside, if the model holds */
-#define BOUND_ONE_SIDED     0.0 /* share more where queues of one direction make the errors one-sided: times the slope */
-#define BOUND_WANDERS       4   /* the same, as a factor of the standard deviation of a wandering rate */
-#define RELAX_SECONDS       7200 /* in which a shorter path becomes the measure of symmetry */
-#define FORGET_SECONDS      86400
-#define LONG_RATE_SECONDS   1000
-#define HORIZON_S           4
+#define BOUND_CHANCE        7e-5 /* that the truth is outside, if the model holds */
+#define BOUND_ONE_SIDED                                                                                                \
+    0.08                    /* where queues of one direction make the errors one-sided: so much more, times the slope */
+#define BOUND_WANDERS     4 /* the same, as a factor of the standard deviation of a wandering rate */
+#define RELAX_SECONDS     7200 /* in which a shorter path becomes the measure of symmetry */
+#define FORGET_SECONDS    86400
+#define LONG_RATE_SECONDS 1000
+#define HORIZON_S         4
 
 /* The reference line that the filter's offsets are counted from; it is moved to the best estimate after each stamp. */
 struct line {
@@ -138,6 +139,9 @@ static void settle(struct estimator *estimator, double dt)
     add_ns(&estimator->state.line, mix.offset);
     filter_shift_offset(&estimator->state.filter, -mix.offset);
     estimator->state.line.rate = mix.rate;
+    estimator->disagreement *= exp(-dt / FORGET_SECONDS);
+    if (baseline_is_lowest(&estimator->baseline))
+        estimator->disagreement = fmax(estimator->disagreement, fabs(mix.bias));
     if (estimator->counts.accepted < 2)
         estimator->long_rate = mix.rate;
     estimator->long_rate += (mix.rate - estimator->long_rate) * -expm1(-dt / LONG_RATE_SECONDS);
@@ -147,7 +151,6 @@ static void relax(struct estimator *estimator, double dt)
 {
     if (baseline_is_lowest(&estimator->baseline))
         filter_relax_bias(&estimator->state.filter, -expm1(-dt / RELAX_SECONDS));
-    estimator->disagreement *= exp(-dt / FORGET_SECONDS);
 }
 
 /* Takes one exchange into the filter without asking whether it is an outlier. */

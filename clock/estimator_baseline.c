@@ -8,8 +8,10 @@
 #define HALF_STAMPS_MIN    64u   /* or after fewer, */
 #define HALF_SECONDS       43200 /* if these have passed */
 #define EXCESS_MEMORY      64    /* stamps that mean_excess looks back */
-#define EXCESS_PRIOR       16    /* part of the round trip that mean_excess is taken for at first, */
+#define EXCESS_PRIOR       8     /* part of the round trip that mean_excess is taken for at first, */
 #define EXCESS_STAMPS      4     /* with the weight of so many stamps */
+#define EXCESS_WILD        4     /* times the mean: counts as no more; */
+#define EXCESS_WILD_FIRST  16    /* while the mean is young */
 #define RUN_FACTOR         3     /* times mean_excess: what is above may be another path */
 #define RUN_STAMPS         8
 #define RUN_CERTAINTY      14 /* nepers */
@@ -60,12 +62,13 @@ static void slide(struct baseline *baseline, double round_trip, double time)
     baseline->now = fmin(baseline->previous_low, baseline->half_low);
 }
 
-/* The mean follows quickly at first, then slowly; a wild value counts as four times the mean. */
+/* The mean follows quickly at first, then slowly; a wild value counts as a few times the mean. */
 static void follow_excess(struct baseline *baseline, double excess, double floor)
 {
     double memory = fmin((double)baseline->ever + EXCESS_STAMPS, EXCESS_MEMORY);
 
-    excess = fmin(excess, 4 * baseline->mean_excess + 4 * floor);
+    excess = fmin(excess, (baseline->ever < EXCESS_MEMORY ? EXCESS_WILD_FIRST : EXCESS_WILD) * baseline->mean_excess +
+                              4 * floor);
     baseline->mean_excess = fmax(floor, baseline->mean_excess + (excess - baseline->mean_excess) / memory);
 }
 
@@ -133,8 +136,9 @@ double baseline_doubt(const struct baseline *baseline)
 {
     double stamps = fmin((double)baseline->stamps, HALF_STAMPS), ever = (double)baseline->ever;
 
-    /* The mean minimum of that many sums of two exponentials. */
-    return 0.6 * baseline->mean_excess / sqrt(stamps) * (1 + 8 / ever) + baseline->now / 2 / (ever * sqrt(ever));
+    /* The mean minimum of that many sums of two exponentials; at first, what one of them may be. */
+    return baseline->mean_excess * (0.6 / sqrt(stamps) * (1 + 24 / ever) + 3 / (stamps * stamps)) +
+           baseline->now / 2 / (ever * sqrt(ever));
 }
 
 bool baseline_is_lowest(const struct baseline *baseline)
@@ -185,8 +189,10 @@ bool baseline_change_path(struct baseline *baseline, double bias, double bias_va
     if (!known)
         *entered = (struct baseline_path){.low = baseline->run_low};
     restart_window(baseline, baseline->run_low, time);
-    if (known)
+    if (known) {
         baseline->now = baseline->half_low = baseline->previous_low = fmin(entered->low, baseline->run_low);
+        baseline->stamps = HALF_STAMPS;
+    }
     baseline->run = 0;
     baseline->suspect = false;
     return known;

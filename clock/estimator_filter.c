@@ -12,10 +12,12 @@ static const double wanders[FILTER_WANDERS] = {0.01, 0.0316, 0.1, 0.316, 1, 3.16
 static const double out_shares[FILTER_TILTS] = {0.08, 0.25, 0.5, 0.75, 0.92};
 static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 
-/* Chances, at each stamp, that the truth has moved to a neighbouring hypothesis, or to any. */
-#define MOVE_WANDER 0.0003
-#define MOVE_TILT   0.001
-#define MOVE_ANY    2e-6
+/* Chances, at each stamp, that the truth has moved to a neighbouring hypothesis, or to any; that of another wander is
+ * less where stamps come in quick succession. */
+#define MOVE_WANDER  0.0003
+#define MOVE_TILT    0.001
+#define MOVE_SECONDS 16
+#define MOVE_ANY     2e-6
 
 /* Queues are no exact exponentials and the baseline is no exact minimum: the box's edges are softened by this share of
  * the mean excess, and those of the tilted hypotheses, which rest on one edge, by more. */
@@ -172,6 +174,7 @@ void filter_init(struct filter *filter, double offset_sigma, double rate, double
 {
     const struct filter_state start = {.rate = rate, .oo = offset_sigma * offset_sigma, .ff = rate_sigma * rate_sigma};
 
+    filter->since_update = 0;
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
         for (unsigned t = 0; t < FILTER_TILTS; t++) {
             filter->weight[member_at(w, t)] = tilt_prior[t] / FILTER_WANDERS;
@@ -191,11 +194,11 @@ static unsigned sources_of(const struct filter *filter, const struct filter_stat
     const unsigned neighbours[4] = {member_at(w - 1, t), member_at(w + 1, t), member_at(w, t - 1), member_at(w, t + 1)};
     const bool there[4] = {w > 0, w + 1 < FILTER_WANDERS, t > 0, t + 1 < FILTER_TILTS};
     const unsigned self = member_at(w, t);
-    double leaving = MOVE_ANY;
+    double leaving = MOVE_ANY, move_wander = MOVE_WANDER * fmin(1, filter->since_update / MOVE_SECONDS);
     unsigned count = 0;
 
     for (unsigned i = 0; i < 4; i++) {
-        double chance = i < 2 ? MOVE_WANDER : MOVE_TILT;
+        double chance = i < 2 ? move_wander : MOVE_TILT;
 
         if (!there[i])
             continue;
@@ -213,6 +216,7 @@ static void interact(struct filter *filter)
     struct filter_state all;
 
     filter_mix(filter, &all);
+    mixed.since_update = 0;
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
         for (unsigned t = 0; t < FILTER_TILTS; t++) {
             struct source sources[6];
@@ -234,6 +238,7 @@ static void interact(struct filter *filter)
 
 void filter_advance(struct filter *filter, double dt, double reference_rate)
 {
+    filter->since_update += dt;
     for (unsigned i = 0; i < FILTER_MEMBERS; i++) {
         struct filter_state *s = &filter->member[i];
         double q = wanders[i / FILTER_TILTS] * wanders[i / FILTER_TILTS];

@@ -20,6 +20,7 @@ struct filter_state {
 };
 
 struct filter {
+    double since_update; /* seconds */
     double weight[FILTER_MEMBERS];
     struct filter_state member[FILTER_MEMBERS];
 };

@@ -28,6 +28,6 @@ void scenario(uint64_t seed)
             set_load(world, 200000, 2000);
         world_run(world, 0.5 * HOURS);
     }
-    expect_figures(world, "load comes and goes", 1500);
+    expect_figures(world, "load comes and goes", 3000);
     world_destroy(world);
 }

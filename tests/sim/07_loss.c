@@ -22,5 +22,5 @@ static void run(uint64_t seed, const char *name, double loss, double rms_ns_max)
 void scenario(uint64_t seed)
 {
     run(seed, "5 %", 0.05, 650);
-    run(seed, "50 %", 0.5, 1300);
+    run(seed, "50 %", 0.5, 2500);
 }

@@ -13,7 +13,7 @@ static void run(uint64_t seed, int leap, const char *name)
     world_set_leap(world, leap, 2 * DAYS - (leap < 0 ? 1 : 0));
     world_run(world, 2 * DAYS - 7200);
     world_measure(world);
-    world_run(world, 7200 - 5);
+    world_run(world, 7200 - 5.05);
     for (int i = 0; i < 100; i++) {
         world_run(world, 0.1);
         if (!world_read(world, LOCKSTEP_UTC, &error_ns, &bound_ns))
