@@ -14,43 +14,22 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "clock/nts_records.h"
+#include "clock/nts_session.h"
 #include "clock/nts_tls.h"
-#include "platform/platform.h"
 
 #define NS_PER_S           1000000000ll
 #define TIMEOUT_NS         (5 * NS_PER_S)
 #define REFRESH_NS         (24 * 3600 * NS_PER_S)
 #define RETRY_FIRST_NS     (10 * NS_PER_S) /* RFC 8915, section 4.2 */
 #define RETRY_MOST_NS      (3600 * NS_PER_S)
-#define OUTSTANDING        8 /* requests whose replies may still come */
 #define REQUEST_LENGTH_MAX 64
-
-struct cookie {
-    uint16_t length;
-    uint8_t bytes[NTS_COOKIE_MAX];
-};
-
-/* What the key establishment gave and packets use up. Shared by the client and its auth. */
-struct session {
-    struct ntp_auth auth;
-    unsigned references;
-    bool keyed;
-    bool refused; /* a NAK came; perhaps a forged one: the keys stay in use until there are others */
-    bool proven;  /* an authentic reply came */
-    struct nts_keys keys;
-    unsigned cookie_count;
-    struct cookie cookie[NTS_COOKIES_MAX];
-    unsigned next_id;
-    bool waiting[OUTSTANDING];
-    uint8_t id[OUTSTANDING][NTS_UNIQUE_ID_LENGTH];
-};
 
 enum phase { PHASE_NONE, PHASE_CONNECT, PHASE_HANDSHAKE, PHASE_SEND, PHASE_RECEIVE };
 
 struct nts_client {
     struct nts_client_config config;
     gnutls_datum_t ca; /* PEM; data NULL: the system's */
-    struct session *session;
+    struct nts_session *session;
     bool auth_taken;
     int epoll_fd, fd; /* fd: -1 if there is no connection */
     enum phase phase;
@@ -62,140 +41,6 @@ struct nts_client {
     uint16_t ntp_port;
     char problem[NTS_CLIENT_PROBLEM_MAX];
 };
-
-/* ---- packets ---- */
-
-static struct session *session_of(struct ntp_auth *auth)
-{
-    return (struct session *)auth; /* its first member */
-}
-
-static void session_release(struct session *session)
-{
-    if (!session || --session->references > 0)
-        return;
-    explicit_bzero(session, sizeof *session);
-    free(session);
-}
-
-static bool auth_ready(struct ntp_auth *auth)
-{
-    const struct session *session = session_of(auth);
-
-    return session->keyed && session->cookie_count > 0;
-}
-
-/* Placeholders for as many cookies as are missing and have room, then the authenticator. */
-static size_t seal_fields(struct session *session, const struct cookie *cookie, const uint8_t *id, const uint8_t *nonce,
-                          uint8_t *packet, size_t length, size_t size)
-{
-    static const uint8_t zero[NTS_COOKIE_MAX];
-    const size_t authenticator = NTP_FIELD_HEADER_LEN + 4 + NTS_NONCE_LENGTH + NTS_TAG_LENGTH;
-    unsigned missing = NTS_COOKIES_MAX - 1 - session->cookie_count; /* the reply brings one without being asked */
-
-    length = ntp_append_field(packet, length, size, NTS_FIELD_UNIQUE_ID, id, NTS_UNIQUE_ID_LENGTH);
-    if (length == 0)
-        return 0;
-    length = ntp_append_field(packet, length, size, NTS_FIELD_COOKIE, cookie->bytes, cookie->length);
-    if (length == 0)
-        return 0;
-    for (; missing > 0 && size - length > authenticator; missing--) {
-        size_t longer =
-            ntp_append_field(packet, length, size - authenticator, NTS_FIELD_PLACEHOLDER, zero, cookie->length);
-
-        if (longer == 0)
-            break;
-        length = longer;
-    }
-    return nts_fields_seal(session->keys.c2s, nonce, packet, length, size, NULL, 0);
-}
-
-/* Each cookie is used once, and never the same identifier: nobody can link two requests. */
-static size_t auth_seal(struct ntp_auth *auth, uint8_t *packet, size_t length, size_t size)
-{
-    struct session *session = session_of(auth);
-    uint8_t random[NTS_UNIQUE_ID_LENGTH + NTS_NONCE_LENGTH];
-    struct cookie cookie;
-    size_t sealed;
-
-    if (!auth_ready(auth) || platform_random(random, sizeof random) < 0)
-        return 0;
-    cookie = session->cookie[--session->cookie_count];
-    sealed = seal_fields(session, &cookie, random, random + NTS_UNIQUE_ID_LENGTH, packet, length, size);
-    if (sealed == 0) {
-        session->cookie_count++;
-        return 0;
-    }
-    memcpy(session->id[session->next_id], random, NTS_UNIQUE_ID_LENGTH);
-    session->waiting[session->next_id] = true;
-    session->next_id = (session->next_id + 1) % OUTSTANDING;
-    return sealed;
-}
-
-static int find_waiting(const struct session *session, const uint8_t *packet, const struct ntp_field *field)
-{
-    for (int i = 0; field->length == NTS_UNIQUE_ID_LENGTH && i < OUTSTANDING; i++) {
-        if (session->waiting[i] && memcmp(session->id[i], packet + field->offset, NTS_UNIQUE_ID_LENGTH) == 0)
-            return i;
-    }
-    return -1;
-}
-
-static void add_cookie(struct session *session, const uint8_t *bytes, size_t length)
-{
-    struct cookie *cookie = &session->cookie[session->cookie_count];
-
-    if (session->cookie_count == NTS_COOKIES_MAX || length == 0 || length > NTS_COOKIE_MAX)
-        return;
-    cookie->length = (uint16_t)length;
-    memcpy(cookie->bytes, bytes, length);
-    session->cookie_count++;
-}
-
-static int take_cookies(struct session *session, const uint8_t *plain, size_t length)
-{
-    struct ntp_field field;
-    size_t offset = 0;
-    int more;
-
-    while ((more = nts_fields_next(plain, length, &offset, &field)) > 0) {
-        if (field.type == NTS_FIELD_COOKIE)
-            add_cookie(session, plain + field.offset, field.length);
-    }
-    return more;
-}
-
-static int auth_check(struct ntp_auth *auth, const uint8_t *packet, size_t length, const struct ntp_packet *decoded)
-{
-    struct session *session = session_of(auth);
-    const struct ntp_field *id = nts_field_find(decoded, NTS_FIELD_UNIQUE_ID);
-    const struct ntp_field *authenticator = nts_field_find(decoded, NTS_FIELD_AUTHENTICATOR);
-    uint8_t plain[NTP_PACKET_MAX];
-    size_t plain_length;
-    int waiting = id ? find_waiting(session, packet, id) : -1;
-
-    (void)length;
-    if (waiting < 0)
-        return LOCKSTEP_E_DENIED;
-    if (!authenticator && decoded->header.stratum == 0 && decoded->header.reference_id == NTS_KISS_NAK) {
-        session->refused = true;
-        return LOCKSTEP_E_GONE;
-    }
-    if (!authenticator || id > authenticator ||
-        nts_fields_open(session->keys.s2c, packet, decoded, plain, &plain_length) < 0)
-        return LOCKSTEP_E_DENIED;
-    session->waiting[waiting] = false; /* a repeated reply is not authentic */
-    session->proven = true;
-    session->refused = false;
-    return take_cookies(session, plain, plain_length) < 0 ? LOCKSTEP_E_DENIED : 0;
-}
-
-static void auth_destroy(struct ntp_auth *auth)
-{
-    session_release(session_of(auth));
-}
-
-static const struct ntp_auth_ops nts_ops = {"nts", auth_ready, auth_seal, auth_check, auth_destroy};
 
 /* ---- creation ---- */
 
@@ -225,7 +70,7 @@ static int load_trust(struct nts_client *client, char *problem)
 
 static int prepare(struct nts_client *client, char *problem)
 {
-    client->session = calloc(1, sizeof *client->session);
+    client->session = nts_session_create();
     client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!client->session || client->epoll_fd < 0) {
         int err = client->session ? -errno : -ENOMEM;
@@ -233,8 +78,6 @@ static int prepare(struct nts_client *client, char *problem)
         snprintf(problem, NTS_CLIENT_PROBLEM_MAX, "nts: %.80s: %s", client->config.name, error_text(err));
         return err;
     }
-    client->session->auth.ops = &nts_ops;
-    client->session->references = 1;
     return load_trust(client, problem);
 }
 
@@ -289,7 +132,7 @@ void nts_client_destroy(struct nts_client *client)
     hang_up(client);
     if (client->epoll_fd >= 0)
         close(client->epoll_fd);
-    session_release(client->session);
+    nts_session_release(client->session);
     free(client->ca.data);
     free(client);
 }
@@ -299,8 +142,7 @@ struct ntp_auth *nts_client_auth(struct nts_client *client)
     if (client->auth_taken)
         return NULL;
     client->auth_taken = true;
-    client->session->references++;
-    return &client->session->auth;
+    return nts_session_auth(client->session);
 }
 
 /* ---- key establishment ---- */
@@ -401,21 +243,13 @@ static const char *judge(const struct nts_message *message)
 static void take_over(struct nts_client *client, const struct nts_message *message, const struct nts_keys *keys,
                       int64_t now_ns)
 {
-    struct session *session = client->session;
-
-    session->keys = *keys;
-    session->keyed = true;
-    session->refused = session->proven = false;
-    memset(session->waiting, 0, sizeof session->waiting); /* those were sealed with other keys */
-    session->cookie_count = 0;
-    for (unsigned i = 0; i < message->cookie_count; i++)
-        add_cookie(session, message->cookies[i].bytes, message->cookies[i].length);
+    nts_session_renew(client->session, keys, message);
     snprintf(client->ntp_name, sizeof client->ntp_name, "%s", message->server);
     client->ntp_port = message->port ? message->port : NTP_PORT;
     client->keyed_ns = now_ns;
     client->problem[0] = '\0';
     back_off(client, now_ns); /* keys that prove useless are not asked for again and again */
-    log_info("nts: %s: new keys and %u cookies%s%s", client->config.name, session->cookie_count,
+    log_info("nts: %s: new keys and %u cookies%s%s", client->config.name, nts_session_cookies(client->session),
              client->ntp_name[0] ? " for NTP server " : "", client->ntp_name);
 }
 
@@ -500,18 +334,15 @@ static void advance(struct nts_client *client, int64_t now_ns)
 
 int64_t nts_client_run(struct nts_client *client, int64_t now_ns)
 {
-    struct session *session = client->session;
     bool needs;
 
     if (client->phase != PHASE_NONE)
         advance(client, now_ns);
     if (client->phase != PHASE_NONE)
         return client->deadline_ns;
-    if (session->proven)
+    if (nts_session_was_proven(client->session))
         client->retry_ns = RETRY_FIRST_NS;
-    session->proven = false;
-    needs = !session->keyed || session->cookie_count == 0 || session->refused ||
-            now_ns - client->keyed_ns >= client->config.refresh_ns;
+    needs = nts_session_needs_keys(client->session) || now_ns - client->keyed_ns >= client->config.refresh_ns;
     client->wanted = needs && now_ns >= client->next_ns;
     if (client->wanted)
         return INT64_MAX; /* the next step is the caller's */
@@ -526,7 +357,7 @@ enum nts_client_state nts_client_state(const struct nts_client *client)
         return NTS_CLIENT_EXCHANGES;
     if (client->wanted)
         return NTS_CLIENT_WANTED;
-    return client->session->keyed && client->session->cookie_count > 0 ? NTS_CLIENT_READY : NTS_CLIENT_IDLE;
+    return nts_session_cookies(client->session) > 0 ? NTS_CLIENT_READY : NTS_CLIENT_IDLE;
 }
 
 int nts_client_fd(const struct nts_client *client)
@@ -547,5 +378,5 @@ void nts_client_server(const struct nts_client *client, char name[NTS_CLIENT_NAM
 
 unsigned nts_client_cookies(const struct nts_client *client)
 {
-    return client->session->cookie_count;
+    return nts_session_cookies(client->session);
 }
