@@ -17,6 +17,8 @@
 #define TIME_MAX_NS     (INT64_MAX / 2)
 
 const char *const job_role_names[] = {"send", "receive", NULL};
+/* Of node_clock.h; here, because jobs and results name clocks without opening any. */
+const char *const node_clock_kind_names[] = {"lockstep", "system", NULL};
 
 /* ---- reading ---- */
 

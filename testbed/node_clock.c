@@ -12,8 +12,6 @@
 
 #define NS_PER_S 1000000000
 
-const char *const node_clock_kind_names[] = {"lockstep", "system", NULL};
-
 struct node_clock {
     enum node_clock_kind kind;
     uint32_t assumed_bound_ns;

@@ -403,12 +403,16 @@ static void read_counts(struct json_reader *reader, struct json_object *object, 
 static uint64_t read_buckets(struct json_reader *reader, struct json_object *object, const char *key, uint64_t *buckets)
 {
     uint64_t sum = 0;
+    int64_t least = 0;
     size_t count;
     struct json_object *array = json_read_array(reader, object, key, (size_t)HISTOGRAM_BUCKETS * 2, &count);
 
     for (size_t i = 0; i + 1 < count && !reader->err; i += 2) {
-        int64_t index = json_read_element(reader, array, key, i, 0, HISTOGRAM_BUCKETS - 1);
+        int64_t index = json_read_element(reader, array, key, i, least, HISTOGRAM_BUCKETS - 1);
 
+        least = index + 1; /* none comes twice */
+        if (reader->err)
+            break;
         buckets[index] = (uint64_t)json_read_element(reader, array, key, i + 1, 0, INT64_MAX / HISTOGRAM_BUCKETS);
         sum += buckets[index];
     }
@@ -433,6 +437,7 @@ static void read_latency(struct json_reader *reader, struct json_object *parent,
 static void read_series(struct json_reader *reader, struct json_object *parent, const char *key, struct series *out)
 {
     struct json_object *object = json_read_object(reader, parent, key);
+    int64_t least = 0;
     size_t count;
     struct json_object *slots;
 
@@ -440,8 +445,10 @@ static void read_series(struct json_reader *reader, struct json_object *parent, 
     out->width_ns = json_read_int(reader, object, "width_ns", 1, INT64_MAX);
     slots = json_read_array(reader, object, "slots", (size_t)SERIES_SLOTS * 5, &count);
     for (size_t i = 0; i + 4 < count && !reader->err; i += 5) {
-        struct series_slot *slot = &out->slots[json_read_element(reader, slots, key, i, 0, SERIES_SLOTS - 1)];
+        int64_t index = json_read_element(reader, slots, key, i, least, SERIES_SLOTS - 1);
+        struct series_slot *slot = &out->slots[index < SERIES_SLOTS ? index : 0];
 
+        least = index + 1;
         slot->min = json_read_element(reader, slots, key, i + 1, INT64_MIN, INT64_MAX);
         slot->max = json_read_element(reader, slots, key, i + 2, INT64_MIN, INT64_MAX);
         slot->sum = json_read_element(reader, slots, key, i + 3, INT64_MIN, INT64_MAX);
