@@ -207,18 +207,23 @@ static int allow(scmp_filter_ctx filter, const int *calls, size_t count)
     return 0;
 }
 
+static int allow_if(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
+{
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition);
+}
+
 /* Memory is never both written and run; sockets are the internet's, the control socket's, and routes' (getifaddrs). */
 static int allow_with_conditions(scmp_filter_ctx filter)
 {
     static const int families[] = {AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
-    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    const struct scmp_arg_cmp not_executable = {.arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0};
+    int result = allow_if(filter, SCMP_SYS(mmap), not_executable);
 
     if (result == 0)
-        result =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        result = allow_if(filter, SCMP_SYS(mprotect), not_executable);
     for (size_t i = 0; i < COUNT(families) && result == 0; i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+        result = allow_if(filter, SCMP_SYS(socket),
+                          (struct scmp_arg_cmp){.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)families[i]});
     return result;
 }
 
