@@ -505,6 +505,101 @@ static void its_own_reference(void **state)
     rig_end(rig);
 }
 
+/* ---- everything at once ---- */
+
+static void do_mischief(struct rig *rig)
+{
+    unsigned number = (unsigned)(rig_random(rig) >> 32) % 4;
+    struct rig_server *server = &rig->servers[number];
+    uint8_t noise[100];
+
+    switch (rig_random(rig) >> 40 & 15) {
+    case 0:
+        server->silent = !server->silent;
+        break;
+    case 1:
+        server->offset_ns = (int64_t)(rig_uniform(rig) * 4e6 - 2e6);
+        break;
+    case 2:
+        server->offset_ns = (int64_t)rig_random(rig) / 4; /* years */
+        break;
+    case 3:
+        server->loss = rig_uniform(rig);
+        break;
+    case 4:
+        server->delay_ns = (int64_t)(rig_uniform(rig) * 5e6);
+        server->jitter_ns = (int64_t)(rig_uniform(rig) * 5e6);
+        break;
+    case 5:
+        rig->counter_add += (int64_t)(rig_uniform(rig) * 10 * RIG_HZ);
+        core_disrupt(rig->core, "jump");
+        break;
+    case 6:
+        core_source_moved(rig->core, number);
+        break;
+    case 7:
+        core_remove_source(rig->core, number);
+        break;
+    case 8:
+        server->stratum = (uint8_t)(rig_random(rig) >> 60);
+        server->reference_id = rig_random(rig) & 1 ? 0x52415445 : 0x53544550;
+        break;
+    case 9:
+        server->leap = rig_random(rig) >> 62;
+        break;
+    case 10:
+        server->unstamped = !server->unstamped;
+        server->interleaves = !server->interleaves;
+        break;
+    case 11:
+        core_unreachable(rig->core, number);
+        break;
+    case 12:
+        rig_fill_random(rig, noise, sizeof noise);
+        core_received(rig->core, number, noise, sizeof noise, rig_counter(rig), 0, 1);
+        core_sent(rig->core, number, rig_random(rig), rig_counter(rig), 0);
+        break;
+    case 13:
+        core_set_leap(rig->core, RIG_TAI_UTC, (int)(rig_random(rig) % 3) - 1,
+                      rig_true_tai(rig, rig->now_ns) + 86400 * NS_PER_S);
+        break;
+    default:
+        rig_set_server(rig, number);
+        break;
+    }
+}
+
+static void survives_everything_and_recovers(void **state)
+{
+    struct rig *rig = rig_new();
+    struct core_source_config config = rig_source_config("any");
+    struct core_source_report report;
+
+    (void)state;
+    config.interleaved = true;
+    config.poll_max_log2 = 4;
+    rig_start(rig);
+    for (int i = 0; i < 5000; i++) {
+        for (unsigned j = 0; j < 4; j++)
+            if (!core_get_source(rig->core, j, &report) && rig_uniform(rig) < 0.1)
+                rig_add(rig, &config);
+        do_mischief(rig);
+        rig_run(rig, rig_uniform(rig) * (i % 100 == 0 ? 300 : 4));
+        rig->log[0] = 0;
+    }
+    for (unsigned j = 0; j < 4; j++) {
+        core_remove_source(rig->core, j);
+        rig_add(rig, &config);
+    }
+    rig_run(rig, 300);
+    for (int i = 0; i < 100; i++) {
+        rig_run(rig, 1);
+        assert_status(rig, SYNCHRONISED);
+        assert_true_time(rig);
+    }
+    rig_end(rig);
+}
+
 /* ---- leap seconds: the world makes one at the end of 2026, or not; servers announce it, or not ---- */
 
 #define YEAR_END (1798761600 * NS_PER_S) /* 2027-01-01 00:00:00 UTC */
@@ -605,6 +700,7 @@ int main(void)
         cmocka_unit_test(a_server_that_moves_is_measured_anew),
         cmocka_unit_test(sources_come_and_go),
         cmocka_unit_test(its_own_reference),
+        cmocka_unit_test(survives_everything_and_recovers),
         cmocka_unit_test(leap_second_announced),
         cmocka_unit_test(leap_second_deleted),
         cmocka_unit_test(leap_second_unannounced),
