@@ -21,7 +21,7 @@
 
 #define ADOPT_LIMIT_NS  3000000000ull
 #define CLOSER_LIMIT_MS 1000
-#define LOCK_TRIES      20
+#define LOCK_TRIES      200
 #define LOCK_PAUSE_US   5000
 #define FILES_WANTED    (1u << 20) /* a reservation for every flow */
 
@@ -60,7 +60,7 @@ static int lock_file(const char *path, bool create)
         if (result < 0 && (!create || tries >= LOCK_TRIES))
             return result;
         if (result < 0)
-            usleep(LOCK_PAUSE_US); /* it may only be looked at (remove_stale_locks) */
+            usleep(LOCK_PAUSE_US); /* it may only be looked at (remove_stale_locks), or its holder be about to end */
     }
 }
 

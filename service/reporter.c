@@ -2,7 +2,9 @@
 #include "service/reporter.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,13 +146,16 @@ static unsigned waiting_count(const struct netd *netd, const struct user *user)
     return count;
 }
 
-/* Forks the child that fills job->memfd; sets job->pid_fd. */
+/* Forks the child that fills job->memfd; sets job->pid_fd. The child dies with the service, whose lock and sockets it
+ * holds as well. */
 static int spawn(struct netd *netd, struct report_job *job)
 {
-    pid_t child = fork();
+    pid_t service = getpid(), child = fork();
 
     if (child < 0)
         return -errno;
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != service))
+        _exit(1);
     if (child == 0)
         _exit(report_write(netd, job->kind, job->memfd) == 0 ? 0 : 1);
     job->pid_fd = (int)syscall(SYS_pidfd_open, child, 0);
