@@ -28,6 +28,11 @@ void helper_kick(void)
     sys_write(stack_state.helper_event_fd, &one, sizeof one);
 }
 
+static void set_mode(struct stack_state *s, enum helper_mode mode)
+{
+    __atomic_store_n(&s->helper_mode, mode, __ATOMIC_RELAXED);
+}
+
 void helper_rouse(void)
 {
     struct stack_state *s = &stack_state;
@@ -36,7 +41,7 @@ void helper_rouse(void)
         s->driver = NULL;
         lane_set_sleeping(s->lane, false);
     }
-    s->helper_mode = HELPER_TICK;
+    set_mode(s, HELPER_TICK);
     helper_kick();
 }
 
@@ -54,7 +59,7 @@ static void tick(void)
 static bool program_is_active(const struct stack_state *s)
 {
     uint32_t polls = __atomic_load_n(&s->polls, __ATOMIC_RELAXED);
-    bool active = polls != polls_seen && s->helper_mode == HELPER_TICK;
+    bool active = polls != polls_seen && __atomic_load_n(&s->helper_mode, __ATOMIC_RELAXED) == HELPER_TICK;
 
     polls_seen = polls;
     active_ticks = active ? active_ticks + 1 : 0;
@@ -76,14 +81,14 @@ static uint64_t choose_rest(struct stack_state *s)
     uint64_t next;
 
     if (s->driver && s->driver != &s->helper_mode && quiet_ticks > 0) {
-        s->helper_mode = HELPER_PARKED;
+        set_mode(s, HELPER_PARKED);
         return REST_NS;
     }
     if (s->driver != &s->helper_mode && (quiet_ticks < QUIET_TICKS || s->spinners > 0 || s->driver)) {
-        s->helper_mode = HELPER_TICK;
+        set_mode(s, HELPER_TICK);
         return s->profile.helper_tick_us * NS_PER_US;
     }
-    s->helper_mode = HELPER_RING;
+    set_mode(s, HELPER_RING);
     s->driver = &s->helper_mode;
     stack_watch_ring(s);
     if (lane_ready(s->lane))
@@ -224,7 +229,7 @@ int helper_start(void)
     if (s->helper_event_fd < 0)
         return s->helper_event_fd;
     quiet_ticks = 0;
-    s->helper_mode = HELPER_TICK;
+    set_mode(s, HELPER_TICK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_init(&attributes);

@@ -91,11 +91,11 @@ void preload_threads_fork_child(void)
 static void interrupt(struct thread *thread)
 {
     const uint64_t one = 1;
-    int sleeping_fd = *thread->sleeping_fd;
+    int sleeping_fd = __atomic_load_n(thread->sleeping_fd, __ATOMIC_RELAXED);
 
-    thread->cancels = thread->cancels + 1;
-    *thread->restarts = *thread->restarts + 1;
-    *thread->signals = *thread->signals + 1;
+    __atomic_fetch_add(&thread->cancels, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(thread->restarts, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(thread->signals, 1, __ATOMIC_RELAXED);
     if (sleeping_fd >= 0)
         sys_write(sleeping_fd, &one, sizeof one);
     sys_call6(SYS_tgkill, sys_call6(SYS_getpid, 0, 0, 0, 0, 0, 0), thread->tid, CANCEL_SIGNAL, 0, 0, 0);

@@ -26,6 +26,7 @@ static uint16_t free_slots[LANE_STATS_SLOTS]; /* a stack of slots given back */
 static uint32_t free_slot_count, slots_used;
 static uint32_t next_client_id;
 static struct platform_lock announce_lock; /* keeps messages in order; taken before the stack lock */
+static bool pending;                       /* something may be in announcements or waiting; read without lock */
 
 static void prepare(void)
 {
@@ -78,6 +79,15 @@ struct flow *flow_new(struct sock *sock)
 struct lane_stats_slot *flow_slot(const struct flow *flow)
 {
     return flow->slot == SOCK_NO_SLOT ? NULL : &stack_state.pub.stats->slots[flow->slot];
+}
+
+/* Lock held. */
+static void announce(struct flow *flow)
+{
+    if (list_empty(&announcements))
+        helper_kick();
+    list_push_back(&announcements, &flow->announce);
+    __atomic_store_n(&pending, true, __ATOMIC_RELAXED);
 }
 
 /* Back to the pool; accepted connections that outlive their listener forget it. */
@@ -134,6 +144,7 @@ struct lane_stats_slot *sock_engine_opened(void *context, void *listener_user, c
     flow_describe(flow, IPPROTO_TCP, local, remote);
     flow->waiting_ns = platform_now_ns();
     list_push_back(&waiting, &flow->announce);
+    __atomic_store_n(&pending, true, __ATOMIC_RELAXED);
     *connection_id = flow;
     return flow_slot(flow);
 }
@@ -189,9 +200,7 @@ void flow_drop(struct flow *flow)
         return;
     }
     flow->leaving = true;
-    if (list_empty(&announcements))
-        helper_kick();
-    list_push_back(&announcements, &flow->announce);
+    announce(flow);
 }
 
 /* A connection that is known already gets a new id: the service learns the socket behind it. */
@@ -215,9 +224,7 @@ void flow_announce_accepted(struct flow *flow)
     list_remove(&flow->announce);
     flow->waiting_ns = 0;
     flow->id = CLIENT_ID_BIT | ++next_client_id;
-    if (list_empty(&announcements))
-        helper_kick();
-    list_push_back(&announcements, &flow->announce);
+    announce(flow);
 }
 
 /* What is not accepted soon gets its own flow all the same: the listener's group may change. */
@@ -236,7 +243,7 @@ static void announce_waiting(void)
 
 bool flows_announce_pending(void)
 {
-    return announcements.next && (!list_empty(&announcements) || !list_empty(&waiting));
+    return __atomic_load_n(&pending, __ATOMIC_RELAXED);
 }
 
 static void fill_message(struct flow *flow, struct message *out)
@@ -271,6 +278,7 @@ static unsigned take_messages(struct message *messages)
         if (flow->leaving)
             flow_free(flow);
     }
+    __atomic_store_n(&pending, !list_empty(&announcements) || !list_empty(&waiting), __ATOMIC_RELAXED);
     stack_unlock_quiet();
     return count;
 }
@@ -417,6 +425,7 @@ void flows_fork_child(void)
     prepare();
     list_init(&announcements);
     list_init(&waiting);
+    pending = false;
     while ((link = list_pop_front(&all_flows)))
         list_push_front(&free_flows, link);
     free_slot_count = 0;

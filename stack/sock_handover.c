@@ -122,7 +122,8 @@ static struct sock *neglected(int i, uint64_t now_ns)
 
     stack_lock_quiet();
     if (shared[i] && shared[i]->shared && shared[i]->life == LIFE_LISTENER &&
-        now_ns - shared[i]->accepted_ns > IDLE_NS && sock_ops()->tcp_listener_ready(shared[i]->listener)) {
+        now_ns - __atomic_load_n(&shared[i]->accepted_ns, __ATOMIC_RELAXED) > IDLE_NS &&
+        sock_ops()->tcp_listener_ready(shared[i]->listener)) {
         if (shared[i]->neglected_ns == 0)
             shared[i]->neglected_ns = now_ns; /* since when, at the latest */
         else if (now_ns - shared[i]->neglected_ns > IDLE_NS)

@@ -257,7 +257,7 @@ int sock_accept(struct sock *sock, int fd, struct sockaddr *addr, socklen_t *len
 
         if (sock->life != LIFE_LISTENER)
             return SOCK_PASS;
-        sock->accepted_ns = sock->shared ? platform_now_ns() : 0;
+        __atomic_store_n(&sock->accepted_ns, sock->shared ? platform_now_ns() : 0, __ATOMIC_RELAXED);
         result = accept_from_engine(sock, flags);
         if (result >= 0)
             give_peer(result, addr, len);

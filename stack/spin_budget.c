@@ -92,11 +92,13 @@ static void judge_window(struct spin_budget *budget)
 
 void spin_budget_gap(struct spin_budget *budget, uint64_t now, uint64_t gap)
 {
-    budget->window_spun += gap;
+    uint64_t spun = __atomic_load_n(&budget->window_spun, __ATOMIC_RELAXED) + gap;
+
+    __atomic_store_n(&budget->window_spun, spun, __ATOMIC_RELAXED);
     if (gap > LOST_GAP_US * budget->cycles_per_us)
         budget->window_lost += gap;
-    if (budget->window_spun <= WINDOW_US * budget->cycles_per_us &&
-        (budget->window_spun <= WINDOW_MIN_US * budget->cycles_per_us ||
+    if (spun <= WINDOW_US * budget->cycles_per_us &&
+        (spun <= WINDOW_MIN_US * budget->cycles_per_us ||
          now - budget->window_start <= WINDOW_LIMIT_US * budget->cycles_per_us))
         return;
     if (budget->adapts)

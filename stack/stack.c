@@ -246,7 +246,7 @@ uint64_t stack_run_timers(uint64_t now_ns)
 
     if (wait_us > TIMER_LOOK_US)
         wait_us = TIMER_LOOK_US;
-    s->timer_cycles = platform_cycles() + (wait_us + 1) * s->cycles_per_us;
+    __atomic_store_n(&s->timer_cycles, platform_cycles() + (wait_us + 1) * s->cycles_per_us, __ATOMIC_RELAXED);
     lane_heartbeat(s->lane, now_ns);
     return next;
 }
@@ -267,7 +267,7 @@ bool stack_poll(void)
 
     if (!s->open)
         return false;
-    s->polls++;
+    stack_count_poll(s);
     if (s->helper_mode > HELPER_TICK)
         helper_rouse();
     return stack_drive();

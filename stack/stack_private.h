@@ -56,7 +56,7 @@ struct stack_state {
     const void *driver;       /* the waiter that sleeps on the ring, &helper_mode for the helper, NULL: nobody */
     uint64_t driver_until_ns; /* until when a driver that is a waiter sleeps */
     uint32_t spinners;
-    enum helper_mode helper_mode;
+    enum helper_mode helper_mode; /* read without lock by the helper */
     int helper_event_fd;
     uint64_t realtime_offset_cycles; /* when realtime_offset was taken */
     int64_t realtime_offset;
@@ -65,6 +65,12 @@ struct stack_state {
 };
 
 extern struct stack_state stack_state;
+
+/* The program looks after the stack itself, as the helper finds out without the lock. Lock held. */
+static inline void stack_count_poll(struct stack_state *s)
+{
+    __atomic_store_n(&s->polls, s->polls + 1, __ATOMIC_RELAXED);
+}
 
 /* The lock as the stack's own threads of control take it: without rousing the helper. */
 void stack_lock_quiet(void);

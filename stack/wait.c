@@ -130,7 +130,7 @@ static bool try_progress(const struct wait *wait, uint32_t *seen)
 
     if (!stack_try_lock_quiet())
         return false;
-    s->polls++;
+    stack_count_poll(s);
     stack_drive();
     *seen = s->progress;
     ready = wait->ready(wait->arg);
@@ -324,7 +324,7 @@ static bool look(const struct wait *wait)
     struct stack_state *s = &stack_state;
 
     if (s->open) {
-        s->polls++;
+        stack_count_poll(s);
         if (s->helper_mode == HELPER_RING)
             helper_rouse();
         stack_drive();

@@ -72,10 +72,11 @@ static void start(const char *line)
         return;
     }
     struct task *task = calloc(1, sizeof(*task));
+    pthread_t thread; /* the task may be gone before this returns */
     snprintf(task->line, sizeof(task->line), "%s", line);
-    if (pthread_create(&task->thread, NULL, run_foreground, task))
+    if (pthread_create(&thread, NULL, run_foreground, task))
         abort();
-    pthread_detach(task->thread);
+    pthread_detach(thread);
 }
 
 /* The process of one case: ends with the control connection, whatever its threads wait for. */
