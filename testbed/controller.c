@@ -441,7 +441,7 @@ static void run_all(struct controller *controller, struct programme *programme)
 
 /* ---- from beginning to end ---- */
 
-static void catch_signals(void)
+void controller_catch_signals(void)
 {
     struct sigaction action = {.sa_handler = interrupt};
 
@@ -531,7 +531,7 @@ int controller_main(const struct controller_options *options, struct json_object
     *report = NULL;
     controller = (struct controller){.options = options, .terminal = isatty(STDERR_FILENO)};
     programme = (struct programme){.count = 0};
-    catch_signals();
+    controller_catch_signals();
     if (load(&controller) == 0 && load_pattern(&controller) == 0 && plan_programme(options, &programme) &&
         open_output(&controller) == 0 && meet_nodes(&controller)) {
         run_all(&controller, &programme);
@@ -560,7 +560,7 @@ int controller_check(const struct controller_options *options, struct json_objec
 
     *report = NULL;
     controller = (struct controller){.options = options};
-    catch_signals();
+    controller_catch_signals();
     if (load(&controller) == 0) {
         exit_status = meet_nodes(&controller) ? 0 : 3;
         for (unsigned i = 0; i < controller.inventory.node_count; i++) {

@@ -30,6 +30,9 @@ struct controller_options {
     char note[6][200]; /* for the report's top */
 };
 
+/* From now on SIGINT and SIGTERM are remembered instead of ending the program; the calls below do it, too. */
+void controller_catch_signals(void);
+
 /* Runs all rounds and writes the report. The exit status: 0 pass, 1 a limit was broken, 2 inconclusive, 3 could not run
  * (or was interrupted; what was measured is in the report). *report: the document, the caller's; NULL if nothing was
  * measured. Ends soon after SIGINT or SIGTERM. */

@@ -334,6 +334,7 @@ static int virtual_main(int argc, char **argv)
              "A virtual LAN: %" PRId64
              " nodes in network namespaces share this machine's %ld cores; nothing is bound to a core.",
              options.lan.senders + options.lan.receivers + 1, sysconf(_SC_NPROCESSORS_ONLN));
+    controller_catch_signals();
     if (virtual_lan_create(&options.lan, &lan, problem) < 0) {
         log_error("testbed: %s", problem);
         return 3;
