@@ -660,6 +660,47 @@ static void half_an_nts_request_gets_nothing(void **state)
     nts_end(&rig);
 }
 
+/* A request with fields of these sizes; hidden: bytes in the authenticator. */
+static size_t sized_request(struct nts_rig *rig, uint8_t *request, size_t id, size_t cookie_length, size_t hidden)
+{
+    uint8_t cookie[400] = {0}, nonce[NTS_NONCE_LENGTH] = {1}, bytes[1000] = {7};
+    size_t length = NTP_HEADER_LEN;
+
+    ntp_encode(&plain, request);
+    nts_cookies_make(rig->cookies, &rig->keys, cookie);
+    length = ntp_append_field(request, length, NTP_PACKET_MAX, NTS_FIELD_UNIQUE_ID, bytes, id);
+    length = ntp_append_field(request, length, NTP_PACKET_MAX, NTS_FIELD_COOKIE, cookie, cookie_length);
+    return nts_fields_seal(rig->keys.c2s, nonce, request, length, NTP_PACKET_MAX, bytes, hidden);
+}
+
+static void long_fields_are_taken_or_refused_but_never_overrun(void **state)
+{
+    struct nts_rig rig;
+    struct exchange exchange;
+    size_t length;
+
+    (void)state;
+    nts_begin(&rig);
+    length = sized_request(&rig, exchange.request, 960, NTS_COOKIE_LENGTH, 0);
+    assert_true(length > 1100);
+    assert_int_equal(send_bytes(rig.server, "10.0.0.1", &exchange, length, NOW_NS), length);
+    assert_int_equal(nts_field_find(&exchange.decoded, NTS_FIELD_UNIQUE_ID)->length, 960);
+    /* What a request hides is not known here, and the reply is no longer for it. */
+    length = sized_request(&rig, exchange.request, 32, NTS_COOKIE_LENGTH, 900);
+    assert_int_equal(send_bytes(rig.server, "10.0.0.1", &exchange, length, NOW_NS), length - 900);
+    /* Cookies that are not from here. */
+    length = sized_request(&rig, exchange.request, 32, 400, 0);
+    assert_true(send_bytes(rig.server, "10.0.0.1", &exchange, length, NOW_NS) > 0);
+    assert_int_equal(exchange.decoded.header.reference_id, NTS_KISS_NAK);
+    /* More fields than a packet may have. */
+    ntp_encode(&plain, exchange.request);
+    length = NTP_HEADER_LEN;
+    while (length + 16 <= 600)
+        length = ntp_append_field(exchange.request, length, NTP_PACKET_MAX, NTS_FIELD_PLACEHOLDER, "", 0);
+    assert_int_equal(send_bytes(rig.server, "10.0.0.1", &exchange, length, NOW_NS), 0);
+    nts_end(&rig);
+}
+
 /* ---- anything ---- */
 
 static void no_mutation_makes_a_reply_longer_than_its_request(void **state)
@@ -702,6 +743,7 @@ int main(void)
         cmocka_unit_test(any_changed_bit_of_an_nts_request_is_refused),
         cmocka_unit_test(cookies_of_another_server_get_a_nak),
         cmocka_unit_test(half_an_nts_request_gets_nothing),
+        cmocka_unit_test(long_fields_are_taken_or_refused_but_never_overrun),
         cmocka_unit_test(no_mutation_makes_a_reply_longer_than_its_request),
     };
 
