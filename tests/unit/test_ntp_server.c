@@ -90,7 +90,7 @@ static void a_basic_reply_tells_clock_and_stamps(void **state)
     struct ntp_server_config config = open_config();
     struct ntp_server *server = ntp_server_create(&config);
     struct ntp_header asked = plain;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     const struct ntp_header *reply = &exchange.decoded.header;
 
     (void)state;
@@ -148,7 +148,7 @@ static void other_modes_versions_and_lengths_get_nothing(void **state)
 {
     struct ntp_server_config config = open_config();
     struct ntp_server *server = ntp_server_create(&config);
-    struct exchange exchange;
+    struct exchange exchange = {0};
 
     (void)state;
     ntp_encode(&plain, exchange.request);
@@ -171,7 +171,7 @@ static void unknown_fields_are_ignored(void **state)
 {
     struct ntp_server_config config = open_config();
     struct ntp_server *server = ntp_server_create(&config);
-    struct exchange exchange;
+    struct exchange exchange = {0};
     size_t length = NTP_HEADER_LEN;
 
     (void)state;
@@ -212,7 +212,7 @@ static void an_interleaved_reply_has_the_stamp_of_the_one_before(void **state)
 {
     struct ntp_server_config config = open_config();
     struct ntp_server *server = ntp_server_create(&config);
-    struct exchange exchange;
+    struct exchange exchange = {0};
     const struct ntp_header *reply = &exchange.decoded.header;
     struct ntp_header next;
 
@@ -338,7 +338,7 @@ static void the_longest_prefix_decides(void **state)
                  {"fd00:1::5", false},  {"fe80::1", false}};
     struct ntp_server_config config = {.clients = 64};
     struct ntp_server *server;
-    struct exchange exchange;
+    struct exchange exchange = {0};
 
     (void)state;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
@@ -384,7 +384,7 @@ static void who_asks_too_often_is_told_and_dropped(void **state)
 {
     struct ntp_server_config config = open_config();
     struct ntp_server *server;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     unsigned kisses = 0, served = 0;
 
     (void)state;
@@ -425,7 +425,7 @@ static void a_kiss_asks_for_the_poll_that_is_allowed(void **state)
     struct ntp_server_config config = open_config();
     struct ntp_server *server;
     struct ntp_header quick = plain;
-    struct exchange exchange;
+    struct exchange exchange = {0};
 
     (void)state;
     config.rate_interval_ms = 3000;
@@ -461,7 +461,7 @@ static void a_reply_has_the_key_of_its_request(void **state)
     struct ntp_server_config config = open_config();
     struct ntp_keys *keys = some_keys();
     struct ntp_server *server;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     size_t length;
     uint32_t id;
 
@@ -489,7 +489,7 @@ static void a_wrong_key_gets_a_crypto_nak_and_no_time(void **state)
     struct ntp_server_config config = open_config();
     struct ntp_keys *keys = some_keys();
     struct ntp_server *server;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     size_t length;
 
     (void)state;
@@ -556,7 +556,7 @@ static size_t nts_request(struct nts_rig *rig, uint8_t *request, unsigned placeh
 static void an_nts_reply_brings_as_many_cookies_as_asked_for(void **state)
 {
     struct nts_rig rig;
-    struct exchange exchange;
+    struct exchange exchange = {0};
 
     (void)state;
     nts_begin(&rig);
@@ -587,7 +587,7 @@ static void an_nts_reply_brings_as_many_cookies_as_asked_for(void **state)
 static void any_changed_bit_of_an_nts_request_is_refused(void **state)
 {
     struct nts_rig rig;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     size_t length;
     unsigned naks = 0;
 
@@ -614,7 +614,7 @@ static void any_changed_bit_of_an_nts_request_is_refused(void **state)
 static void cookies_of_another_server_get_a_nak(void **state)
 {
     struct nts_rig rig, other;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     size_t length;
 
     (void)state;
@@ -632,7 +632,7 @@ static void cookies_of_another_server_get_a_nak(void **state)
 static void half_an_nts_request_gets_nothing(void **state)
 {
     struct nts_rig rig;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     uint8_t cookie[NTS_COOKIE_LENGTH], nonce[NTS_NONCE_LENGTH] = {1};
     size_t length;
 
@@ -676,7 +676,7 @@ static size_t sized_request(struct nts_rig *rig, uint8_t *request, size_t id, si
 static void long_fields_are_taken_or_refused_but_never_overrun(void **state)
 {
     struct nts_rig rig;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     size_t length;
 
     (void)state;
@@ -706,7 +706,7 @@ static void long_fields_are_taken_or_refused_but_never_overrun(void **state)
 static void no_mutation_makes_a_reply_longer_than_its_request(void **state)
 {
     struct nts_rig rig;
-    struct exchange exchange;
+    struct exchange exchange = {0};
     unsigned seed = 1;
 
     (void)state;
