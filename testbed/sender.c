@@ -21,6 +21,7 @@
 #define FILLERS         8 /* messages of one type have different filler: the same bytes from different places */
 #define FILLER_STEP     8
 #define PIECE_MAX       (128 << 10)
+#define BATCH_MAX       64
 #define CONNECT_WAIT_NS 10000000000
 #define RETRY_NS        50000000
 #define IDLE_WAIT_NS    20000000
@@ -61,6 +62,7 @@ struct sender {
     struct peer *peers;
     size_t peer_count;
     uint8_t *filler;
+    uint8_t headers[BATCH_MAX][MESSAGE_HEADER_MAX]; /* of a call for several messages */
 };
 
 /* ---- handing over ---- */
@@ -70,26 +72,24 @@ static bool measured(const struct flow *flow, uint64_t sequence)
     return sequence >= flow->first_measured;
 }
 
-static const uint8_t *filler_of(const struct sender *sender, const struct flow *flow)
+static const uint8_t *filler_of(const struct sender *sender, uint64_t sequence)
 {
-    return sender->filler + flow->next % FILLERS * FILLER_STEP;
+    return sender->filler + sequence % FILLERS * FILLER_STEP;
 }
 
-/* Writes the header with the time of now. */
-static void prepare(const struct bench *bench, struct flow *flow)
+/* Writes a message's header with the time of now. */
+static void prepare(const struct bench *bench, const struct flow *flow, uint64_t sequence, const struct node_time *now,
+                    uint8_t *header)
 {
-    struct node_time now;
     struct message message = {.run = bench->job->run,
                               .type = flow->type->index,
-                              .sequence = (uint32_t)flow->next,
-                              .length = flow->type->size};
+                              .sequence = (uint32_t)sequence,
+                              .length = flow->type->size,
+                              .sent_ns = now->tai_ns,
+                              .sender_bound_ns = now->bound_ns};
 
-    node_clock_now(bench->clock, &now);
     message.planned_ns = message_planned_ns(&flow->schedule, message.sequence);
-    message.sent_ns = now.tai_ns;
-    message.sender_bound_ns = now.bound_ns;
-    message_encode(&message, flow->filler_crc[flow->next % FILLERS], flow->header);
-    flow->begun_ns = now.tai_ns;
+    message_encode(&message, flow->filler_crc[sequence % FILLERS], header);
 }
 
 static ssize_t hand_over_piece(const struct sender *sender, const struct flow *flow)
@@ -113,8 +113,37 @@ static ssize_t hand_over_piece(const struct sender *sender, const struct flow *f
         filler_from = flow->offset - header_size;
     }
     if (left)
-        parts[message.msg_iovlen++] = (struct iovec){(void *)(filler_of(sender, flow) + filler_from), left};
+        parts[message.msg_iovlen++] = (struct iovec){(void *)(filler_of(sender, flow->next) + filler_from), left};
     return sendmsg(flow->source.fd, &message, flags);
+}
+
+/* Several whole messages of a stream in one call: what a burst, or a backlog, takes. */
+static ssize_t hand_over_batch(const struct bench *bench, struct flow *flow, unsigned count,
+                               const struct node_time *now)
+{
+    struct sender *sender = bench->role;
+    uint32_t header_size = message_header_size(flow->type->size);
+    struct iovec parts[2 * BATCH_MAX];
+    struct msghdr message = {.msg_iov = parts};
+
+    for (unsigned i = 0; i < count; i++) {
+        prepare(bench, flow, flow->next + i, now, sender->headers[i]);
+        parts[message.msg_iovlen++] = (struct iovec){sender->headers[i], header_size};
+        parts[message.msg_iovlen++] =
+            (struct iovec){(void *)filler_of(sender, flow->next + i), flow->type->size - header_size};
+    }
+    return sendmsg(flow->source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* How many messages may go together now. */
+static unsigned batch_size(const struct flow *flow)
+{
+    uint64_t waiting = flow->due - flow->next, room = PIECE_MAX / flow->type->size;
+
+    if (flow->offset || !pattern_is_stream(flow->type->transport) || room < 2)
+        return 1;
+    waiting = waiting < room ? waiting : room;
+    return waiting < BATCH_MAX ? (unsigned)waiting : BATCH_MAX;
 }
 
 /* The message at hand has begun: its lateness is known. */
@@ -207,6 +236,27 @@ static void list(struct sender *sender, struct flow *flow)
     flow->listed = true;
 }
 
+/* What a call took: the rest of the message at hand, whole ones, the beginning of another. */
+static void account(struct bench *bench, struct flow *flow, size_t taken, unsigned batch)
+{
+    const struct sender *sender = bench->role;
+
+    for (unsigned i = 0; taken && i < batch; i++) {
+        size_t left = flow->type->size - flow->offset, part = taken < left ? taken : left;
+
+        if (batch > 1)
+            memcpy(flow->header, sender->headers[i], sizeof flow->header);
+        if (!flow->offset)
+            note_begin(bench, flow);
+        flow->offset += (uint32_t)part;
+        taken -= part;
+        if (flow->offset == flow->type->size) {
+            note_end(bench, flow);
+            next_message(flow);
+        }
+    }
+}
+
 /* Hands over what has its turn: whole messages as long as they fit in a piece, and at most one piece of a longer one.
  */
 static void pump(struct bench *bench, struct flow *flow)
@@ -215,24 +265,24 @@ static void pump(struct bench *bench, struct flow *flow)
     size_t handed = 0;
 
     while (flow->next < flow->due && !flow->broken && handed < PIECE_MAX) {
+        unsigned batch = batch_size(flow);
+        struct node_time now;
         ssize_t count;
 
-        if (!flow->offset)
-            prepare(bench, flow);
-        count = hand_over_piece(sender, flow);
+        if (!flow->offset) {
+            node_clock_now(bench->clock, &now);
+            flow->begun_ns = now.tai_ns;
+            if (batch == 1)
+                prepare(bench, flow, flow->next, &now, flow->header);
+        }
+        count = batch > 1 ? hand_over_batch(bench, flow, batch, &now) : hand_over_piece(sender, flow);
         if (count < 0) {
             if (!refused(bench, flow, errno))
                 return;
             continue;
         }
-        if (!flow->offset)
-            note_begin(bench, flow);
-        flow->offset += (uint32_t)count;
+        account(bench, flow, (size_t)count, batch);
         handed += (size_t)count;
-        if (flow->offset == flow->type->size) {
-            note_end(bench, flow);
-            next_message(flow);
-        }
     }
     stop_waiting(bench, flow);
     if (flow->next < flow->due && !flow->broken)
