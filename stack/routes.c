@@ -112,22 +112,32 @@ static int answer(struct route_entry *entry, struct engine_route *out, const cha
 
 /* A route that was good a moment ago goes on being used until the helper has asked again: the service may be slow, and
  * connections must not stand still for it. */
-int routes_find(const struct route_query *query, struct engine_route *out, const char **why)
+int routes_try(const struct route_query *query, struct engine_route *out, const char **why)
 {
     struct route_entry *entry = entry_of(query);
     bool known = entry->used && memcmp(&entry->query, query, sizeof *query) == 0;
     uint64_t generation = routes_generation();
-    struct control_route_reply reply;
-    int result;
 
-    if (known && entry->generation != generation && entry->result == 0 && !stale) {
-        stale = true;
+    if (!known || (entry->generation != generation && entry->result != 0))
+        return ROUTE_UNKNOWN;
+    if (entry->generation != generation && !__atomic_load_n(&stale, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&stale, true, __ATOMIC_RELAXED);
         helper_kick();
     }
-    if (!known || (entry->generation != generation && entry->result != 0)) {
-        result = request_route(query, &reply);
-        learn(entry, query, result, &reply, generation);
-    }
+    return answer(entry, out, why);
+}
+
+int routes_find(const struct route_query *query, struct engine_route *out, const char **why)
+{
+    int result = routes_try(query, out, why);
+    struct control_route_reply reply;
+    struct route_entry *entry;
+
+    if (result != ROUTE_UNKNOWN)
+        return result;
+    entry = entry_of(query);
+    result = request_route(query, &reply);
+    learn(entry, query, result, &reply, routes_generation());
     return answer(entry, out, why);
 }
 
@@ -184,7 +194,7 @@ void routes_refresh(void)
 
     if (!__atomic_load_n(&stale, __ATOMIC_RELAXED))
         return;
-    stale = false;
+    __atomic_store_n(&stale, false, __ATOMIC_RELAXED);
     generation = routes_generation();
     for (int set = 0; set < ROUTE_SETS; set++) {
         for (int way = 0; way < ROUTE_WAYS; way++) {

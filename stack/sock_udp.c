@@ -318,6 +318,7 @@ struct outgoing {
     uint32_t scope_id;
     struct cmsg_send control;
     struct engine_udp_send how;
+    struct route_query query;
     struct engine_route route;
 };
 
@@ -357,23 +358,32 @@ static ssize_t send_by_kernel(const struct sock *sock, int fd, const struct msgh
     return sys_sendmsg(fd, &copy, flags);
 }
 
-/* True if the lane takes it: fills in route and options. Lock held. */
-static bool choose_lane(struct sock *sock, struct outgoing *out)
+enum way {
+    WAY_KERNEL,
+    WAY_LANE,
+    WAY_UNKNOWN, /* the service is to be asked for the route: outgoing.query */
+};
+
+/* Whether the lane takes it: then route and options are filled in. Lock held. */
+static enum way choose_way(struct sock *sock, struct outgoing *out)
 {
     const struct sock_options *options = &sock->options;
     bool v4 = net_addr_is_v4(&out->to.addr), multicast = net_addr_is_multicast(&out->to.addr);
     struct net_addr source = out->control.has_source ? out->control.source : source_for(sock, &out->to.addr);
     uint32_t ifindex = out->control.ifindex ? out->control.ifindex : interface_for(sock, &out->to.addr, out->scope_id);
-    struct route_query query = query_for(sock, &out->to.addr, ifindex, &source);
+    int err;
 
-    if (net_addr_is_loopback(&out->to.addr) || net_addr_is_any(&out->to.addr) ||
-        routes_find(&query, &out->route, NULL) < 0)
-        return false;
+    if (net_addr_is_loopback(&out->to.addr) || net_addr_is_any(&out->to.addr))
+        return WAY_KERNEL;
+    out->query = query_for(sock, &out->to.addr, ifindex, &source);
+    err = routes_try(&out->query, &out->route, NULL);
+    if (err)
+        return err == ROUTE_UNKNOWN ? WAY_UNKNOWN : WAY_KERNEL;
     if (out->route.flags & CONTROL_ROUTE_BROADCAST)
-        return false; /* the kernel hands broadcasts to listeners on this host as well */
+        return WAY_KERNEL; /* the kernel hands broadcasts to listeners on this host as well */
     if (multicast && (v4 ? options->multicast_loop4 : options->multicast_loop6) &&
         multicast_has_local_members(&out->to.addr))
-        return false;
+        return WAY_KERNEL;
     out->how = (struct engine_udp_send){
         .to = out->to,
         .source = source,
@@ -386,21 +396,24 @@ static bool choose_lane(struct sock *sock, struct outgoing *out)
         out->how.ttl = out->control.ttl;
     if (out->control.has_tos)
         out->how.tos = out->control.tos;
-    return true;
+    return WAY_LANE;
 }
 
 /* The same with the route of the last message, if it is still good. Lock held. */
-static bool route_message(struct sock *sock, struct outgoing *out)
+static enum way route_message(struct sock *sock, struct outgoing *out)
 {
+    enum way way;
+
     if (out->control.has_source || out->control.ifindex || !sock->route_known ||
         sock->route.generation != routes_generation() || !net_addr_equal(&sock->route_to, &out->to.addr) ||
         net_addr_is_multicast(&out->to.addr)) {
-        if (!choose_lane(sock, out))
-            return false;
+        way = choose_way(sock, out);
+        if (way != WAY_LANE)
+            return way;
         sock->route_known = !out->control.has_source && !out->control.ifindex;
         sock->route_to = out->to.addr;
         sock->route = out->route;
-        return true;
+        return WAY_LANE;
     }
     out->route = sock->route;
     out->how = (struct engine_udp_send){
@@ -412,7 +425,7 @@ static bool route_message(struct sock *sock, struct outgoing *out)
                                     : (net_addr_is_v4(&out->to.addr) ? sock->options.tos : sock->options.traffic_class),
         .dont_fragment = sock->options.dont_fragment,
     };
-    return true;
+    return WAY_LANE;
 }
 
 /* Hands the message, or its next segment, to the engine. Lock held. */
@@ -447,15 +460,49 @@ static int wait_for_device(struct sock_call *call)
     return result == -EAGAIN ? 0 : result;
 }
 
+/* A route that is not known is asked for without the lock: the service may be slow. */
+static void ask_for_route(const struct outgoing *out)
+{
+    struct engine_route route;
+
+    routes_ask(&out->query, &route, NULL);
+}
+
+/* One look at one part: what became of it, or WAY_KERNEL or WAY_UNKNOWN in *way. */
+static ssize_t try_part(struct sock *sock, struct outgoing *out, const struct cursor *cursor, size_t bytes,
+                        enum way *way)
+{
+    ssize_t sent = SOCK_PASS;
+
+    stack_lock();
+    if (sock->life == LIFE_DATAGRAM) {
+        *way = sock->moving ? WAY_KERNEL : route_message(sock, out);
+        out->how.route = &out->route;
+        sent = sock->connected ? -sock_ops()->udp_error(sock->udp) : 0;
+        if (*way == WAY_LANE && sent == 0) {
+            sent = send_part(sock, out, cursor, bytes);
+            if (sent ==
+                -EHOSTUNREACH) { /* the next hop is not resolved: the kernel does that, and keeps it meanwhile */
+                *way = WAY_KERNEL;
+                sent = 0;
+            }
+        }
+        if (lane_ready(stack_state.lane) && !stack_state.driver)
+            stack_poll();
+    }
+    stack_unlock();
+    return sent;
+}
+
 static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *message, struct outgoing *out,
                             struct cursor *cursor, int flags)
 {
     size_t total = cursor->left;
     size_t segment = out->control.segment ? out->control.segment : sock->options.segment;
     struct sock_call call;
-    bool lane = true, unresolved = false;
-    ssize_t sent = 0;
-    int err = 0;
+    bool asked = false;
+    ssize_t sent;
+    int err;
 
     sock_call_begin(&call, sock, fd, flags & MSG_DONTWAIT, sock->options.send_timeout_ns);
     if (segment == 0 || segment >= total)
@@ -464,36 +511,27 @@ static ssize_t send_by_lane(struct sock *sock, int fd, const struct msghdr *mess
         return -EINVAL;
     do {
         size_t bytes = cursor->left < segment ? cursor->left : segment;
+        enum way way = WAY_LANE;
 
-        stack_lock();
-        if (sock->life != LIFE_DATAGRAM) {
-            stack_unlock();
-            return SOCK_PASS;
+        sent = try_part(sock, out, cursor, bytes, &way);
+        if (way == WAY_UNKNOWN && sent == 0 && !asked) {
+            ask_for_route(out);
+            asked = true;
+            sent = -EAGAIN;
+            continue;
         }
-        lane = !sock->moving && route_message(sock, out);
-        out->how.route = &out->route;
-        sent = sock->connected ? -sock_ops()->udp_error(sock->udp) : 0;
-        if (lane && sent == 0) {
-            sent = send_part(sock, out, cursor, bytes);
-            unresolved = sent == -EHOSTUNREACH && cursor->left == total;
-        }
-        if (lane_ready(stack_state.lane) && !stack_state.driver)
-            stack_poll();
-        stack_unlock();
-        if (!lane || unresolved)
-            break;
-        if (sent >= 0)
+        if (way != WAY_LANE && sent == 0)
+            return send_by_kernel(sock, fd, message, out, flags);
+        if (sent >= 0) {
             cursor_advance(cursor, bytes);
-        else if ((sent != -EAGAIN && sent != -ENOBUFS) || call.nonblocking || (err = wait_for_device(&call)) < 0)
-            break;
+        } else if ((sent != -EAGAIN && sent != -ENOBUFS) || call.nonblocking) {
+            return sent == -ENOBUFS ? -EAGAIN : sent;
+        } else {
+            err = wait_for_device(&call);
+            if (err < 0)
+                return err;
+        }
     } while (cursor->left > 0 || sent < 0);
-    /* While the next hop's address is not known, the kernel asks for it and keeps the datagram. */
-    if (unresolved || (!lane && sent == 0))
-        return send_by_kernel(sock, fd, message, out, flags);
-    if (err < 0)
-        return err;
-    if (sent < 0)
-        return sent == -ENOBUFS ? -EAGAIN : sent;
     return (ssize_t)total;
 }
 

@@ -125,6 +125,9 @@ struct route_query {
  * valid until the next call. O(1); asks the service only for what it does not know. After a change of addresses or
  * routes the answer may be a little old (see routes_refresh). */
 int routes_find(const struct route_query *query, struct engine_route *out, const char **why);
+/* The same, but never asks: ROUTE_UNKNOWN. */
+#define ROUTE_UNKNOWN 1
+int routes_try(const struct route_query *query, struct engine_route *out, const char **why);
 /* The same with an answer that is true now, and the lock is not held (nor while the service is asked). */
 int routes_ask(const struct route_query *query, struct engine_route *out, const char **why);
 void routes_refresh(void); /* by the helper, without the lock */
