@@ -5,6 +5,9 @@
  * published bound. --slack NS: and not more than that outside, for the real way between the stamps of the two nodes
  * (veth, bridge, cold caches), whose asymmetry no two-way method sees.
  *
+ * --ptp reads what a free running ptp4l says (-m) from standard input: the offset of CLOCK_REALTIME that it has found,
+ * against the true one at that moment.
+ *
  * --ntp judges the clock of an NTP server on this machine (chronyd -x): its receive stamp against the truth at the
  * kernel's stamp of the request's departure, less the time that a packet takes over loopback, measured here. */
 #include <arpa/inet.h>
@@ -36,6 +39,7 @@ static struct {
     const char *truth, *segment, *series, *ntp;
     double seconds, interval_ms, wait_s, slack_ns;
     int port;
+    bool ptp;
 } option = {.seconds = 5, .interval_ms = 1, .wait_s = 10, .port = 123};
 
 static struct truth truth;
@@ -245,6 +249,30 @@ static void judge_ntp(const char *host, double *first_s)
     close(fd);
 }
 
+/* --- ptp4l ---------------------------------------------------------------------------------------------------- */
+
+static void judge_ptp(double *first_s)
+{
+    uint64_t begin = truth_tsc();
+    char line[512];
+
+    while (elapsed_s(begin) < option.wait_s + option.seconds && fgets(line, sizeof(line), stdin)) {
+        struct truth_bracket bracket = truth_bracket();
+        const char *found = strstr(line, "master offset");
+        double offset_ns, fraction;
+        int64_t true_ns;
+
+        if (!found || sscanf(found, "master offset %lf", &offset_ns) != 1)
+            continue;
+        if (*first_s == 0)
+            *first_s = elapsed_s(begin);
+        if (elapsed_s(begin) < option.wait_s)
+            continue;
+        true_ns = truth_at(&truth, bracket.tsc, &fraction);
+        add_sample(bracket.tsc, (double)(bracket.realtime_ns - true_ns) - fraction - offset_ns, -1);
+    }
+}
+
 /* --- the result --------------------------------------------------------------------------------------------- */
 
 static double quantile(const double *sorted, double share)
@@ -280,12 +308,18 @@ static void print_result(double first_s)
 
 int main(int argc, char **argv)
 {
-    enum { TRUTH, SEGMENT, SERIES, NTP, PORT, SECONDS, INTERVAL, WAIT, SLACK };
-    static const struct option names[] = {{"truth", 1, 0, TRUTH},       {"segment", 1, 0, SEGMENT},
-                                          {"series", 1, 0, SERIES},     {"ntp", 1, 0, NTP},
-                                          {"port", 1, 0, PORT},         {"seconds", 1, 0, SECONDS},
-                                          {"interval", 1, 0, INTERVAL}, {"wait", 1, 0, WAIT},
-                                          {"slack", 1, 0, SLACK},       {0}};
+    enum { TRUTH, SEGMENT, SERIES, NTP, PORT, SECONDS, INTERVAL, WAIT, SLACK, PTP };
+    static const struct option names[] = {{"truth", 1, 0, TRUTH},
+                                          {"segment", 1, 0, SEGMENT},
+                                          {"series", 1, 0, SERIES},
+                                          {"ntp", 1, 0, NTP},
+                                          {"port", 1, 0, PORT},
+                                          {"seconds", 1, 0, SECONDS},
+                                          {"interval", 1, 0, INTERVAL},
+                                          {"wait", 1, 0, WAIT},
+                                          {"slack", 1, 0, SLACK},
+                                          {"ptp", 0, 0, PTP},
+                                          {0}};
     double first_s = 0;
     int which;
 
@@ -315,6 +349,9 @@ int main(int argc, char **argv)
         case WAIT:
             option.wait_s = atof(optarg);
             break;
+        case PTP:
+            option.ptp = true;
+            break;
         case SLACK:
             option.slack_ns = atof(optarg);
             break;
@@ -322,8 +359,8 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (!option.truth || !option.segment == !option.ntp)
-        errx(2, "usage: clock_check --truth FILE (--segment PATH | --ntp ADDRESS --port N) [--seconds S]");
+    if (!option.truth || !!option.segment + !!option.ntp + option.ptp != 1)
+        errx(2, "usage: clock_check --truth FILE (--segment PATH | --ntp ADDRESS --port N | --ptp) [--seconds S]");
     truth_open(&truth, option.truth, NULL);
     errors = malloc(SAMPLES_MAX * sizeof(double));
     bounds = malloc(SAMPLES_MAX * sizeof(double));
@@ -332,6 +369,8 @@ int main(int argc, char **argv)
         err(1, "cannot begin");
     if (option.segment)
         judge_segment(option.segment, &first_s);
+    else if (option.ptp)
+        judge_ptp(&first_s);
     else
         judge_ntp(option.ntp, &first_s);
     print_result(first_s);
