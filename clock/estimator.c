@@ -206,6 +206,7 @@ static bool restart(struct estimator *estimator)
     if (!agree && count < HELD_MAX)
         return false;
     memcpy(held, estimator->held, sizeof held);
+    advance(estimator, middle(&held[agree ? 0 : count - 1]));
     filter_forget_offset(&estimator->state.filter, estimator->held_offset[agree ? 0 : count - 1],
                          estimator->held_width[0] + estimator->round_trip,
                          fmin(fabs(rate) + rate_doubt, RATE_SIGMA_STEP_PPB));

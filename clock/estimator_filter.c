@@ -10,6 +10,7 @@
  * queue on the way out as a share of the sum of both. */
 static const double wanders[FILTER_WANDERS] = {0.01, 0.0316, 0.1, 0.316, 1, 3.16, 10, 31.6, 100};
 static const double out_shares[FILTER_TILTS] = {0.08, 0.25, 0.5, 0.75, 0.92};
+static const double wander_prior[FILTER_WANDERS] = {0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.08, 0.018, 0.002};
 static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 
 /* Chances, at each stamp, that the truth has moved to a neighbouring hypothesis, or to any; that of another wander is
@@ -29,8 +30,8 @@ static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 /* An outlier says nothing; its chance, and how thinly it is spread against the stamp's own scale. */
 #define OUTLIER_CHANCE 1e-4
 
-#define BOUND_STEPS      8
-#define BOUND_LOG_ENOUGH 0.1
+#define BOUND_STEPS      12
+#define BOUND_LOG_ENOUGH 0.005
 #define BOUND_SIGMAS_MAX 5
 
 static unsigned member_at(unsigned wander, unsigned tilt)
@@ -177,7 +178,7 @@ void filter_init(struct filter *filter, double offset_sigma, double rate, double
     filter->since_update = 0;
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
         for (unsigned t = 0; t < FILTER_TILTS; t++) {
-            filter->weight[member_at(w, t)] = tilt_prior[t] / FILTER_WANDERS;
+            filter->weight[member_at(w, t)] = wander_prior[w] * tilt_prior[t];
             filter->member[member_at(w, t)] = start;
         }
 }

@@ -69,11 +69,11 @@ static struct moments around_zero(double from, double to)
                             1 + (from * density_from - to * density_to) / inside - mean * mean};
 }
 
-/* A standard normal in [from, to]; the mean is counted from `from`. A box that is narrow against the normal, or far out
- * in its tail, sees an exponential. */
-static struct moments in_normal(double from, double to)
+/* A standard normal in a box from `from` on; the mean is counted from there. A box that is narrow against the normal,
+ * or far out in its tail, sees an exponential. */
+static struct moments in_normal(double from, double width)
 {
-    double width = to - from, middle = from + width / 2;
+    double to = from + width, middle = from + width / 2;
     struct moments m;
 
     if (width < 0.02 || fabs(middle) > 1e3 + width / 2) {
@@ -94,12 +94,12 @@ static struct moments in_normal(double from, double to)
 struct moments moments_in_box(double mean, double variance, double low, double high, double tilt)
 {
     double sigma = sqrt(variance), width = high - low, shifted = mean + tilt * variance;
-    struct moments m = in_normal((low - shifted) / sigma, (high - shifted) / sigma);
+    struct moments m = in_normal((low - shifted) / sigma, width / sigma);
 
     /* The box's density integrates to 1; completing the square of the tilted normal leaves the middle terms. */
     m.log_likelihood +=
         tilt * (mean - low) + tilt * tilt * variance / 2 - (log(width) + log_exponential_mean(tilt * width));
     m.mean = low + m.mean * sigma;
-    m.variance = fmax(m.variance, 1e-12) * variance;
+    m.variance *= variance;
     return m;
 }

@@ -6,11 +6,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "clock/estimator.h"
 #include "clock/trace.h"
+#include "testbed/file.h"
+
+#define TRACE_FILE_MAX ((size_t)4 << 30)
 
 /* What an exchange that was kept back says of the clock. */
 struct witness {
@@ -23,35 +25,6 @@ struct replayed {
     struct witness *witnesses;
     size_t count, room;
 };
-
-static char *read_file(const char *path, size_t *length)
-{
-    FILE *file = fopen(path, "r");
-    char *text = NULL;
-    size_t room = 0;
-
-    *length = 0;
-    if (!file)
-        return NULL;
-    for (;;) {
-        if (*length + 65536 > room) {
-            char *more = realloc(text, room = 2 * room + 65536);
-
-            if (!more)
-                break;
-            text = more;
-        }
-        *length += fread(text + *length, 1, 65536, file);
-        if (feof(file) || ferror(file))
-            break;
-    }
-    if (!feof(file)) {
-        free(text);
-        text = NULL;
-    }
-    fclose(file);
-    return text;
-}
 
 static bool keep(struct replayed *replayed, const struct witness *witness)
 {
@@ -145,16 +118,13 @@ static int replay(struct trace_reader *reader, struct replayed all[TRACE_SOURCES
 int clocksim_replay(const char *path, unsigned every)
 {
     struct replayed all[TRACE_SOURCES_MAX] = {0};
-    struct trace_reader reader;
+    struct trace_reader reader = {0};
+    char *text = NULL;
     size_t length;
-    char *text = read_file(path, &length);
-    int err;
+    int err = file_read(path, TRACE_FILE_MAX, &text, &length);
 
-    if (!text) {
-        fprintf(stderr, "lockstep-clocksim: cannot read %s: %s\n", path, strerror(errno));
-        return 1;
-    }
-    err = trace_open(&reader, text, length);
+    if (err == 0)
+        err = trace_open(&reader, text, length);
     if (err == 0)
         err = replay(&reader, all, every);
     if (err < 0)

@@ -10,8 +10,9 @@
 #define SEEDS        3
 #define NAMES_MAX    16
 #define COVERAGE_MIN 0.9999
-#define BOUND_FACTOR 6.5 /* the median bound against the rms error; 5 in steady state, which lockstep-clocksim shows   \
-                          */
+#define BOUND_FACTOR                                                                                                   \
+    6.5 /* the median bound against the rms error; 5 in steady state, which lockstep-clocksim shows                    \
+         */
 
 struct pool {
     char name[64];
