@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "stack/cursor.h"
+#include "stack/preload_clock.h"
 #include "stack/sock_private.h"
 
 #define DATAGRAM_MAX_V4 65507
@@ -639,6 +640,8 @@ static ssize_t receive_from_kernel(struct sock *sock, int fd, struct msghdr *mes
     received = sys_recvmsg(fd, message, flags | MSG_DONTWAIT);
     if (received == -EAGAIN)
         sock->kernel_readable = false;
+    else if (received >= 0 && lockstep_move_stamps)
+        lockstep_move_stamps(message);
     return received;
 }
 

@@ -16,6 +16,8 @@
 static const char *const places[] = {"../stack", LOCKSTEP_LIBRARY_DIR_FROM_BIN "/lockstep",
                                      LOCKSTEP_LIBRARY_DIR_FROM_BIN, NULL};
 
+static const char *const absolute_places[] = {LOCKSTEP_LIBRARY_DIR "/lockstep", LOCKSTEP_LIBRARY_DIR, NULL};
+
 /* The directory that this program is in, with a '/' at its end. */
 static int own_directory(char *directory, size_t size)
 {
@@ -32,20 +34,20 @@ static int own_directory(char *directory, size_t size)
     return 0;
 }
 
-int preload_find(char *path, size_t size)
+int preload_find(const char *name, char *path, size_t size)
 {
     char directory[PATH_MAX], candidate[PATH_MAX * 2], resolved[PATH_MAX];
     const char *found = NULL;
     int err = own_directory(directory, sizeof directory);
 
     for (int i = 0; err == 0 && !found && places[i]; i++) {
-        snprintf(candidate, sizeof candidate, "%s%s/%s", directory, places[i], PRELOAD_LIBRARY);
+        snprintf(candidate, sizeof candidate, "%s%s/%s", directory, places[i], name);
         found = realpath(candidate, resolved);
     }
-    if (!found)
-        found = realpath(LOCKSTEP_LIBRARY_DIR "/lockstep/" PRELOAD_LIBRARY, resolved);
-    if (!found)
-        found = realpath(LOCKSTEP_LIBRARY_DIR "/" PRELOAD_LIBRARY, resolved);
+    for (int i = 0; !found && absolute_places[i]; i++) {
+        snprintf(candidate, sizeof candidate, "%s/%s", absolute_places[i], name);
+        found = realpath(candidate, resolved);
+    }
     if (!found)
         return -ENOENT;
     if ((size_t)snprintf(path, size, "%s", found) >= size)

@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/units.h"
+#include "lockstep/clock.h"
 #include "stack/netd_client.h"
 #include "stack/profile.h"
 #include "tools/command.h"
@@ -20,6 +22,7 @@
 
 #define INJECTOR_ENV      "LOCKSTEP_INJECTOR"
 #define LOG_LEVEL_ENV     "LOCKSTEP_LOG_LEVEL"
+#define CLOCK_ENV         "LOCKSTEP_CLOCK"
 #define PRELOAD_ENV       "LD_PRELOAD"
 #define PROFILE_FILE_MAX  4095 /* what the stack reads */
 #define EXIT_OWN_FAILURE  125  /* as env(1) has it */
@@ -31,7 +34,7 @@ struct run_options {
     char profile[PATH_MAX];
     char runtime_dir[90]; /* + "/netd.sock" fits a socket address */
     int injector, log_level;
-    bool quiet;
+    bool clock, clock_only, quiet;
 };
 
 /* The first of each means: what the environment says. */
@@ -62,6 +65,16 @@ static const struct option_entry entries[] = {
      "warning.",
      {VALUE_ENUM(struct run_options, log_level, level_names)},
      "LEVEL"},
+    {"clock",
+     'c',
+     "Give the program the Lockstep time, too: time of day, stamps of messages. The kernel's while there is none.",
+     {VALUE_BOOL(struct run_options, clock)},
+     NULL},
+    {"clock-only",
+     0,
+     "Only the Lockstep time; its sockets stay the kernel's.",
+     {VALUE_BOOL(struct run_options, clock_only)},
+     NULL},
     {"quiet", 'q', "Do not say what is accelerated.", {VALUE_BOOL(struct run_options, quiet)}, NULL},
     {0},
 };
@@ -181,15 +194,16 @@ static const char *ask_service(const char *dir, const char *program, struct cont
 
 /* --- the program -------------------------------------------------------------------------------------------- */
 
-static void set_preload(void)
+/* Puts a library before those that are to be preloaded already. */
+static void set_preload(const char *name)
 {
     char library[PATH_MAX], value[PRELOAD_VALUE_MAX];
-    int err = preload_find(library, sizeof library);
+    int err = preload_find(name, library, sizeof library);
 
     if (err == LOCKSTEP_E_BAD_VALUE)
         fail("run: %s: LD_PRELOAD cannot name a file with blanks or colons in its path", library);
     if (err < 0)
-        fail("run: cannot find %s: %s", PRELOAD_LIBRARY, error_text(err));
+        fail("run: cannot find %s: %s", name, error_text(err));
     err = preload_compose(library, getenv(PRELOAD_ENV), value, sizeof value);
     if (err < 0)
         fail("run: LD_PRELOAD is too long: %s", error_text(err));
@@ -203,10 +217,38 @@ static bool harms(enum program_obstacle obstacle)
     return obstacle == PROGRAM_OTHER_MACHINE || obstacle == PROGRAM_OTHER_LIBC;
 }
 
-static void prepare(const struct run_options *options, const char *name, const struct program *program)
+/* The clock of the service's directory, if one was named and no other clock is. */
+static void choose_clock(const char *dir)
+{
+    char path[PATH_MAX * 2 + 8];
+
+    if (!getenv(CLOCK_ENV) && getenv(CONTROL_DIR_ENV)) {
+        snprintf(path, sizeof path, "%s/clock", dir);
+        set_environment(CLOCK_ENV, path);
+    }
+}
+
+static void say_clock(const char *name)
+{
+    struct lockstep_clock *clock;
+    struct lockstep_time time;
+    char bound[UNITS_TEXT_MAX];
+    int err = lockstep_clock_open(NULL, &clock);
+
+    if (err == 0) {
+        err = lockstep_clock_now(clock, LOCKSTEP_TAI, &time);
+        lockstep_clock_close(clock);
+    }
+    if (err == 0)
+        log_info("%s: Lockstep time, within %s", name, units_format_ns((uint64_t)(time.latest_ns - time.ns), bound));
+    else
+        log_info("%s: the kernel's time as long as there is no other: clock: %s", name, lockstep_clock_error_text(err));
+}
+
+static void prepare_sockets(const struct run_options *options, const char *name, const struct program *program,
+                            const char *dir)
 {
     const char *profile = choose_profile(options->profile);
-    const char *dir = choose_runtime_dir(options->runtime_dir);
     const char *obstacle = program_obstacle_text(program->obstacle), *refusal = NULL;
     struct control_hello_reply hello = {0};
     bool may_come = true;
@@ -218,7 +260,7 @@ static void prepare(const struct run_options *options, const char *name, const s
     if (!obstacle)
         refusal = ask_service(dir, name, &hello, &may_come);
     if (may_come && !harms(program->obstacle))
-        set_preload();
+        set_preload(PRELOAD_LIBRARY);
     hello.summary[sizeof hello.summary - 1] = '\0';
     if (options->quiet)
         return;
@@ -229,6 +271,31 @@ static void prepare(const struct run_options *options, const char *name, const s
         log_info("%s runs on the kernel's stack: %s", name, refusal);
     else
         log_info("%s: TCP and UDP accelerated on %s; profile %s", name, hello.summary, profile);
+}
+
+static void prepare_clock(const struct run_options *options, const char *name, const struct program *program,
+                          const char *dir)
+{
+    choose_clock(dir);
+    if (!harms(program->obstacle))
+        set_preload(PRELOAD_CLOCK_LIBRARY);
+    if (options->quiet)
+        return;
+    if (program->obstacle)
+        log_info("%s: the kernel's time: it %s", name, program_obstacle_text(program->obstacle));
+    else
+        say_clock(name);
+}
+
+/* The clock first, so that the sockets' library stands before it and has its time, too. */
+static void prepare(const struct run_options *options, const char *name, const struct program *program)
+{
+    const char *dir = choose_runtime_dir(options->runtime_dir);
+
+    if (options->clock || options->clock_only)
+        prepare_clock(options, name, program, dir);
+    if (!options->clock_only)
+        prepare_sockets(options, name, program, dir);
 }
 
 static int start(char **argv)
