@@ -79,6 +79,21 @@ static bool collide(const struct planning *planning, size_t a, size_t b)
            net_addr_equal(&planning->endpoints[a].addr, &planning->endpoints[b].addr);
 }
 
+/* The index-th port, unless the pattern gives it to somebody: then another. */
+static uint16_t free_port(const struct planning *planning, size_t index)
+{
+    const struct pattern *pattern = planning->pattern;
+    size_t port = planning->port_base + index;
+
+    for (size_t i = 0; i < pattern->count; i++) {
+        if (pattern->types[i].port != port || port + pattern->count > UINT16_MAX)
+            continue;
+        port += pattern->count;
+        i = (size_t)-1; /* look at all again */
+    }
+    return (uint16_t)port;
+}
+
 static int give_endpoints(struct planning *planning)
 {
     for (size_t i = 0; i < planning->pattern->count; i++) {
@@ -89,7 +104,7 @@ static int give_endpoints(struct planning *planning)
         endpoint->addr = planning->settings->addresses[receiver];
         if (type->transport == PATTERN_MULTICAST)
             endpoint->addr = net_addr_is_any(&type->group) ? nth_group(planning, i) : type->group;
-        endpoint->port = type->port ? type->port : (uint16_t)(planning->port_base + i);
+        endpoint->port = type->port ? type->port : free_port(planning, i);
         if (type->transport == PATTERN_MULTICAST && net_addr_is_v4(&endpoint->addr) == planning->network->ipv6)
             return fail(planning, LOCKSTEP_E_BAD_VALUE, type, "its group is of the other Internet protocol");
         for (size_t other = 0; other < i; other++) {

@@ -280,6 +280,7 @@ static int open_inflow(struct bench *bench, struct receiver *receiver, size_t in
     inflow->type = type;
     inflow->result = &bench->result->types[index];
     inflow->record = inflow->result->received;
+    inflow->schedule = job_message_schedule(bench->job, type); /* again when the start is known */
     inflow->expected = job_messages_until(type, bench->job->warmup_ns + bench->job->duration_ns);
     if (fd < 0)
         return bench_fail(bench, fd, "%s: cannot receive at %s: %s", type->name,

@@ -165,7 +165,7 @@ static void schedules_are_counted(void **state)
 static void clashing_ports_are_refused(void **state)
 {
     static const char text[] = "class,row,size_bytes,period_ms,limit_ms,receiver,port\n"
-                               "tcp,1,500,10,5,,20001\nlltcp,1,500,10,5,c,\n";
+                               "tcp1,1,500,10,5,,20001\nlltcp,1,500,10,5,c,20001\nudp,1,500,10,5,c,\n";
     struct plan_settings settings;
     struct plan other;
     char problem[PATTERN_PROBLEM_MAX];
@@ -181,6 +181,10 @@ static void clashing_ports_are_refused(void **state)
     assert_int_equal(plan_create(&pattern, placement, &network, phase_ns, &settings, &other, problem),
                      LOCKSTEP_E_CONFLICT);
     assert_string_equal(problem, "lltcp.1 (line 3): its port is another type's, too");
+    pattern.types[0].port = 20002; /* udp.1's turn: it gets the next that nobody has */
+    assert_int_equal(plan_create(&pattern, placement, &network, phase_ns, &settings, &other, problem), 0);
+    assert_int_equal(other.jobs[0].types[2].endpoint.port, 20005);
+    plan_free(&other);
     settings.port_base = 65535;
     assert_int_equal(plan_create(&pattern, placement, &network, phase_ns, &settings, &other, problem),
                      LOCKSTEP_E_BAD_VALUE);
