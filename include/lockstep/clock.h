@@ -14,6 +14,7 @@
 #ifndef LOCKSTEP_CLOCK_H
 #define LOCKSTEP_CLOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -52,19 +53,19 @@ struct lockstep_time {
 const char *lockstep_clock_error_text(int error);
 
 /* path: the segment (NULL: $LOCKSTEP_CLOCK, else /run/lockstep/clock). The handle is the caller's, to be closed when no
- * thread uses it any more. Works whether or not the daemon runs at the moment; -ENOENT if it never did. A daemon that is
- * started again goes on with the same segment; should it have made a new one (another version, another counter), the old
- * becomes void, and lockstep_clock_wait and lockstep_clock_acknowledge follow to the new one. */
+ * thread uses it any more. Works whether or not the daemon runs at the moment; -ENOENT if it never did. A daemon that
+ * is started again goes on with the same segment; should it have made a new one (another version, another counter), the
+ * old becomes void, and lockstep_clock_wait and lockstep_clock_acknowledge follow to the new one. */
 int lockstep_clock_open(const char *path, struct lockstep_clock **clock);
 void lockstep_clock_close(struct lockstep_clock *clock);
 
-/* 0 with *time, or LOCKSTEP_CLOCK_E_NO_TIME / _TORN with time->status set and the rest 0. One thread's successive readings
- * never go back, on whichever cores (but at an announced disruption, and in UTC at a leap second). */
+/* 0 with *time, or LOCKSTEP_CLOCK_E_NO_TIME / _TORN with time->status set and the rest 0. One thread's successive
+ * readings never go back, on whichever cores (but at an announced disruption, and in UTC at a leap second). */
 int lockstep_clock_now(const struct lockstep_clock *clock, enum lockstep_timescale scale, struct lockstep_time *time);
 
-/* The same, but the counter is read after all earlier loads: so a reading never is before one that another thread has made
- * and passed on through memory. With lockstep_clock_now the CPU may read the counter while an earlier load is still under
- * way, some 100 ns ahead. Costs about twice as much, because the CPU has to wait. */
+/* The same, but the counter is read after all earlier loads: so a reading never is before one that another thread has
+ * made and passed on through memory. With lockstep_clock_now the CPU may read the counter while an earlier load is
+ * still under way, some 100 ns ahead. Costs about twice as much, because the CPU has to wait. */
 int lockstep_clock_now_ordered(const struct lockstep_clock *clock, enum lockstep_timescale scale,
                                struct lockstep_time *time);
 
@@ -76,6 +77,14 @@ uint64_t lockstep_clock_counter(const struct lockstep_clock *clock);
  * accordingly) or of the near future (until void-after). Errors as lockstep_clock_now, and _RANGE. */
 int lockstep_clock_at(const struct lockstep_clock *clock, uint64_t counter, enum lockstep_timescale scale,
                       struct lockstep_time *time);
+
+/* The times of `count` counter values, all by one and the same state of the clock, whatever the daemon does meanwhile.
+ * ns and bound_ns (may be NULL) have `count` elements; the true time lies within ns - bound to ns + bound. A value that
+ * is too far from the reference gets INT64_MIN and the bound INT64_MAX; the others are converted, and the result is
+ * _RANGE. *disruptions (may be NULL): the count that all of them belong to. 0, _RANGE; or LOCKSTEP_CLOCK_E_NO_TIME,
+ * _TORN with nothing written. */
+int lockstep_clock_at_many(const struct lockstep_clock *clock, const uint64_t *counters, size_t count,
+                           enum lockstep_timescale scale, int64_t *ns, int64_t *bound_ns, uint32_t *disruptions);
 
 /* Nanoseconds from one counter value to another by the difference clock: never jumps when the time is corrected; meant
  * for intervals below 1000 s. *error_ns (may be NULL): its bound. */
@@ -102,8 +111,8 @@ int lockstep_clock_get_info(const struct lockstep_clock *clock, struct lockstep_
  * 0, -ETIMEDOUT, -EINTR. Looks every 10 ms. */
 int lockstep_clock_wait(struct lockstep_clock *clock, int64_t bound_ns, int timeout_ms);
 
-/* A descriptor that becomes readable when the status or the disruption count changes (also when the daemon is gone: at the
- * time of holdover, and of void), and now and then without a change; owned by the handle. Negative: an error.
+/* A descriptor that becomes readable when the status or the disruption count changes (also when the daemon is gone: at
+ * the time of holdover, and of void), and now and then without a change; owned by the handle. Negative: an error.
  * lockstep_clock_acknowledge makes it quiet again and returns the present status, or a negative error. */
 int lockstep_clock_fd(struct lockstep_clock *clock);
 int lockstep_clock_acknowledge(struct lockstep_clock *clock);
