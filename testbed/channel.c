@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -357,8 +358,12 @@ static int end_handshake(struct channel *channel, int err)
 
 static int shake_hands(struct channel *channel)
 {
-    int err = gnutls_handshake(channel->session);
+    socklen_t length = sizeof(int);
+    int err;
 
+    if (getsockopt(channel->fd, SOL_SOCKET, SO_ERROR, &err, &length) == 0 && err)
+        return end(channel, -err, strerror(err)); /* of connect */
+    err = gnutls_handshake(channel->session);
     if (err == GNUTLS_E_AGAIN || err == GNUTLS_E_INTERRUPTED) {
         channel->wants_write = gnutls_record_get_direction(channel->session) == 1;
         return 0;

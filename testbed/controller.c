@@ -278,14 +278,23 @@ static int clock_not_ready(const struct controller *controller)
     return -1;
 }
 
-static void ask_clocks(struct controller *controller)
+void controller_ask_clocks(struct controller *controller)
+{
+    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
+        struct json_object *message = fleet_message("clock");
+
+        controller->nodes[i].clock_known = false;
+        json_object_object_add(message, "clock",
+                               json_object_new_string(node_clock_kind_names[controller->options->clock]));
+        fleet_say(controller->fleet, i, message);
+    }
+}
+
+static void watch_clocks(struct controller *controller)
 {
     int64_t until = now_ms() + CLOCK_ASK_MS;
 
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        controller->nodes[i].clock_known = false;
-        fleet_say(controller->fleet, i, fleet_message("clock"));
-    }
+    controller_ask_clocks(controller);
     while (now_ms() < until && !interrupted)
         fleet_work(controller->fleet, (int)(until - now_ms()));
 }
@@ -299,7 +308,7 @@ static bool wait_for_clocks(struct controller *controller, char problem[JOB_PROB
     if (controller->options->clock == NODE_CLOCK_SYSTEM)
         return true;
     do
-        ask_clocks(controller);
+        watch_clocks(controller);
     while ((late = clock_not_ready(controller)) >= 0 && now_ms() < deadline && !interrupted);
     if (late < 0)
         return true;

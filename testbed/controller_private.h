@@ -62,6 +62,9 @@ struct round *controller_round(struct controller *controller, const char *stack,
                                const struct schedule_prediction *predictions, unsigned number,
                                struct json_object *offload, char problem[JOB_PROBLEM_MAX]);
 
+/* Asks every node for its clock; clock_known says who has answered. */
+void controller_ask_clocks(struct controller *controller);
+
 /* A line of progress.jsonl; takes the object over. */
 void controller_note(struct controller *controller, struct json_object *object);
 

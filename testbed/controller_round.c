@@ -180,10 +180,7 @@ static int64_t common_start(struct controller *controller)
 {
     int64_t latest = 0;
 
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        controller->nodes[i].clock_known = false;
-        fleet_say(controller->fleet, i, fleet_message("clock"));
-    }
+    controller_ask_clocks(controller);
     controller_wait(controller, clocks_known, SPAWN_MS);
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
         if (controller->nodes[i].clock_known && controller->nodes[i].tai_ns > latest)
@@ -421,11 +418,15 @@ struct round *controller_round(struct controller *controller, const char *stack,
     if (results && start_processes(controller, stack, problem)) {
         take_counts(controller, before);
         start = common_start(controller);
-        for (size_t i = 0; i < controller->process_count; i++)
+        if (!start)
+            snprintf(problem, JOB_PROBLEM_MAX, "no node says what time it is");
+        for (size_t i = 0; start && i < controller->process_count; i++)
             order(controller, &controller->processes[i], "start", start);
-        play(controller, (int64_t)(controller->options->warmup_ns + controller->options->duration_ns) / 1000000, before,
-             offload);
-        name_missing(controller, PROCESS_ENDED, "did not end", problem);
+        if (start)
+            play(controller, (int64_t)(controller->options->warmup_ns + controller->options->duration_ns) / 1000000,
+                 before, offload);
+        if (start)
+            name_missing(controller, PROCESS_ENDED, "did not end", problem);
         count = gather(controller, stack, number, results);
         put_counts(controller, before);
     }

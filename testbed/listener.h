@@ -5,7 +5,7 @@
  * Messages are JSON objects with a "type". From the controller:
  *   hello {version}                 first; anything but the own version ends the connection with an error
  *   facts {address, mtu}            node_check.h
- *   clock
+ *   clock {clock}                   "lockstep" or "system"
  *   spawn {stack, job}              "kernel" or "lockstep"; a job as in job.h, whose paths are chosen here
  *   start {process, tai_ns}         passed on to the process
  *   stop {process}

@@ -125,14 +125,21 @@ static void handle_facts(struct listener *listener, struct json_object *request,
 static void handle_clock(struct listener *listener, struct json_object *request, struct json_reader *reader)
 {
     static const char *const names[] = {"good", "holdover", "no time"};
-    struct json_object *object = listener_message("clock");
+    enum node_clock_kind kind = (enum node_clock_kind)json_read_enum(reader, request, "clock", node_clock_kind_names);
+    struct json_object *object;
     struct node_time now;
     char problem[192];
 
-    (void)request, (void)reader;
-    if (!listener->clock && node_clock_open(NODE_CLOCK_LOCKSTEP, listener->options->clock_path,
-                                            NODE_CLOCK_BOUND_UNKNOWN, &listener->clock, problem) < 0)
+    if (reader->err)
+        return;
+    if (listener->clock && node_clock_get_kind(listener->clock) != kind) {
+        node_clock_close(listener->clock);
         listener->clock = NULL;
+    }
+    if (!listener->clock &&
+        node_clock_open(kind, listener->options->clock_path, NODE_CLOCK_BOUND_UNKNOWN, &listener->clock, problem) < 0)
+        listener->clock = NULL;
+    object = listener_message("clock");
     if (listener->clock) {
         node_clock_now(listener->clock, &now);
         listener_add_text(object, "status", names[now.status]);
