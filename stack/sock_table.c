@@ -157,7 +157,7 @@ void sock_install(struct sock *sock, int fd)
     }
     platform_lock_acquire(&table_lock);
     slot->next = sock->first_fd;
-    sock->first_fd = fd;
+    __atomic_store_n(&sock->first_fd, fd, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->sock, sock, __ATOMIC_RELEASE);
     platform_lock_release(&table_lock);
 }
@@ -169,7 +169,7 @@ static void unchain(struct sock *sock, int fd)
     while (*at >= 0 && *at != fd)
         at = &table[*at].next;
     if (*at == fd)
-        *at = table[fd].next;
+        __atomic_store_n(at, table[fd].next, __ATOMIC_RELAXED);
     __atomic_store_n(&table[fd].sock, NULL, __ATOMIC_RELEASE);
 }
 

@@ -2,6 +2,7 @@
 /* Sockets and processes: fork, vfork, exec, spawn. */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -518,6 +519,45 @@ static void child_under_seccomp(void)
     works(fd);
 }
 
+/* Children begin with locks that are free and lists that are complete, whatever other threads were doing. */
+static volatile bool enough;
+
+static void *open_and_close(void *argument)
+{
+    (void)argument;
+    while (!enough) {
+        int fd = tcp_socket(), copy = OK(dup(fd));
+
+        close(fd);
+        close(copy);
+        fd = udp_bound();
+        close(fd);
+    }
+    return NULL;
+}
+
+static void fork_beside_sockets(void)
+{
+    pthread_t threads[3];
+    int fd = tcp_pair();
+
+    for (int i = 0; i < 3; i++)
+        EQUAL(pthread_create(&threads[i], NULL, open_and_close, NULL), 0);
+    for (int i = 0; i < 60; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            for (int j = 0; j < 100; j++)
+                close(tcp_socket());
+            _exit(0);
+        }
+        wait_child(child);
+    }
+    enough = true;
+    for (int i = 0; i < 3; i++)
+        EQUAL(pthread_join(threads[i], NULL), 0);
+    works(fd);
+}
+
 const struct api_case process_cases[] = {
     {"process.child_serves", child_serves, CASE_PAIR},
     {"process.child_serves_bulk", child_serves_bulk, CASE_PAIR},
@@ -537,6 +577,7 @@ const struct api_case process_cases[] = {
     {"process.vfork_exec", vfork_exec, CASE_PAIR},
     {"process.spawn", spawn, CASE_PAIR},
     {"process.commands", commands, CASE_PAIR},
+    {"process.fork_beside_sockets", fork_beside_sockets, .timeout_s = 30},
     {"process.child_changes_root", child_changes_root, CASE_PAIR},
     {"process.child_under_seccomp", child_under_seccomp, CASE_PAIR},
     {"process.child_killed", child_killed, CASE_PAIR},

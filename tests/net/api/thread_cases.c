@@ -365,6 +365,42 @@ static void fork_beside_threads(void)
     }
 }
 
+/* One thread sleeps in a call for a silent connection; what another one sends is repeated in time when it is lost (with
+ * 56_api_timers.sh, otherwise there is little to see), although nobody of the program is awake then. */
+#define LATE_MS 250
+
+static void *wait_for_end(void *argument)
+{
+    char byte;
+
+    EQUAL(recv(*(int *)argument, &byte, 1, 0), 0);
+    return NULL;
+}
+
+static void timers_beside_a_sleeper(void)
+{
+    int silent = tcp_pair(), late = 0;
+    pthread_t thread;
+
+    EQUAL(pthread_create(&thread, NULL, wait_for_end, &silent), 0);
+    uint16_t port = peer("server 0 %s", api.server);
+    int fd = tcp_socket();
+    connect_to(fd, port);
+    peer("accept 0 2");
+    peer("bg 1 echo 2");
+    for (int i = 0; i < 150; i++) {
+        int64_t begin = now_ms();
+
+        EQUAL(data_send(fd, 100, i * 100, 0), 100);
+        EQUAL(data_receive(fd, 100, i * 100, 0), 100);
+        late += now_ms() - begin > LATE_MS;
+        sleep_ms(10);
+    }
+    CHECK(late <= 3); /* several losses in a row */
+    peer("close 1");
+    EQUAL(pthread_join(thread, NULL), 0);
+}
+
 const struct api_case thread_cases[] = {
     {"thread.one_sends_one_receives", one_sends_one_receives, CASE_PAIR},
     {"thread.several_receive", several_receive, CASE_PAIR},
@@ -379,6 +415,7 @@ const struct api_case thread_cases[] = {
     {"thread.share_listener", share_listener},
     {"thread.short_lived", short_lived},
     {"thread.cancelled", cancelled, CASE_PAIR},
+    {"thread.timers_beside_a_sleeper", timers_beside_a_sleeper, CASE_PAIR, .timeout_s = 60},
     {"thread.fork_beside_threads", fork_beside_threads},
     {0},
 };
