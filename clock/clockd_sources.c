@@ -15,10 +15,9 @@
 #include "clock/ntp_keys.h"
 #include "clock/nts_client.h"
 
-#define WARM_RUNS         2
 #define PACKETS_PER_TURN  16
 #define UNANSWERED_LIMIT  8             /* requests in a row, then another address, or the name anew */
-#define UNREACHABLE_NS    10000000000ll /* and at least that long */
+#define UNREACHABLE_NS    4000000000ll /* and at least that long */
 #define ASK_AGAIN_MIN_NS  1000000000ll
 #define ASK_AGAIN_MAX_NS  64000000000ll
 #define SETTLED_NS        500000000ll
@@ -107,8 +106,7 @@ int clockd_sources_send(void *context, unsigned number, const uint8_t *packet, s
 
     if (number >= clockd->sources->count || source->socket.fd < 0)
         return -ENOTCONN;
-    for (int i = 0; i < WARM_RUNS; i++)
-        stamp_warmer_run(&clockd->warmer);
+    stamp_warmer_run(&clockd->warmer);
     result = stamp_socket_send(&source->socket, packet, length, ticket);
     /* An ICMP error of an earlier packet is reported, and cleared, by the next call. */
     if (result == -ECONNREFUSED)
@@ -363,7 +361,9 @@ static void handle_resolver(void *object, uint32_t events)
             source->asking = false;
             if (source->ask_delay_ns < ASK_AGAIN_MAX_NS)
                 log_warning("%s: %s: %s", source->config->name, source->name,
-                            answer.error == -ENOENT ? "there is no such name" : error_text(answer.error));
+                            answer.error == -ENOENT   ? "there is no such name"
+                            : answer.error == -EAGAIN ? "the name cannot be looked up at present"
+                                                      : error_text(answer.error));
             postpone(source, now_ns);
         } else {
             source->asking = false;

@@ -16,6 +16,8 @@
 #define SLACK_NS        200
 #define UNSTAMPED_LIMIT 3
 #define CONTROL_BYTES   512
+#define INTERRUPTED_NS  20000 /* a way that long tells of something else */
+#define COLD_SMOOTHING  0.1
 
 const char *stamp_kind_name(enum stamp_kind kind)
 {
@@ -186,20 +188,41 @@ void stamp_warmer_close(struct stamp_warmer *warmer)
     warmer->fd = -1;
 }
 
-void stamp_warmer_run(const struct stamp_warmer *warmer)
+/* A packet's way; the time between its stamps, or 0. */
+static int64_t loop_once(const struct stamp_warmer *warmer)
 {
     char data[48] = {0}, control_bytes[CONTROL_BYTES];
     struct iovec iov = {data, sizeof(data)};
+    int64_t stamps[2] = {0, 0};
 
-    if (warmer->fd < 0 || send(warmer->fd, data, sizeof(data), MSG_NOSIGNAL) < 0)
-        return;
-    for (int flags = MSG_DONTWAIT; flags >= 0; flags = flags & MSG_ERRQUEUE ? -1 : MSG_DONTWAIT | MSG_ERRQUEUE) {
+    if (send(warmer->fd, data, sizeof(data), MSG_NOSIGNAL) < 0)
+        return 0;
+    for (int departure = 0; departure < 2; departure++) {
         struct msghdr message = {
             .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control_bytes, .msg_controllen = sizeof(control_bytes)};
+        struct stamp_control control;
 
-        while (recvmsg(warmer->fd, &message, flags) >= 0)
+        /* All that is there: something may be left of a time when it came late. */
+        while (recvmsg(warmer->fd, &message, MSG_DONTWAIT | (departure ? MSG_ERRQUEUE : 0)) >= 0) {
+            stamp_control_read(&message, &control);
+            stamps[departure] = control.kernel_ns;
             message.msg_controllen = sizeof(control_bytes);
+        }
     }
+    return stamps[0] && stamps[1] && stamps[0] > stamps[1] ? stamps[0] - stamps[1] : 0;
+}
+
+void stamp_warmer_run(struct stamp_warmer *warmer)
+{
+    int64_t cold_ns;
+
+    if (warmer->fd < 0)
+        return;
+    cold_ns = loop_once(warmer);
+    loop_once(warmer);
+    if (cold_ns == 0 || cold_ns > INTERRUPTED_NS)
+        return;
+    warmer->cold_ns += warmer->cold_ns > 0 ? ((double)cold_ns - warmer->cold_ns) * COLD_SMOOTHING : (double)cold_ns;
 }
 
 /* --- client sockets ----------------------------------------------------------------------------------------- */

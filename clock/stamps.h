@@ -55,15 +55,18 @@ unsigned stamp_interface_index(const struct net_addr *local);
 
 /* ---- a warm path ---- */
 
-/* After a pause of seconds the caches hold nothing of the kernel's way of a packet, and what lies between a departure's
- * stamp and the wire takes microseconds longer, one way only. A packet to oneself over loopback just before brings most
- * of it back. fd -1: not possible. */
+/* After a pause of a second the caches hold nothing of the kernel's way of a packet, and what lies between a
+ * departure's stamp and the wire takes microseconds longer, one way only. A packet to oneself over loopback just before
+ * brings most of it back. And the time between the stamps of such a packet's departure and arrival, when the way is
+ * cold, tells what the kernel's stamps are worth here: no exchange with a server can. */
 struct stamp_warmer {
-    int fd;
+    int fd;         /* -1: not possible */
+    double cold_ns; /* between both stamps after a pause: a running mean; 0: not known */
 };
 void stamp_warmer_open(struct stamp_warmer *warmer);
 void stamp_warmer_close(struct stamp_warmer *warmer);
-void stamp_warmer_run(const struct stamp_warmer *warmer);
+/* Before each request. */
+void stamp_warmer_run(struct stamp_warmer *warmer);
 
 /* ---- client sockets ---- */
 
