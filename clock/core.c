@@ -306,10 +306,10 @@ void core_sent(struct core *core, unsigned number, uint64_t ticket, uint64_t ta,
         take_event(core, number, association_stamped(source->association, ticket, ta, error_ns, &sample), &sample);
 }
 
-/* UTC, as well as it is known; for the era of NTP stamps. */
+/* UTC for the era of NTP stamps. Not from the servers: one that lies by a century would decide what others say. */
 static int64_t about_utc(const struct core *core)
 {
-    return leap_to_utc(&core->leap, core->known_tai_ns + (core_now(core) - core->known_at_ns));
+    return core->config.initial_time_ns + (core_now(core) - core->created_ns);
 }
 
 void core_received(struct core *core, unsigned number, const uint8_t *packet, size_t length, uint64_t tf,
@@ -447,11 +447,11 @@ void core_set_leap(struct core *core, int32_t tai_utc_s, int32_t leap, int64_t l
                  (int)leap_offset(&told, tai_ns), (int)leap_offset(&core->leap, tai_ns));
         return;
     }
-    /* The one that has just been is remembered, for times that are converted later. */
-    if (core->leap.leap != 0 && tai_ns >= core->leap.leap_at_ns)
-        return;
-    told.quiet_ns = core->leap.quiet_ns;
-    core->leap = told;
+    /* The last one stays known, for times before it. */
+    if (leap == 0 && core->leap.leap != 0 && tai_ns >= core->leap.leap_at_ns)
+        core->leap.told_ns = told.told_ns;
+    else
+        core->leap = told;
     if (core->ran)
         core_steer(core, -1);
 }

@@ -65,6 +65,7 @@ static int announced(const struct core *core)
 
 static void take_announcement(struct core *core, int64_t tai_ns)
 {
+    struct leap_table present = leap_present(&core->leap, tai_ns);
     int64_t utc_ns = leap_to_utc(&core->leap, tai_ns), end_ns = leap_month_end(utc_ns);
     int leap;
 
@@ -72,10 +73,11 @@ static void take_announcement(struct core *core, int64_t tai_ns)
         utc_ns > end_ns - FROZEN_BEFORE_NS)
         return;
     leap = announced(core);
-    if (leap == core->leap.leap)
+    if (leap == present.leap)
         return;
+    core->leap = present;
     core->leap.leap = leap;
-    core->leap.leap_at_ns = leap_moment(core->leap.tai_utc_s, end_ns, leap);
+    core->leap.leap_at_ns = leap ? leap_moment(present.tai_utc_s, end_ns, leap) : 0;
     core_log(core, LOG_LEVEL_INFO, "leap second: %s",
              leap > 0   ? "one will be inserted at the end of the day"
              : leap < 0 ? "one will be deleted at the end of the day"
@@ -83,9 +85,10 @@ static void take_announcement(struct core *core, int64_t tai_ns)
 }
 
 /* After the moment: what did most of the trusted servers do? */
-static void count_votes(struct core *core, int64_t tai_ns)
+static void count_votes(struct core *core, int64_t tai_ns, int64_t moment_ns)
 {
-    int count[3] = {0}, votes = 0, heard = 0, shift = core->leap.leap;
+    struct leap_table present = leap_present(&core->leap, tai_ns);
+    int count[3] = {0}, votes = 0, heard = 0, shift = present.leap;
 
     for (unsigned i = 0; i < core->source_end; i++) {
         const struct source *source = &core->sources[i];
@@ -93,7 +96,7 @@ static void count_votes(struct core *core, int64_t tai_ns)
         if (!is_heard(core, i))
             continue;
         heard++;
-        if (!source->voted || source->voted_ns < core->leap.leap_at_ns + VOTE_AFTER_NS)
+        if (!source->voted || source->voted_ns < moment_ns + VOTE_AFTER_NS)
             continue;
         count[source->shift + 1]++;
         votes++;
@@ -101,39 +104,34 @@ static void count_votes(struct core *core, int64_t tai_ns)
     for (int i = -1; i <= 1; i++)
         if (2 * count[i + 1] > heard)
             shift = i;
-    if (votes == 0 || shift == core->leap.leap || tai_ns < core->leap.leap_at_ns + VOTE_AFTER_NS)
+    if (votes == 0 || shift == present.leap)
         return;
     core_log(core, LOG_LEVEL_WARNING, "leap second: the servers made %s, not %s: UTC follows them",
              shift > 0   ? "one"
              : shift < 0 ? "a deleted one"
                          : "none",
-             core->leap.leap ? "what was announced" : "none as expected");
+             present.leap ? "what was announced" : "none as expected");
+    core->leap = present;
     core->leap.leap = shift;
+    core->leap.leap_at_ns = shift ? moment_ns : 0;
     core->leap.told_ns = 0;
 }
 
 void core_leap_update(struct core *core, uint64_t counter)
 {
-    struct leap_table *leap = &core->leap;
-    int64_t tai_ns, end_ns;
+    bool pending;
+    int64_t tai_ns, moment_ns;
     double fraction;
 
     if (!steering_time(&core->steering, counter, &tai_ns, &fraction))
         return;
-    if (leap->leap != 0 && tai_ns >= leap->leap_at_ns + LEAP_SETTLE_NS) {
-        leap->tai_utc_s += leap->leap;
-        *leap = (struct leap_table){
-            .tai_utc_s = leap->tai_utc_s, .told_ns = leap->told_ns, .quiet_ns = tai_ns + LEAP_SETTLE_NS};
-        core_log(core, LOG_LEVEL_INFO, "leap second: over, TAI - UTC is %" PRId32 " s", leap->tai_utc_s);
-    }
+    pending = leap_is_pending(&core->leap, tai_ns);
+    if (core->leap_pending && !pending && core->leap.leap != 0)
+        core_log(core, LOG_LEVEL_INFO, "leap second: over, TAI - UTC is %" PRId32 " s",
+                 leap_offset(&core->leap, tai_ns));
+    core->leap_pending = pending;
     take_announcement(core, tai_ns);
-    if (!leap_is_near(leap, tai_ns))
-        return;
-    if (leap->leap == 0) { /* nothing expected, but this is where it would be */
-        end_ns = leap_month_end(tai_ns - leap->tai_utc_s * NS_PER_S - LEAP_SETTLE_NS);
-        if (end_ns == INT64_MAX)
-            return;
-        leap->leap_at_ns = leap_moment(leap->tai_utc_s, end_ns, 0);
-    }
-    count_votes(core, tai_ns);
+    moment_ns = leap_near_moment(&core->leap, tai_ns);
+    if (moment_ns != INT64_MAX && tai_ns >= moment_ns + VOTE_AFTER_NS)
+        count_votes(core, tai_ns, moment_ns);
 }

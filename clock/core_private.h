@@ -34,6 +34,7 @@ struct core {
     struct selection selection;
     struct steering steering;
     struct leap_table leap;
+    bool leap_pending;
     int64_t created_ns;
     int64_t known_tai_ns, known_at_ns; /* the time as last known, and when on the steady clock */
     bool ran, local_reference;

@@ -178,14 +178,16 @@ static struct steering_line line_of(const struct source *source)
 void core_publish(struct core *core)
 {
     struct clock_values *values = &core->steering.values;
+    struct leap_table leap;
 
     if (core->steering.has_line) {
         core->known_tai_ns = values->time_ns;
         core->known_at_ns = core_now(core);
     }
-    values->tai_utc_s = core->leap.tai_utc_s;
-    values->leap = core->leap.leap;
-    values->leap_at_ns = core->leap.leap ? core->leap.leap_at_ns : 0;
+    leap = leap_present(&core->leap, core->known_tai_ns);
+    values->tai_utc_s = leap.tai_utc_s;
+    values->leap = leap.leap;
+    values->leap_at_ns = leap.leap_at_ns;
     values->utc_distance_ns = core->utc_distance_ns;
     values->holdover_after = values->counter + (uint64_t)(GONE_AFTER_NS / values->period_ns);
     core->env.publish(core->env.context, values);

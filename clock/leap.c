@@ -44,30 +44,42 @@ int64_t leap_moment(int32_t tai_utc_s, int64_t month_end_utc_ns, int leap)
     return month_end_utc_ns + (tai_utc_s - (leap < 0)) * NS_PER_S;
 }
 
-/* The moment around which servers may differ by a second; INT64_MAX: none near. */
-static int64_t near_moment(const struct leap_table *table, int64_t tai_ns)
+bool leap_is_pending(const struct leap_table *table, int64_t tai_ns)
 {
+    return table->leap != 0 && tai_ns < table->leap_at_ns + LEAP_SETTLE_NS;
+}
+
+struct leap_table leap_present(const struct leap_table *table, int64_t tai_ns)
+{
+    if (leap_is_pending(table, tai_ns))
+        return *table;
+    return (struct leap_table){.tai_utc_s = leap_offset(table, tai_ns), .told_ns = table->told_ns};
+}
+
+int64_t leap_near_moment(const struct leap_table *table, int64_t tai_ns)
+{
+    struct leap_table present = leap_present(table, tai_ns);
     int64_t end_ns;
 
-    if (table->leap != 0 && tai_ns >= table->leap_at_ns - NEAR_BEFORE && tai_ns < table->leap_at_ns + LEAP_SETTLE_NS)
-        return table->leap_at_ns;
-    if (tai_ns < table->quiet_ns)
-        return INT64_MAX;
-    end_ns = leap_month_end(tai_ns - table->tai_utc_s * NS_PER_S - LEAP_SETTLE_NS);
+    if (present.leap != 0 && tai_ns >= present.leap_at_ns - NEAR_BEFORE)
+        return present.leap_at_ns;
+    end_ns = leap_month_end(tai_ns - present.tai_utc_s * NS_PER_S - LEAP_SETTLE_NS);
     if (end_ns == INT64_MAX)
         return INT64_MAX;
-    end_ns = leap_moment(table->tai_utc_s, end_ns, 0);
+    end_ns = leap_moment(present.tai_utc_s, end_ns, 0);
+    if (table->leap != 0 && present.leap == 0 && end_ns <= table->leap_at_ns + 2 * NS_PER_S)
+        return INT64_MAX; /* the one that is over */
     return tai_ns >= end_ns - NEAR_BEFORE && tai_ns < end_ns + LEAP_SETTLE_NS ? end_ns : INT64_MAX;
 }
 
 bool leap_is_near(const struct leap_table *table, int64_t tai_ns)
 {
-    return near_moment(table, tai_ns) != INT64_MAX;
+    return leap_near_moment(table, tai_ns) != INT64_MAX;
 }
 
 int64_t leap_to_tai_near(const struct leap_table *table, int64_t utc_ns, int64_t tai_ns, int *shift)
 {
-    int64_t plain_ns = utc_ns + table->tai_utc_s * NS_PER_S;
+    int64_t plain_ns = utc_ns + leap_present(table, tai_ns).tai_utc_s * NS_PER_S;
 
     *shift = 0;
     if (!leap_is_near(table, tai_ns))

@@ -84,6 +84,20 @@ static void nearest_to_what_is_known(void **state)
     assert_int_equal(shift, 0);
 }
 
+static void what_is_over_counts_for_the_past_only(void **state)
+{
+    struct leap_table insert = table_of(1);
+    struct leap_table during = leap_present(&insert, insert.leap_at_ns + S);
+    struct leap_table after = leap_present(&insert, insert.leap_at_ns + LEAP_SETTLE_NS);
+
+    (void)state;
+    assert_memory_equal(&during, &insert, sizeof during);
+    assert_int_equal(after.tai_utc_s, 38);
+    assert_int_equal(after.leap, 0);
+    assert_true(leap_is_pending(&insert, 0));
+    assert_false(leap_is_pending(&after, 0));
+}
+
 static void near_only_where_one_can_be(void **state)
 {
     struct leap_table none = table_of(0), insert = table_of(1);
@@ -95,9 +109,9 @@ static void near_only_where_one_can_be(void **state)
     assert_true(leap_is_near(&none, moment_ns + LEAP_SETTLE_NS - 1));
     assert_false(leap_is_near(&none, moment_ns + LEAP_SETTLE_NS));
     assert_false(leap_is_near(&none, moment_ns - 31 * 86400 * S));
-    none.quiet_ns = moment_ns + 5 * S; /* it has been dealt with */
-    assert_false(leap_is_near(&none, moment_ns + 4 * S));
-    assert_true(leap_is_near(&none, moment_ns + 5 * S));
+    assert_true(leap_is_near(&insert, moment_ns + LEAP_SETTLE_NS - 1));
+    assert_false(leap_is_near(&insert, moment_ns + LEAP_SETTLE_NS)); /* it has been dealt with */
+    assert_true(leap_near_moment(&insert, JULY + 38 * S) == JULY + 38 * S);
     insert.leap_at_ns += 40 * 86400 * S; /* told by a table for another month */
     assert_true(leap_is_near(&insert, insert.leap_at_ns));
 }
@@ -109,6 +123,7 @@ int main(void)
         cmocka_unit_test(utc_around_the_moment),
         cmocka_unit_test(tai_of_utc),
         cmocka_unit_test(nearest_to_what_is_known),
+        cmocka_unit_test(what_is_over_counts_for_the_past_only),
         cmocka_unit_test(near_only_where_one_can_be),
     };
 
