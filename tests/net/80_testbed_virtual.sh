@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # variants: none/4
-# needs: tc
+# needs: tc node chromium
 # timeout: 120
 # kernel: no
 # exclusive: yes
@@ -57,6 +57,8 @@ assert_equal "$(wc -l <"$LT_WORK/whole/report.csv")" 9 "lines of the table"
 "$LT_PYTHON" -c 'import json, sys; [json.loads(line) for line in open(sys.argv[1])]' "$LT_WORK/whole/progress.jsonl"
 "$LT_BUILD/testbed/lockstep-testbench" dump "$LT_WORK"/whole/raw-1-kernel-synchronised-recv1.receive.log >"$LT_WORK/raw.csv"
 [ "$(wc -l <"$LT_WORK/raw.csv")" -gt 100 ] || fail "the raw log has few lines"
+
+node "$LT_HERE/../web/report.mjs" "$LT_WORK/whole/report.html" "$LT_WORK/report.png" >&2 || fail "the page does not work in a browser"
 
 # ---- mistakes ----
 sed 's/^mcast,1,800/mcast,1,80000000/' "$pattern" >"$LT_WORK/bad.csv"
