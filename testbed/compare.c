@@ -93,7 +93,7 @@ static unsigned averages_left_out(unsigned pairs, double level, double *confiden
 
 static void estimate(const double *differences, unsigned count, double level, struct compare_interval *out)
 {
-    double averages[AVERAGES];
+    double averages[AVERAGES] = {0};
     unsigned total = 0, left_out = averages_left_out(count, level, &out->confidence);
 
     for (unsigned i = 0; i < count; i++) {

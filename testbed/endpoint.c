@@ -22,7 +22,9 @@ static int create(const struct net_addr *addr, int type)
 {
     int fd = socket(family_of(addr), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    return fd;
 }
 
 /* Closes the descriptor and returns the negated errno of what failed. */
@@ -108,6 +110,7 @@ int endpoint_connected(int fd)
 
 int endpoint_accept(int listener)
 {
+    /* cppcheck-suppress nullPointer */
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     return fd < 0 ? -errno : fd;

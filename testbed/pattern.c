@@ -270,12 +270,13 @@ static int take_receiver(struct pattern_type *type, struct text field, char *rea
 
     while (more) {
         struct text name = cut(&field, '+');
-        char *place = type->receivers[type->receiver_count];
+        char *place;
         int err;
 
         more = field.start != name.start + name.length; /* there was a separator */
         if (type->receiver_count == PATTERN_RECEIVERS_MAX)
             return refuse(reason, LOCKSTEP_E_EXHAUSTED, name, "is one receiver too many: up to 16");
+        place = type->receivers[type->receiver_count];
         err = take_node(trim(name), place, reason);
         if (err)
             return err;

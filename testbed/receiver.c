@@ -423,7 +423,7 @@ int receiver_run(struct bench *bench)
     struct receiver receiver = {0};
     int err;
 
-    bench->role = &receiver;
+    bench->role = &receiver; /* until this function ends */ /* cppcheck-suppress autoVariables */
     bench->refresh = refresh_progress;
     err = open_receiver(bench, &receiver);
     if (!err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* testbed_cost [CLOCK_SEGMENT]: what the test bed spends on each message, stamping and recording (the aim: below 200 ns),
- * by the system's clock and, where it runs, by the Lockstep clock. */
+/* testbed_cost [CLOCK_SEGMENT]: what the test bed spends on each message, stamping and recording (the aim: below
+ * 200 ns), by the system's clock and, where it runs, by the Lockstep clock. */
 #include <stdio.h>
 
 #include "testbed/cost.h"
