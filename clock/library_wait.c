@@ -100,7 +100,7 @@ int lockstep_clock_fd(struct lockstep_clock *clock)
 
 int lockstep_clock_acknowledge(struct lockstep_clock *clock)
 {
-    struct lockstep_clock_info info;
+    struct lockstep_clock_info info = {0};
     int err = 0;
 
     platform_lock_acquire(&clock->lock);
