@@ -581,7 +581,7 @@ static void survives_everything_and_recovers(void **state)
     config.interleaved = true;
     config.poll_max_log2 = 4;
     rig_start(rig);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 2000; i++) {
         for (unsigned j = 0; j < 4; j++)
             if (!core_get_source(rig->core, j, &report) && rig_uniform(rig) < 0.1)
                 rig_add(rig, &config);
