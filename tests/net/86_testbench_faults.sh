@@ -83,6 +83,29 @@ for type in lltcp.1 tcp0.1 mcast.1 udp.1; do
         "$(bench_result client.send "t['$type']['sent']['sent']")" "messages of $type"
 done
 
+say "the receiver stands still for a second"
+plan --duration 5s
+bench_pair
+bench_go
+wait_for 10 "messages" has_line "$LT_WORK/receiver.out" '"messages":[1-9]'
+kill -STOP "$RECEIVER"
+sleep 1
+kill -CONT "$RECEIVER"
+finish "$SENDER" 20 || fail "sender: $(tail -n 1 "$LT_WORK/sender.err")"
+finish "$RECEIVER" 20 || fail "receiver: $(tail -n 1 "$LT_WORK/receiver.err")"
+# What was planned meanwhile has its waiting counted, every single message (no coordinated omission); streams lose nothing.
+for type in lltcp.1 tcp0.1; do
+    assert_less 700000000 "$(bench_result server.receive \
+        "min(w['last_ns'] - w['planned_ns'] for w in t['$type']['received']['worst'])")" "the ten worst latencies of $type"
+    assert_equal "$(bench_result server.receive "t['$type']['received']['received']")" \
+        "$(bench_result client.send "t['$type']['sent']['sent']")" "messages of $type"
+done
+assert_equal "$(bench_result client.send 't["tcp0.1"]["sent"]["blocked"] > 0, t["tcp0.1"]["sent"]["late"] > 0')" \
+    "(True, True)" "a stream that is backed up"
+assert_equal "$(bench_result client.send 't["udp.1"]["sent"]["blocked"]')" 0 "others do not wait for it"
+assert_less 0 "$(bench_result server.receive 'r["stalls"]["stalls"]')" "stalls that were noticed"
+assert_less 700000000 "$(bench_result server.receive 'max(r["stalls"]["list"][1::2])')" "the longest of them"
+
 say "no receiver"
 rm -f "$LT_WORK"/*.in
 bench_start early client send
