@@ -127,7 +127,7 @@ static void env_publish(void *context, const struct clock_values *values)
     struct clockd *daemon = context;
 
     if (daemon->updates == 0 || values->status != daemon->values.status)
-        log_info("clock: %s", names[values->status]);
+        log_debug("clock: %s", names[values->status]); /* the core has told what an operator wants to know */
     if (daemon->updates && values->disruptions != daemon->values.disruptions)
         snprintf(daemon->last_disruption, sizeof(daemon->last_disruption), "%s", daemon->last_warning);
     daemon->values = *values;
@@ -291,11 +291,8 @@ static void check_disruption(struct clockd *daemon)
     struct disruption_reading reading;
     char why[160];
 
-    if (disruption_read(&daemon->counter, &reading) == 0 && disruption_check(&daemon->disruption, &reading, why)) {
-        log_warning("clock: %s", why);
-        snprintf(daemon->last_warning, sizeof(daemon->last_warning), "%s", why);
+    if (disruption_read(&daemon->counter, &reading) == 0 && disruption_check(&daemon->disruption, &reading, why))
         core_disrupt(daemon->core, why);
-    }
 }
 
 static void tick(struct clockd *daemon, int64_t now_ns)
