@@ -17,6 +17,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* linux/if_packet.h */
 #define PACKET_HOST        0
 #define PACKET_OTHERHOST   3 /* seen in promiscuous mode */
+#define PACKET_LOOPBACK    5 /* the host's own multicast, coming back: the kernel's sockets have it */
 #define FRAGMENTS_TRACKED  4096
 #define HANDSHAKES_TRACKED 8192
 #define TCP_FLAGS_OFFSET   13
@@ -635,7 +636,7 @@ static __always_inline int tc_parse(struct __sk_buff *skb, struct packet *packet
     __u16 vlan = skb->vlan_present ? skb->vlan_tci & VLAN_ID_MASK : 0;
     int bare = tc_is_bare(skb), result;
 
-    if (skb->pkt_type == PACKET_OTHERHOST)
+    if (skb->pkt_type == PACKET_OTHERHOST || skb->pkt_type == PACKET_LOOPBACK)
         return PARSE_OTHER;
     packet->key.vlan = vlan;
     result = bare ? PARSE_UNUSUAL : parse_plain(data, end, skb->len, packet);
