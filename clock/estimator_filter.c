@@ -6,24 +6,30 @@
 
 #include "clock/estimator_moments.h"
 
-/* Hypotheses. Wander: random walk of the rate, ns/s per root second, in steps of a factor of sqrt(10). Tilt: the mean
- * queue on the way out as a share of the sum of both. */
+/* Hypotheses about the oscillator: random walk of the rate, ns/s per root second, in steps of a factor of sqrt(10). */
 static const double wanders[FILTER_WANDERS] = {0.01, 0.0316, 0.1, 0.316, 1, 3.16, 10, 31.6, 100};
-static const double out_shares[FILTER_TILTS] = {0.08, 0.25, 0.5, 0.75, 0.92};
 static const double wander_prior[FILTER_WANDERS] = {0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.08, 0.018, 0.002};
-static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
+
+/* Hypotheses about delays. `share`: the mean queue on the way out as part of the sum of both. `softness`: how blurred
+ * the edges of the box are, in mean excesses: queues are no exact exponentials, the baseline is no exact minimum, and
+ * stamps have noise; the tilted hypotheses, which rest on one edge, need more of it. `noise_excess`: how much of the
+ * excess (in mean ones) is noise of the stamps, which says nothing of the offset: a box is made of the rest only. */
+struct delays {
+    double share, softness, noise_excess, prior;
+    unsigned neighbour[3], neighbours;
+};
+static const struct delays delays[FILTER_DELAYS] = {
+    {0.08, 0.065, 0, 0.05, {1}, 1},    {0.25, 0.043, 0, 0.08, {0, 2}, 2}, {0.5, 0.01, 0, 0.34, {1, 3, 5}, 3},
+    {0.75, 0.043, 0, 0.08, {2, 4}, 2}, {0.92, 0.065, 0, 0.05, {3}, 1},    {0.5, 0.05, 0, 0.14, {2, 6}, 2},
+    {0.5, 0.15, 0, 0.13, {5, 7}, 2},   {0.5, 0.2, 2, 0.13, {6}, 1},
+};
 
 /* Chances, at each stamp, that the truth has moved to a neighbouring hypothesis, or to any; that of another wander is
  * less where stamps come in quick succession. */
 #define MOVE_WANDER  0.0003
-#define MOVE_TILT    0.001
+#define MOVE_DELAYS  0.001
 #define MOVE_SECONDS 16
 #define MOVE_ANY     2e-6
-
-/* Queues are no exact exponentials and the baseline is no exact minimum: the box's edges are softened by this share of
- * the mean excess, and those of the tilted hypotheses, which rest on one edge, by more. */
-#define SOFTNESS        0.01
-#define SOFTNESS_TILTED 0.065
 
 #define TILT_EXCESS_MAX 4 /* times the mean */
 
@@ -34,9 +40,9 @@ static const double tilt_prior[FILTER_TILTS] = {0.1, 0.15, 0.5, 0.15, 0.1};
 #define BOUND_LOG_ENOUGH 0.005
 #define BOUND_SIGMAS_MAX 5
 
-static unsigned member_at(unsigned wander, unsigned tilt)
+static unsigned member_at(unsigned wander, unsigned delay)
 {
-    return wander * FILTER_TILTS + tilt;
+    return wander * FILTER_DELAYS + delay;
 }
 
 static void add_state(struct filter_state *sum, const struct filter_state *state, double weight)
@@ -74,7 +80,7 @@ double filter_wander(const struct filter *filter)
     double variance = 0;
 
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
-        for (unsigned t = 0; t < FILTER_TILTS; t++)
+        for (unsigned t = 0; t < FILTER_DELAYS; t++)
             variance += filter->weight[member_at(w, t)] * wanders[w] * wanders[w];
     return sqrt(variance);
 }
@@ -163,8 +169,8 @@ double filter_slope(const struct filter *filter)
     double slope = 0;
 
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
-        for (unsigned t = 0; t < FILTER_TILTS; t++) {
-            double out = out_shares[t] * out_shares[t], back = (1 - out_shares[t]) * (1 - out_shares[t]);
+        for (unsigned t = 0; t < FILTER_DELAYS; t++) {
+            double share = delays[t].share, out = share * share, back = (1 - share) * (1 - share);
 
             slope += filter->weight[member_at(w, t)] * (back - out) / (back + out) / 2;
         }
@@ -177,36 +183,40 @@ void filter_init(struct filter *filter, double offset_sigma, double rate, double
 
     filter->since_update = 0;
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
-        for (unsigned t = 0; t < FILTER_TILTS; t++) {
-            filter->weight[member_at(w, t)] = wander_prior[w] * tilt_prior[t];
+        for (unsigned t = 0; t < FILTER_DELAYS; t++) {
+            filter->weight[member_at(w, t)] = wander_prior[w] * delays[t].prior;
             filter->member[member_at(w, t)] = start;
         }
 }
 
-/* What flows into hypothesis (w, t) from its neighbours and from all. Sources of a target: itself and up to five. */
+/* What flows into hypothesis (w, t) from its neighbours and from all. */
 struct source {
     const struct filter_state *state;
     double weight;
 };
+#define SOURCES_MAX 7
 
 static unsigned sources_of(const struct filter *filter, const struct filter_state *all, unsigned w, unsigned t,
-                           struct source sources[6])
+                           struct source sources[SOURCES_MAX])
 {
-    const unsigned neighbours[4] = {member_at(w - 1, t), member_at(w + 1, t), member_at(w, t - 1), member_at(w, t + 1)};
-    const bool there[4] = {w > 0, w + 1 < FILTER_WANDERS, t > 0, t + 1 < FILTER_TILTS};
     const unsigned self = member_at(w, t);
-    double leaving = MOVE_ANY, move_wander = MOVE_WANDER * fmin(1, filter->since_update / MOVE_SECONDS);
-    unsigned count = 0;
+    const double slow = fmin(1, filter->since_update / MOVE_SECONDS);
+    double leaving = MOVE_ANY * slow;
+    unsigned from[SOURCES_MAX], wander_moves = 0, count = 0;
 
-    for (unsigned i = 0; i < 4; i++) {
-        double chance = i < 2 ? move_wander : MOVE_TILT;
+    if (w > 0)
+        from[wander_moves++] = member_at(w - 1, t);
+    if (w + 1 < FILTER_WANDERS)
+        from[wander_moves++] = member_at(w + 1, t);
+    for (unsigned i = 0; i < delays[t].neighbours; i++)
+        from[wander_moves + i] = member_at(w, delays[t].neighbour[i]);
+    for (; count < wander_moves + delays[t].neighbours; count++) {
+        double chance = (count < wander_moves ? MOVE_WANDER : MOVE_DELAYS) * slow;
 
-        if (!there[i])
-            continue;
         leaving += chance;
-        sources[count++] = (struct source){&filter->member[neighbours[i]], chance * filter->weight[neighbours[i]]};
+        sources[count] = (struct source){&filter->member[from[count]], chance * filter->weight[from[count]]};
     }
-    sources[count++] = (struct source){all, MOVE_ANY / FILTER_MEMBERS};
+    sources[count++] = (struct source){all, MOVE_ANY * slow / FILTER_MEMBERS + 1e-30};
     sources[count++] = (struct source){&filter->member[self], (1 - leaving) * filter->weight[self]};
     return count;
 }
@@ -219,8 +229,8 @@ static void interact(struct filter *filter)
     filter_mix(filter, &all);
     mixed.since_update = 0;
     for (unsigned w = 0; w < FILTER_WANDERS; w++)
-        for (unsigned t = 0; t < FILTER_TILTS; t++) {
-            struct source sources[6];
+        for (unsigned t = 0; t < FILTER_DELAYS; t++) {
+            struct source sources[SOURCES_MAX];
             unsigned count = sources_of(filter, &all, w, t, sources);
             struct filter_state *state = &mixed.member[member_at(w, t)];
             double sum = 0;
@@ -242,7 +252,7 @@ void filter_advance(struct filter *filter, double dt, double reference_rate)
     filter->since_update += dt;
     for (unsigned i = 0; i < FILTER_MEMBERS; i++) {
         struct filter_state *s = &filter->member[i];
-        double q = wanders[i / FILTER_TILTS] * wanders[i / FILTER_TILTS];
+        double q = wanders[i / FILTER_DELAYS] * wanders[i / FILTER_DELAYS];
 
         s->offset += dt * (s->rate - reference_rate);
         s->oo += dt * (2 * s->of + dt * s->ff) + q * dt * dt * dt / 3;
@@ -252,9 +262,9 @@ void filter_advance(struct filter *filter, double dt, double reference_rate)
     }
 }
 
-static double seen_variance(const struct filter_state *state, const struct filter_box *box, unsigned tilt)
+static double seen_variance(const struct filter_state *state, const struct filter_box *box, unsigned delay)
 {
-    double softness = (SOFTNESS + SOFTNESS_TILTED * fabs(1 - 2 * out_shares[tilt])) * box->mean_excess;
+    double softness = delays[delay].softness * box->mean_excess;
 
     return state->oo + 2 * state->ob + state->bb + box->noise * box->noise + softness * softness;
 }
@@ -267,7 +277,7 @@ double filter_distance(const struct filter *filter, const struct filter_box *box
         const struct filter_state *state = &filter->member[i];
         double beyond = fabs(state->offset + state->bias - box->middle) - (box->width + box->doubt) / 2;
 
-        least = fmin(least, fmax(beyond, 0) / sqrt(seen_variance(state, box, i % FILTER_TILTS)));
+        least = fmin(least, fmax(beyond, 0) / sqrt(seen_variance(state, box, i % FILTER_DELAYS)));
     }
     return least;
 }
@@ -291,22 +301,30 @@ static void move_state(struct filter_state *s, double variance, const struct mom
     s->bb -= shrink * to_bias * to_bias;
 }
 
+/* What the stamp says if the delays are of this nature. */
+static struct moments measure(const struct filter_state *state, double variance, const struct filter_box *box,
+                              const struct delays *nature)
+{
+    double queued = fmax(box->width - nature->noise_excess * box->mean_excess, 0), width = queued + box->doubt;
+    /* The queues are tilted, the doubt is not. An excess far above the mean comes from something else. */
+    double scale = fmax(box->mean_excess, box->width / TILT_EXCESS_MAX);
+    double tilt = (1 / nature->share - 1 / (1 - nature->share)) / scale * queued / width;
+
+    return moments_in_box(state->offset + state->bias, variance, box->middle - width / 2, box->middle + width / 2,
+                          tilt);
+}
+
 double filter_update(struct filter *filter, const struct filter_box *box)
 {
     double log_likelihood[FILTER_MEMBERS], unbelieved[FILTER_MEMBERS];
-    double outlier = 0, largest = -INFINITY, sum = 0, width = box->width + box->doubt;
+    double outlier = 0, largest = -INFINITY, sum = 0, scale = box->width + box->doubt + box->mean_excess;
 
     interact(filter);
     for (unsigned i = 0; i < FILTER_MEMBERS; i++) {
         struct filter_state *state = &filter->member[i];
-        double share = out_shares[i % FILTER_TILTS];
-        /* The queues are tilted, the doubt is not. An excess far above the mean comes from something else. */
-        double scale = fmax(box->mean_excess, box->width / TILT_EXCESS_MAX);
-        double tilt = (1 / share - 1 / (1 - share)) / scale * box->width / width;
-        double variance = seen_variance(state, box, i % FILTER_TILTS);
-        struct moments m = moments_in_box(state->offset + state->bias, variance, box->middle - width / 2,
-                                          box->middle + width / 2, tilt);
-        double log_outlier = log(OUTLIER_CHANCE) - log(width + box->mean_excess + 2 * sqrt(variance));
+        double variance = seen_variance(state, box, i % FILTER_DELAYS);
+        struct moments m = measure(state, variance, box, &delays[i % FILTER_DELAYS]);
+        double log_outlier = log(OUTLIER_CHANCE) - log(scale + 2 * sqrt(variance));
         double believed = 1 / (1 + exp(log_outlier - m.log_likelihood));
 
         move_state(state, variance, &m, believed);

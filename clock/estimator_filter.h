@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Offset and rate of a clock from boxes that its offset lies in: a bank of Kalman filters over hypotheses about the
- * oscillator's wander and the queues' asymmetry, mixed by their likelihood (interacting multiple models; Blom and
+ * oscillator's wander and the delays' nature, mixed by their likelihood (interacting multiple models; Blom and
  * Bar-Shalom, IEEE TAC 33(8), 1988). Pure; a plain value, copied to keep a state. Units: ns, ns/s (ppb), s.
  *
  * All offsets are against a reference line, which the caller moves. The third state is the bias of the present path:
@@ -11,8 +11,8 @@
 #include <stdbool.h>
 
 #define FILTER_WANDERS 9
-#define FILTER_TILTS   5
-#define FILTER_MEMBERS (FILTER_WANDERS * FILTER_TILTS)
+#define FILTER_DELAYS  8
+#define FILTER_MEMBERS (FILTER_WANDERS * FILTER_DELAYS)
 
 struct filter_state {
     double offset, rate, bias;
