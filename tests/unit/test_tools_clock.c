@@ -50,6 +50,7 @@ static FILE *begin_print(void)
 static char *end_print(FILE *out)
 {
     fclose(out);
+    assert_non_null(printed);
     return printed;
 }
 
@@ -63,8 +64,11 @@ static char *end_print(FILE *out)
 
 static void assert_has(const char *text, const char *part)
 {
-    if (!strstr(text, part))
-        fail_msg("\"%s\" is not in:\n%s", part, text);
+    if (strstr(text, part))
+        return;
+    print_error("\"%s\" is not in:\n", part);
+    print_error("%s", text);
+    fail();
 }
 
 static void numbers_are_for_people(void **state)
