@@ -401,6 +401,7 @@ void sock_call_begin(struct sock_call *call, struct sock *sock, int fd, bool non
         .sock = sock,
         .fd = fd,
         .nonblocking = nonblocking || sock->nonblocking,
+        .asked = nonblocking,
         .timed = timeout_ns != 0,
         .deadline_ns = timeout_ns && !(nonblocking || sock->nonblocking) ? platform_now_ns() + timeout_ns : UINT64_MAX,
         .signals = stack_signal_count,
@@ -426,12 +427,23 @@ int sock_call_wait(struct sock_call *call, bool (*ready)(void *sock), short kern
     return sock_call_wait_for(call, ready, call->sock, kernel_events);
 }
 
+/* Another process that shares the description may have set or cleared O_NONBLOCK. */
+static void look_at_flags(struct sock_call *call)
+{
+    int flags = sys_fcntl(call->fd, F_GETFL, 0);
+
+    if (flags >= 0)
+        call->nonblocking = call->sock->nonblocking = flags & O_NONBLOCK;
+}
+
 int sock_call_wait_for(struct sock_call *call, bool (*ready)(void *arg), void *arg, short kernel_events)
 {
     struct pollfd kernel = {call->fd, kernel_events, 0};
     bool ask_kernel = kernel_events != 0 && sock_still_at(call->sock, call->fd);
     int result;
 
+    if (call->sock->shared && !call->asked && sock_still_at(call->sock, call->fd))
+        look_at_flags(call);
     if (call->nonblocking)
         return -EAGAIN;
     if (was_signalled(call)) /* before the wait, for instance while the lane was opened */

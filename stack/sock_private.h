@@ -169,6 +169,7 @@ struct sock_call {
     struct sock *sock;
     int fd;
     bool nonblocking;
+    bool asked; /* nonblocking because of the call's flags */
     bool timed; /* SO_RCVTIMEO or SO_SNDTIMEO set: never restarted after a signal */
     uint64_t deadline_ns;
     unsigned signals, restarts;

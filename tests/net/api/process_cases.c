@@ -476,6 +476,29 @@ static void child_killed(void)
     works(fd);
 }
 
+/* O_NONBLOCK belongs to the description, which both have. */
+static void child_sets_nonblocking(void)
+{
+    int fd = tcp_pair();
+    char byte;
+
+    works(fd);
+    for (int on = 1; on >= 0; on--) {
+        pid_t child = fork();
+        if (child == 0) {
+            set_nonblocking(fd, on);
+            _exit(0);
+        }
+        wait_child(child);
+        if (on)
+            FAILS(recv(fd, &byte, 1, 0), EAGAIN);
+    }
+    peer("bg 1 later 100 send 1 10 0");
+    EQUAL(data_receive(fd, 10, 0, 0), 10);
+    peer("fin 1");
+    works(fd);
+}
+
 /* A child that locks itself in goes on with what it has inherited, also when it has not used it before. */
 static void child_changes_root(void)
 {
@@ -577,6 +600,7 @@ const struct api_case process_cases[] = {
     {"process.vfork_exec", vfork_exec, CASE_PAIR},
     {"process.spawn", spawn, CASE_PAIR},
     {"process.commands", commands, CASE_PAIR},
+    {"process.child_sets_nonblocking", child_sets_nonblocking, CASE_PAIR},
     {"process.fork_beside_sockets", fork_beside_sockets, .timeout_s = 30},
     {"process.child_changes_root", child_changes_root, CASE_PAIR},
     {"process.child_under_seccomp", child_under_seccomp, CASE_PAIR},
