@@ -51,8 +51,11 @@ struct core *core_create(const struct core_config *config, const struct core_env
     core->known_tai_ns = leap_to_tai(&core->leap, config->initial_time_ns);
     selection_init(&core->selection);
     steering_init(&core->steering, &steering);
-    if (isfinite(config->rate_hint_ppb))
-        core->steering.values.period_ns *= 1 + config->rate_hint_ppb * 1e-9;
+    if (isfinite(config->rate_hint_ppb)) {
+        /* A counter that is too fast has periods that are too short, which is how the estimator counts. */
+        core->config.rate_hint_ppb = (1 / (1 + config->rate_hint_ppb * 1e-9) - 1) * 1e9;
+        core->steering.values.period_ns *= 1 + core->config.rate_hint_ppb * 1e-9;
+    }
     core->steering.values.slew_period_ns = core->steering.values.difference_period_ns = core->steering.values.period_ns;
     return core;
 }

@@ -45,7 +45,7 @@ struct core_config {
     int64_t step_limit_ns;      /* a larger correction is stepped and announced as a disruption */
     uint64_t holdover_limit_ns; /* bound at which the time becomes void */
     double drift_ppb; /* what the bound grows by at least, should no further exchange come; ppb of the elapsed time */
-    double rate_hint_ppb, rate_hint_sigma_ppb; /* saved; NAN: none */
+    double rate_hint_ppb, rate_hint_sigma_ppb; /* saved: true rate / nominal_hz - 1; NAN: none */
     unsigned minimum_sources;                  /* agreeing servers needed; 0 or 1: one is enough */
     /* This node is its LAN's reference: without a usable server the time goes on by the counter's nominal rate (or the
      * one last known) from initial_time_ns at core_create, synchronised with itself. */

@@ -252,6 +252,25 @@ static void resumes_without_a_step(void **state)
     rig_end(rig);
 }
 
+static void a_saved_rate_is_good_from_the_first_exchange(void **state)
+{
+    struct rig *rig = rig_new();
+    struct core_report report;
+
+    (void)state;
+    rig->config.rate_hint_ppb = rig->skew_ppm * 1000;
+    rig->config.rate_hint_sigma_ppb = 50;
+    rig_start(rig);
+    rig_add_server(rig);
+    core_get_report(rig->core, &report);
+    assert_within(report.frequency_ppm - rig->skew_ppm, 1e-3);
+    rig_run(rig, 0.2);
+    assert_within(source_of(rig, 0).estimate.period_ns * RIG_HZ * 1e-9 * (1 + rig->skew_ppm * 1e-6) - 1, 0.2e-6);
+    rig_run(rig, 2);
+    assert_true_time(rig);
+    rig_end(rig);
+}
+
 static void resumes_nothing_that_is_void_or_senseless(void **state)
 {
     struct rig *rig = rig_new();
@@ -476,7 +495,7 @@ static void its_own_reference(void **state)
 
     (void)state;
     rig->config.local_reference = true;
-    rig->config.rate_hint_ppb = -30000; /* ns a second that the counter's nominal rate gives too few */
+    rig->config.rate_hint_ppb = rig->skew_ppm * 1000;
     rig->config.rate_hint_sigma_ppb = 100;
     rig_start(rig);
     rig_run(rig, 1);
@@ -693,6 +712,7 @@ int main(void)
         cmocka_unit_test(small_errors_are_slewed_large_ones_announced),
         cmocka_unit_test(counter_jump_is_announced_and_found_again),
         cmocka_unit_test(resumes_without_a_step),
+        cmocka_unit_test(a_saved_rate_is_good_from_the_first_exchange),
         cmocka_unit_test(resumes_nothing_that_is_void_or_senseless),
         cmocka_unit_test(stamps_that_never_come),
         cmocka_unit_test(several_servers_needed),
