@@ -8,15 +8,16 @@
 #include "clock/estimator_baseline.h"
 #include "clock/estimator_filter.h"
 
-#define NOISE_DEFAULT_NS    50
-#define ROUND_TRIP_MAX_NS   1e10
-#define RATE_SIGMA_PPB      200000 /* of an unknown counter */
-#define RATE_SIGMA_STEP_PPB 500000
-#define GATE_SIGMAS         5
-#define HELD_STAMPS         6    /* consistent outliers that are believed */
-#define HELD_MAX            18   /* outliers that are believed in any case */
-#define BACKWARD_MAX        8    /* exchanges before the previous one until the counter counts as reset */
-#define BOUND_CHANCE        7e-5 /* that the truth is outside, if the model holds */
+#define NOISE_DEFAULT_NS     50
+#define ROUND_TRIP_MAX_NS    1e10
+#define RATE_SIGMA_PPB       200000 /* of an unknown counter */
+#define RATE_SIGMA_SLEPT_PPB 100    /* what a disruption may do to it */
+#define RATE_SIGMA_STEP_PPB  500000
+#define GATE_SIGMAS          5
+#define HELD_STAMPS          6    /* consistent outliers that are believed */
+#define HELD_MAX             18   /* outliers that are believed in any case */
+#define BACKWARD_MAX         8    /* exchanges before the previous one until the counter counts as reset */
+#define BOUND_CHANCE         7e-5 /* that the truth is outside, if the model holds */
 #define BOUND_ONE_SIDED                                                                                                \
     0.08                    /* where queues of one direction make the errors one-sided: so much more, times the slope */
 #define BOUND_WANDERS     4 /* the same, as a factor of the standard deviation of a wandering rate */
@@ -318,11 +319,14 @@ static void start(struct estimator *estimator, const struct exchange *exchange)
 static void find_again(struct estimator *estimator, const struct exchange *exchange)
 {
     struct line *line = &estimator->state.line;
+    double asleep_s = fabs((double)exchange->tb - (double)line->time_ns) * 1e-9;
+    double wandered = filter_wander(&estimator->state.filter) * sqrt(asleep_s);
 
     line->counter = middle(exchange);
     line->time_ns = exchange->tb + (exchange->te - exchange->tb) / 2;
     line->fraction = 0;
-    filter_forget_offset(&estimator->state.filter, 0, round_trip_of(estimator, exchange), 0);
+    filter_forget_offset(&estimator->state.filter, 0, round_trip_of(estimator, exchange),
+                         fmin(hypot(RATE_SIGMA_SLEPT_PPB, wandered), RATE_SIGMA_STEP_PPB));
     estimator->offset_known = true;
 }
 

@@ -84,10 +84,21 @@ static bool run_is_a_path(const struct baseline *baseline, double time, double f
     return baseline->run >= RUN_STAMPS && time - baseline->run_since >= RUN_SECONDS && certainty > RUN_CERTAINTY;
 }
 
+/* What a run that was none says of the queues. */
+static void learn_from_run(struct baseline *baseline, double floor)
+{
+    double excess = baseline->run_sum / baseline->run - baseline->now;
+
+    for (unsigned i = 0; i < baseline->run && i < EXCESS_MEMORY; i++)
+        follow_excess(baseline, excess, floor);
+    baseline->run = 0;
+}
+
 static enum baseline_event follow_run(struct baseline *baseline, double round_trip, double time, double floor)
 {
     if (round_trip - baseline->now <= threshold(baseline, floor)) {
-        baseline->run = 0;
+        if (baseline->run > 0)
+            learn_from_run(baseline, floor);
         return BASELINE_SAME;
     }
     if (baseline->run++ == 0) {
@@ -124,7 +135,8 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
         return event;
     slide(baseline, round_trip, time);
     path->low = fmin(path->low, baseline->now);
-    follow_excess(baseline, round_trip - baseline->now, floor);
+    if (baseline->run == 0)
+        follow_excess(baseline, round_trip - baseline->now, floor);
     if (baseline->now - path->low > tolerance(baseline, floor)) {
         baseline->run_low = baseline->now;
         return BASELINE_UP;
