@@ -8,7 +8,7 @@
 
 #define PAGE 4096
 
-static char *pages; /* read and write, read only, nothing */
+static char *pages;          /* read and write, read only, nothing */
 static volatile int strange; /* faults that were no touches */
 
 static void on_fault(int number, siginfo_t *info, void *context)
