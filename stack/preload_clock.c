@@ -25,6 +25,7 @@
 
 #define NS_PER_S         1000000000
 #define LOOK_AGAIN_NS    1000000000 /* for a segment that was not there, or has no time */
+#define TORN_NS          100000000  /* a torn one is tried again after this: each try takes milliseconds */
 #define PATH_ROOM        4096
 /* A deadline above this (2001) is one of the time of day: CLOCK_MONOTONIC counts from the boot. */
 #define REALTIME_LEAST_S 1000000000
@@ -84,17 +85,23 @@ static char path[PATH_ROOM];
 static struct lockstep_clock handle = {.path = path};
 static bool usable; /* the segment is mapped */
 static bool looking;
-static int64_t look_at_ns; /* CLOCK_MONOTONIC */
+static int64_t look_at_ns;    /* CLOCK_MONOTONIC */
+static int64_t torn_until_ns; /* 0: it is not torn */
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now = {0, 0};
+
+    real()->clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
 
 /* Maps the segment, or follows to the one that is there now; at most once a second, by one thread. */
 static __attribute__((noinline, cold)) void look(void)
 {
     int saved_errno = errno;
-    struct timespec now;
-    int64_t now_ns;
+    int64_t now_ns = monotonic_ns();
 
-    real()->clock_gettime(CLOCK_MONOTONIC, &now);
-    now_ns = (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
     if (now_ns < __atomic_load_n(&look_at_ns, __ATOMIC_RELAXED) || __atomic_test_and_set(&looking, __ATOMIC_ACQUIRE))
         return;
     __atomic_store_n(&look_at_ns, now_ns + LOOK_AGAIN_NS, __ATOMIC_RELAXED);
@@ -106,21 +113,43 @@ static __attribute__((noinline, cold)) void look(void)
     errno = saved_errno;
 }
 
+/* A reading that has failed: it may be worth another one. */
+static __attribute__((noinline, cold)) bool worth_another(int err)
+{
+    if (err == LOCKSTEP_CLOCK_E_TORN) {
+        __atomic_store_n(&torn_until_ns, monotonic_ns() + TORN_NS, __ATOMIC_RELAXED);
+        return false;
+    }
+    look();
+    return __atomic_load_n(&usable, __ATOMIC_ACQUIRE);
+}
+
+static bool torn(void)
+{
+    int64_t until_ns = __atomic_load_n(&torn_until_ns, __ATOMIC_RELAXED);
+
+    if (__builtin_expect(until_ns == 0, 1))
+        return false;
+    if (monotonic_ns() < until_ns)
+        return true;
+    __atomic_store_n(&torn_until_ns, 0, __ATOMIC_RELAXED);
+    return false;
+}
+
 /* False: the kernel's clock is to be used. */
 static bool lockstep_ns(enum lockstep_timescale scale, int64_t *ns)
 {
     struct lockstep_time time;
+    int err = LOCKSTEP_CLOCK_E_NO_TIME;
 
-    for (int i = 0; i < 2; i++) {
-        if (__builtin_expect(__atomic_load_n(&usable, __ATOMIC_ACQUIRE), 1) &&
-            lockstep_clock_now_ordered(&handle, scale, &time) == 0) {
-            *ns = time.ns;
-            return true;
-        }
-        if (i == 0)
-            look();
-    }
-    return false;
+    if (torn())
+        return false;
+    if (__builtin_expect(__atomic_load_n(&usable, __ATOMIC_ACQUIRE), 1))
+        err = lockstep_clock_now_ordered(&handle, scale, &time);
+    if (__builtin_expect(err < 0, 0) && (!worth_another(err) || lockstep_clock_now_ordered(&handle, scale, &time) < 0))
+        return false;
+    *ns = time.ns;
+    return true;
 }
 
 __attribute__((constructor)) static void start(void)

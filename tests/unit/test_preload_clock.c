@@ -3,6 +3,7 @@
  * NAME"), on a segment whose time is far from the system's. LOCKSTEP_TIME_LIBRARY names the library. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/socket.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "platform/counters.h"
+#include "clock/segment_layout.h"
 #include "tests/unit/clock_rig.h"
 #include "tests/unit/unit.h"
 
@@ -200,6 +201,19 @@ static void wait_until_ahead(double expected)
     times_are(expected);
 }
 
+/* Each reading of a torn segment would take milliseconds. */
+static void child_torn(void)
+{
+    double start = kernel_s();
+    struct timespec now;
+
+    for (int i = 0; i < 100000; i++)
+        clock_gettime(CLOCK_REALTIME, &now);
+    check(kernel_s() - start < 20, "readings of a torn segment");
+    times_are(0);
+    wait_until_ahead(AHEAD_S); /* mended */
+}
+
 /* The segment comes, and its time becomes void, while the program runs. */
 static void child_later(void)
 {
@@ -211,11 +225,8 @@ static void child_later(void)
 static const struct {
     const char *name;
     void (*run)(void);
-} children[] = {{"time", child_time},
-                {"deadlines", child_deadlines},
-                {"stamps", child_stamps},
-                {"kernel", child_kernel},
-                {"later", child_later}};
+} children[] = {{"time", child_time},     {"deadlines", child_deadlines}, {"stamps", child_stamps},
+                {"kernel", child_kernel}, {"torn", child_torn},           {"later", child_later}};
 
 /* --- in the parent ------------------------------------------------------------------------------------------ */
 
@@ -308,6 +319,32 @@ static void without_a_clock_it_is_the_kernels(void **state)
     assert_child_ends_well(start_child("kernel"));
 }
 
+static void set_sequence(bool odd)
+{
+    const off_t at = offsetof(struct segment_layout, line.sequence);
+    int fd = open(rig_path, O_RDWR);
+    uint32_t sequence;
+
+    assert_int_equal(pread(fd, &sequence, sizeof sequence, at), sizeof sequence);
+    sequence = (sequence & ~1u) + odd;
+    assert_int_equal(pwrite(fd, &sequence, sizeof sequence, at), sizeof sequence);
+    close(fd);
+}
+
+static void a_torn_segment_is_the_kernels_time(void **state)
+{
+    pid_t pid;
+
+    (void)state;
+    use_machine_counter();
+    segment_close(publish_ahead(3600));
+    set_sequence(true);
+    pid = start_child("torn");
+    sleep(3);
+    set_sequence(false);
+    assert_child_ends_well(pid);
+}
+
 static void the_clock_may_come_and_go(void **state)
 {
     pid_t pid = start_child("later");
@@ -324,8 +361,11 @@ static void the_clock_may_come_and_go(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(the_time_of_day),           RIG_TEST(deadlines_are_moved),
-        RIG_TEST(stamps_of_messages),        RIG_TEST(without_a_clock_it_is_the_kernels),
+        RIG_TEST(the_time_of_day),
+        RIG_TEST(deadlines_are_moved),
+        RIG_TEST(stamps_of_messages),
+        RIG_TEST(without_a_clock_it_is_the_kernels),
+        RIG_TEST(a_torn_segment_is_the_kernels_time),
         RIG_TEST(the_clock_may_come_and_go),
     };
 
