@@ -145,23 +145,31 @@ static int dump_main(int argc, char **argv)
     return err ? EXIT_BAD_JOB : EXIT_COMPLETE;
 }
 
+static const struct option_program bench_program = {
+    "lockstep-testbench", "Send or receive a test bed's messages; plan, judge, and look at raw logs.",
+    "send|receive|dump|plan|judge [ARGUMENT...]", no_options};
+
 int main(int argc, char **argv)
 {
-    const char *command = argc > 1 ? argv[1] : "";
+    char unused;
+    int exit_status, first = option_run(&bench_program, argc, argv, &unused, &exit_status);
+    const char *command = first > 0 && first < argc ? argv[first] : "";
 
+    if (first < 0)
+        return exit_status;
     log_init("lockstep-testbench", LOG_LEVEL_INFO);
+    argc -= first;
+    argv += first;
     for (int role = 0; job_role_names[role]; role++) {
         if (strcmp(command, job_role_names[role]) == 0)
-            return role_main((enum job_role)role, argc - 1, argv + 1);
+            return role_main((enum job_role)role, argc, argv);
     }
     if (strcmp(command, "dump") == 0)
-        return dump_main(argc - 1, argv + 1);
+        return dump_main(argc, argv);
     if (strcmp(command, "plan") == 0)
-        return plan_main(argc - 1, argv + 1);
+        return plan_main(argc, argv);
     if (strcmp(command, "judge") == 0)
-        return judge_main(argc - 1, argv + 1);
-    fprintf(stderr, "Usage: lockstep-testbench send|receive JOB\n       lockstep-testbench dump FILE\n"
-                    "       lockstep-testbench plan [OPTION...] PATTERN\n"
-                    "       lockstep-testbench judge [OPTION...] PATTERN RESULT...\n");
+        return judge_main(argc, argv);
+    fprintf(stderr, "lockstep-testbench: wants a command: %s\n", bench_program.arguments);
     return EXIT_BAD_JOB;
 }
