@@ -18,19 +18,24 @@
 #include "clock/nts_cookies.h"
 #include "clock/nts_server.h"
 
-#define BATCH           32
-#define SEND_BATCH      8 /* replies say when they leave: what waits behind others leaves later than it says */
-#define CONTROL_BYTES   256
-#define RECEIVE_BUFFER  (1 << 20)
-#define SLOTS           1024 /* departures whose stamps are awaited */
-#define STAMPS_PER_TURN 64
-#define MARK_NS         500000000
-#define KEY_ROTATION_NS 604800000000000ll /* a week */
-#define LISTEN_BACKLOG  64
+#define BATCH            32
+#define SEND_BATCH       8 /* replies say when they leave: what waits behind others leaves later than it says */
+#define CONTROL_BYTES    256
+#define RECEIVE_BUFFER   (1 << 20)
+#define SLOTS            1024 /* departures whose stamps are awaited */
+#define STAMPS_PER_TURN  64
+#define MARK_NS          500000000
+#define LEAD_INTERVAL_NS 250000000
+#define LEAD_MAX_NS      50000.0
+#define LEAD_SMOOTHING   0.125
+#define LEAD_PART        0.8               /* rather too early than after the fact */
+#define KEY_ROTATION_NS  604800000000000ll /* a week */
+#define LISTEN_BACKLOG   64
 
 struct server_departure {
-    bool used;
+    bool used, alone; /* alone: nothing was sent before it in its batch */
     uint32_t id, slot;
+    int64_t read_ns; /* when the clock was read for it */
 };
 
 struct server_socket {
@@ -52,6 +57,10 @@ struct clockd_server {
     bool in_time; /* the Lockstep clock gives a time */
     /* CLOCK_REALTIME against the counter, half a second to a few seconds ago, and later. */
     struct counter_bracket marks[2];
+    /* What it takes from the reading of the clock to a reply's departure: a running mean, learned from the stamps of
+     * interleaved replies, and of others now and then. Replies of basic mode name the time that is to be expected. */
+    double lead_ns;
+    int64_t lead_asked_ns;
     unsigned socket_count;
     struct server_socket *sockets[2 * CLOCKD_LISTEN_MAX];
 };
@@ -69,7 +78,7 @@ struct server_message {
 static struct server_message messages[BATCH];
 static struct mmsghdr arrivals[BATCH], replies[SEND_BATCH];
 static unsigned reply_count;
-static uint32_t reply_slots[SEND_BATCH];
+static struct server_departure reply_departures[SEND_BATCH];
 
 /* --- the clock's times of stamps ---------------------------------------------------------------------------- */
 
@@ -106,6 +115,14 @@ static bool utc_of_stamp(const struct clockd *clockd, int64_t stamp_ns, const st
     return true;
 }
 
+static void learn_lead(struct clockd_server *server, const struct server_departure *departure, int64_t utc_ns)
+{
+    double lead_ns = (double)(utc_ns - departure->read_ns);
+
+    if (departure->alone && lead_ns > 0 && lead_ns < LEAD_MAX_NS)
+        server->lead_ns += (lead_ns - server->lead_ns) * LEAD_SMOOTHING;
+}
+
 /* --- departures --------------------------------------------------------------------------------------------- */
 
 static void drain_departures(struct server_socket *socket)
@@ -129,7 +146,10 @@ static void drain_departures(struct server_socket *socket)
         if (control.error != ENOMSG || !control.kernel_ns || !departure->used || departure->id != control.id)
             continue;
         departure->used = false;
-        if (utc_of_stamp(clockd, control.kernel_ns, &now, &utc_ns))
+        if (!utc_of_stamp(clockd, control.kernel_ns, &now, &utc_ns))
+            continue;
+        learn_lead(clockd->server, departure, utc_ns);
+        if (departure->slot != NTP_SERVER_NO_SLOT)
             ntp_server_sent(clockd->server->ntp, departure->slot, utc_ns);
     }
 }
@@ -152,10 +172,11 @@ static void send_replies(struct server_socket *socket)
     bool failed = false;
 
     for (unsigned i = 0; i < reply_count; i++) {
-        if (reply_slots[i] == NTP_SERVER_NO_SLOT)
+        if (!reply_departures[i].used)
             continue;
-        socket->departures[socket->next_id % SLOTS] = (struct server_departure){true, socket->next_id, reply_slots[i]};
-        socket->next_id++;
+        reply_departures[i].id = socket->next_id;
+        reply_departures[i].alone = i == 0;
+        socket->departures[socket->next_id++ % SLOTS] = reply_departures[i];
     }
     while (done < reply_count) {
         int sent = sendmmsg(socket->fd, replies + done, reply_count - done, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -182,13 +203,23 @@ static struct cmsghdr *add_control(struct msghdr *header, struct cmsghdr *after,
     return cmsg;
 }
 
+/* Now and then a reply that needs no stamp gets one. */
+static bool lead_is_due(struct clockd_server *server, int64_t now_ns)
+{
+    if (reply_count > 0 || (now_ns - server->lead_asked_ns < LEAD_INTERVAL_NS && now_ns >= server->lead_asked_ns))
+        return false;
+    server->lead_asked_ns = now_ns;
+    return true;
+}
+
 /* The reply leaves from the address that was asked, through the interface that the request came by if that is what its
  * address means; with a stamp if one is wanted. */
 static void queue_reply(struct server_socket *socket, struct server_message *message, socklen_t from_length,
-                        const struct stamp_control *arrival, size_t length)
+                        const struct stamp_control *arrival, size_t length, int64_t read_ns)
 {
     struct msghdr *header = &replies[reply_count].msg_hdr;
     uint32_t stamp = SOF_TIMESTAMPING_TX_SOFTWARE;
+    bool stamped = message->slot != NTP_SERVER_NO_SLOT || lead_is_due(socket->clockd->server, read_ns);
     struct cmsghdr *last = NULL;
     size_t used = 0;
 
@@ -212,12 +243,13 @@ static void queue_reply(struct server_socket *socket, struct server_message *mes
         last = add_control(header, last, SOL_IPV6, IPV6_PKTINFO, &info, sizeof(info));
         used += CMSG_SPACE(sizeof(info));
     }
-    if (message->slot != NTP_SERVER_NO_SLOT) {
+    if (stamped) {
         add_control(header, last, SOL_SOCKET, SO_TIMESTAMPING, &stamp, sizeof(stamp));
         used += CMSG_SPACE(sizeof(stamp));
     }
     header->msg_controllen = used;
-    reply_slots[reply_count++] = message->slot;
+    reply_departures[reply_count++] =
+        (struct server_departure){.used = stamped, .slot = message->slot, .read_ns = read_ns};
 }
 
 static void answer(struct server_socket *socket, unsigned index, const struct counter_bracket *now)
@@ -227,7 +259,7 @@ static void answer(struct server_socket *socket, unsigned index, const struct co
     const struct msghdr *header = &arrivals[index].msg_hdr;
     struct stamp_control arrival;
     struct net_endpoint from;
-    int64_t receive_ns, now_ns;
+    int64_t receive_ns, read_ns;
     size_t length;
 
     stamp_control_read(header, &arrival);
@@ -235,12 +267,13 @@ static void answer(struct server_socket *socket, unsigned index, const struct co
         net_endpoint_from_sockaddr((struct sockaddr *)&message->from, header->msg_namelen, &from) < 0 ||
         !utc_of_stamp(clockd, arrival.kernel_ns, now, &receive_ns))
         return;
-    now_ns = utc_at(clockd, clockd->counter.read(clockd->counter.context), now);
+    read_ns = utc_at(clockd, clockd->counter.read(clockd->counter.context), now);
     length = ntp_server_reply(clockd->server->ntp, &clockd->server->clock, &from.addr, from.port, message->request,
-                              arrivals[index].msg_len, receive_ns, now_ns, message->reply, &message->slot);
+                              arrivals[index].msg_len, receive_ns,
+                              read_ns + (int64_t)(clockd->server->lead_ns * LEAD_PART), message->reply, &message->slot);
     if (length == 0)
         return;
-    queue_reply(socket, message, header->msg_namelen, &arrival, length);
+    queue_reply(socket, message, header->msg_namelen, &arrival, length, read_ns);
     if (reply_count == SEND_BATCH)
         send_replies(socket);
 }
