@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/units.h"
+#include "clock/counter.h"
 #include "lockstep/clock.h"
 
 #define CLOCK_TEXT_MAX 40
@@ -24,6 +25,8 @@ int clock_replay_main(int argc, char **argv);
 
 /* Opens it ("": the usual place). NULL after a message on stderr. */
 struct lockstep_clock *clock_open_segment(const char *path);
+/* Its counter, for brackets of other clocks' readings. */
+void clock_as_counter(struct lockstep_clock *clock, struct counter *out);
 /* "synchronised" and so on. */
 const char *clock_status_name(enum lockstep_clock_status status);
 

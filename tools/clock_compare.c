@@ -11,17 +11,17 @@
 
 #include "base/error.h"
 #include "base/option.h"
-#include "clock/counter.h"
 #include "platform/platform.h"
 #include "testbed/file.h"
 #include "tools/clock.h"
 #include "tools/report.h"
 
-#define NS_PER_S      1000000000
-#define BRACKETS      5
-#define BAR_WIDTH     40
-#define PHC_CLOCK(fd) ((int)((~(unsigned)(fd) << 3) | 3)) /* a dynamic clock: clock_gettime(2), linux/posix-timers.h   \
-                                                           */
+#define NS_PER_S  1000000000
+#define BRACKETS  5
+#define BAR_WIDTH 40
+#define PHC_CLOCK(fd)                                                                                                  \
+    ((int)((~(unsigned)(fd) << 3) | 3)) /* a dynamic clock: clock_gettime(2), linux/posix-timers.h                     \
+                                         */
 
 struct compare_options {
     char clock[PATH_MAX], phc[PATH_MAX], segment[PATH_MAX], plot[PATH_MAX];
@@ -83,11 +83,6 @@ struct other {
     enum lockstep_timescale scale;
 };
 
-static uint64_t read_counter(void *context)
-{
-    return lockstep_clock_counter(context);
-}
-
 /* The tightest of a few readings of the second segment between two of the first one's counter. */
 static int bracket_segment(const struct counter *counter, const struct other *other, struct counter_bracket *out)
 {
@@ -117,7 +112,7 @@ static int take_sample(struct lockstep_clock *clock, const struct other *other, 
     struct lockstep_time before, after;
     int err;
 
-    counter_simulated(&counter, 1e9, read_counter, clock);
+    clock_as_counter(clock, &counter);
     err = other->segment ? bracket_segment(&counter, other, &bracket)
                          : counter_bracket(&counter, other->clock_id, &bracket);
     if (err < 0)

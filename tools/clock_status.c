@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "base/option.h"
-#include "clock/counter.h"
 #include "tools/clock.h"
 #include "tools/report.h"
 
@@ -47,11 +46,6 @@ struct status {
     double system_ns;              /* CLOCK_REALTIME minus this clock, NAN: not known */
 };
 
-static uint64_t read_counter(void *context)
-{
-    return lockstep_clock_counter(context);
-}
-
 static void look(struct lockstep_clock *clock, struct status *status)
 {
     struct counter counter;
@@ -65,7 +59,7 @@ static void look(struct lockstep_clock *clock, struct status *status)
     if (status->torn < 0 || lockstep_clock_at(clock, now, LOCKSTEP_TAI, &status->tai) < 0 ||
         lockstep_clock_at(clock, now, LOCKSTEP_UTC, &status->utc) < 0)
         return;
-    counter_simulated(&counter, 1e9, read_counter, clock);
+    clock_as_counter(clock, &counter);
     if (counter_bracket(&counter, CLOCK_REALTIME, &bracket) == 0 &&
         lockstep_clock_at(clock, bracket.before / 2 + bracket.after / 2, LOCKSTEP_UTC, &time) == 0)
         status->system_ns = (double)(bracket.clock_ns - time.ns);
