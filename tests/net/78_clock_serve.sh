@@ -53,6 +53,7 @@ judged end 'r["backwards"] == 0 and r["no_time"] == 0 and r["rms_ns"] < 50000'
 assert_equal "$(clock_query end status 'r["stratum"]')" 3 "stratum"
 assert_less 5 "$(clock_query middle stats 'r["server"]["nts"]')" "NTS requests"
 
+
 # Without the authority's certificate: no keys, no time.
 clockd doubtful third <<END
 [clockd]
