@@ -37,6 +37,15 @@ static struct leftover *take_datagram(struct sock *sock, uint64_t since_ns)
     return leftover;
 }
 
+void leftovers_discard(struct sock *sock, uint64_t before_ns)
+{
+    struct engine_datagram info;
+
+    sock_ops()->udp_error(sock->udp);
+    while (sock_ops()->udp_recv(sock->udp, NULL, 0, true, &info) >= 0 && info.stamp_ns < before_ns)
+        sock_ops()->udp_recv(sock->udp, NULL, 0, false, &info);
+}
+
 void leftovers_keep(struct sock *sock, uint64_t since_ns)
 {
     struct leftover **at = &sock->leftovers;

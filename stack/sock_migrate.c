@@ -111,15 +111,19 @@ static void listener_to_kernel(struct sock *sock, int fd)
 
 /* ---- UDP ---- */
 
-/* False if another thread has begun already. */
+/* False if another thread has begun already. What a forked child has a copy of goes at once: the child reads it as soon
+ * as the flow is gone, and this process must not read it again. */
 static bool begin_move(struct sock *sock)
 {
     bool first;
 
     stack_lock();
     first = sock->life == LIFE_DATAGRAM && !sock->moving;
-    if (first)
+    if (first) {
         sock->moving = true;
+        if (sock->shared)
+            leftovers_discard(sock, sock_forked_ns());
+    }
     stack_unlock();
     return first;
 }

@@ -226,6 +226,8 @@ int udp_sock_register(struct sock *sock, int fd);
 void udp_sock_describe(struct sock *sock, struct msghdr *message, const struct engine_datagram *info);
 
 /* ---- sock_leftovers.c: datagrams that outlive the engine's socket ---- */
+/* Throws away what came to the engine's socket before before_ns. Lock held. */
+void leftovers_discard(struct sock *sock, uint64_t before_ns);
 /* Takes what the engine's socket holds; what came before since_ns is thrown away. Lock held. */
 void leftovers_keep(struct sock *sock, uint64_t since_ns);
 void leftovers_drop(struct sock *sock);
