@@ -325,6 +325,20 @@ void flow_drop_now(struct flow *flow)
     flows_settle();
 }
 
+/* A connection that the program has closed has no descriptor to show. Like an accepted one whose listener is closed it is
+ * announced, and the new service finds in the earlier one's flow table whose it is. Lock held. */
+static void become_accepted(struct flow *flow)
+{
+    const struct lane_stats_slot *slot = flow_slot(flow);
+
+    if (!slot || flow->request.kind != CONTROL_FLOW_CONNECT)
+        return;
+    flow->local = (struct net_endpoint){slot->local, slot->local_port};
+    flow->remote = flow->request.remote;
+    flow->accepted = true;
+    flow->id = CLIENT_ID_BIT | ++next_client_id;
+}
+
 /* One flow at a new service. Lock held. */
 static void register_again(struct flow *flow)
 {
@@ -339,8 +353,10 @@ static void register_again(struct flow *flow)
         client_flow_accepted(client, &message.accepted);
         return;
     }
-    if (fd < 0)
-        return; /* closed by the program: the engine finishes it without the service's knowledge */
+    if (fd < 0) {
+        become_accepted(flow); /* announced with the others of this kind, which come after */
+        return;
+    }
     err = client_flow_add(client, fd, &flow->request, &id);
     if (err == 0)
         flow->id = id;
