@@ -70,7 +70,6 @@ static _Noreturn void child_main(int fd, uid_t uid, gid_t gid)
 {
     sigset_t none;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "clockd-names");
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -78,6 +77,7 @@ static _Noreturn void child_main(int fd, uid_t uid, gid_t gid)
     if (dup2(fd, 3) < 0 || sandbox_drop(uid, gid, 0) < 0)
         _exit(1);
     closefrom(4);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user would have cleared it */
     for (;;) {
         struct question question;
         struct resolver_answer answer;

@@ -75,6 +75,8 @@ int sandbox_drop(uid_t uid, gid_t gid, uint64_t keep)
         drop_bounding(); /* needs CAP_SETPCAP, which a unit may have taken away already */
         if (uid != 0)
             result = become(uid, gid);
+    } else if (uid != 0 && uid != geteuid()) {
+        log_warning("sandbox: only root can become another user: user %u it stays", (unsigned)geteuid());
     }
     if (result == 0)
         result = set_capabilities(keep);
