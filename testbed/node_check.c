@@ -1,30 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "testbed/node_check.h"
 
-#include <glob.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
+#include "platform/host_facts.h"
 #include "testbed/child.h"
 #include "testbed/node_clock.h"
 
-#define STATUS_MAX     (1 << 20)
-#define COMMAND_MS     3000
-#define SLOW_IDLE_US   50 /* a core that sleeps this deep wakes up late */
-#define CLOCK_GOOD_NS  100000
-#define INTERFACE_NAME 16
+#define STATUS_MAX    (1 << 20)
+#define COMMAND_MS    3000
+#define CLOCK_GOOD_NS 100000
 
 struct check {
     const struct node_check_input *input;
-    struct json_object *facts, *findings;
-    char interface[INTERFACE_NAME];
+    struct json_object *facts;
+    struct findings findings;
+    struct host_facts host;
+    char interface[16];
 };
 
 static void add_fact(struct check *check, const char *key, const char *text)
@@ -32,110 +29,27 @@ static void add_fact(struct check *check, const char *key, const char *text)
     json_object_object_add(check->facts, key, json_object_new_string(text));
 }
 
-static void add_finding(struct check *check, const char *name, const char *state, const char *remedy,
-                        const char *format, ...) __attribute__((format(printf, 5, 6)));
-static void add_finding(struct check *check, const char *name, const char *state, const char *remedy,
-                        const char *format, ...)
+static void add_number(struct check *check, const char *key, int64_t number)
 {
-    struct json_object *object = json_object_new_object();
-    char text[400];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    json_object_object_add(object, "check", json_object_new_string(name));
-    json_object_object_add(object, "state", json_object_new_string(state));
-    json_object_object_add(object, "finding", json_object_new_string(text));
-    json_object_object_add(object, "remedy", json_object_new_string(remedy));
-    json_object_array_add(check->findings, object);
-}
-
-/* The first line of a small file; "" if it cannot be read. */
-static const char *read_line(const char *path, char *text, size_t size)
-{
-    FILE *file = fopen(path, "re");
-
-    text[0] = '\0';
-    if (file) {
-        if (fgets(text, (int)size, file))
-            text[strcspn(text, "\n")] = '\0';
-        fclose(file);
-    }
-    return text;
+    json_object_object_add(check->facts, key, json_object_new_int64(number));
 }
 
 /* ---- the machine ---- */
 
 static void check_machine(struct check *check)
 {
-    struct utsname names;
-    char line[256], cpu[128] = "unknown";
-    FILE *file = fopen("/proc/cpuinfo", "re");
+    const struct host_facts *host = &check->host;
 
-    uname(&names);
-    while (file && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "model name : %127[^\n]", cpu) == 1)
-            break;
-    }
-    if (file)
-        fclose(file);
-    add_fact(check, "host", names.nodename);
-    add_fact(check, "kernel", names.release);
-    add_fact(check, "cpu", cpu);
-    json_object_object_add(check->facts, "cores", json_object_new_int64(sysconf(_SC_NPROCESSORS_ONLN)));
-    add_fact(check, "clock_source",
-             read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", line, sizeof line));
-    add_fact(check, "isolated_cores", read_line("/sys/devices/system/cpu/isolated", line, sizeof line));
-    add_fact(check, "transparent_huge_pages",
-             read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof line));
-}
-
-static void check_governor(struct check *check)
-{
-    char governor[64];
-
-    read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", governor, sizeof governor);
-    add_fact(check, "governor", governor[0] ? governor : "none (set by the firmware or the hypervisor)");
-    if (!governor[0] || strcmp(governor, "performance") == 0)
-        add_finding(check, "governor", "ok", "", "%s", governor[0] ? governor : "no frequency governor");
-    else
-        add_finding(check, "governor", "warning", "cpupower frequency-set -g performance",
-                    "%s: cores change their frequency, which adds tens of microseconds now and then", governor);
-}
-
-static void check_idle_states(struct check *check)
-{
-    glob_t found;
-    unsigned deepest = 0;
-    char name[64] = "";
-
-    if (glob("/sys/devices/system/cpu/cpu0/cpuidle/state*", 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++) {
-            char path[300], line[64];
-            unsigned latency;
-
-            snprintf(path, sizeof path, "%s/disable", found.gl_pathv[i]);
-            if (strcmp(read_line(path, line, sizeof line), "1") == 0)
-                continue;
-            snprintf(path, sizeof path, "%s/latency", found.gl_pathv[i]);
-            latency = (unsigned)strtoul(read_line(path, line, sizeof line), NULL, 10);
-            if (latency < deepest)
-                continue;
-            deepest = latency;
-            snprintf(path, sizeof path, "%s/name", found.gl_pathv[i]);
-            read_line(path, name, sizeof name);
-        }
-        globfree(&found);
-    }
-    json_object_object_add(check->facts, "deepest_idle_state_us", json_object_new_int64(deepest));
-    if (deepest <= SLOW_IDLE_US)
-        add_finding(check, "idle states", "ok", "", "cores wake up within %u us", deepest);
-    else
-        add_finding(
-            check, "idle states", "warning",
-            "hold /dev/cpu_dma_latency open at 0, or disable the state under /sys/devices/system/cpu/cpu*/cpuidle",
-            "state %s takes %u us to leave", name, deepest);
+    host_facts_read("", &check->host);
+    add_fact(check, "host", host->host);
+    add_fact(check, "kernel", host->kernel);
+    add_fact(check, "cpu", host->cpu[0] ? host->cpu : "unknown");
+    add_number(check, "cores", host->cores);
+    add_fact(check, "clock_source", host->clock_source);
+    add_fact(check, "isolated_cores", host->isolated_cores);
+    add_fact(check, "transparent_huge_pages", host->huge_pages);
+    add_fact(check, "governor", host->governor[0] ? host->governor : "none (set by the firmware or the hypervisor)");
+    add_number(check, "deepest_idle_state_us", host->idle_us);
 }
 
 /* ---- the interface ---- */
@@ -161,86 +75,34 @@ static bool find_interface(struct check *check)
     return check->interface[0] != '\0';
 }
 
+static void check_mtu(struct check *check, unsigned mtu)
+{
+    if (check->input->mtu == 0 || mtu == check->input->mtu)
+        findings_add(&check->findings, "mtu", FINDING_OK, "%u on %s", mtu, check->interface);
+    else
+        finding_advise(findings_add(&check->findings, "mtu", FINDING_PROBLEM, "%s has %u, the inventory says %u",
+                                    check->interface, mtu, check->input->mtu),
+                       "", "ip link set dev %s mtu %u, or mtu in the inventory", check->interface, check->input->mtu);
+}
+
 static void check_interface(struct check *check)
 {
-    char path[128], line[128], driver[256] = "virtual", address[NET_ADDR_TEXT_MAX];
-    unsigned mtu;
-    ssize_t length;
+    struct host_interface interface;
+    char address[NET_ADDR_TEXT_MAX], text[300];
 
-    if (!find_interface(check)) {
-        add_finding(check, "address", "problem", "give the interface this address, or correct the inventory",
-                    "no interface has the address %s", net_addr_format(&check->input->address, address));
+    if (!find_interface(check) || host_interface_read("", check->interface, &interface) < 0) {
+        finding_advise(findings_add(&check->findings, "address", FINDING_PROBLEM, "no interface has the address %s",
+                                    net_addr_format(&check->input->address, address)),
+                       "", "give the interface this address, or correct the inventory");
         return;
     }
-    add_fact(check, "interface", check->interface);
-    snprintf(path, sizeof path, "/sys/class/net/%s/device/driver", check->interface);
-    length = readlink(path, driver, sizeof driver - 1);
-    if (length > 0)
-        driver[length] = '\0';
-    add_fact(check, "driver", strrchr(driver, '/') ? strrchr(driver, '/') + 1 : driver);
-    snprintf(path, sizeof path, "/sys/class/net/%s/speed", check->interface);
-    add_fact(check, "speed_mbit_per_s", read_line(path, line, sizeof line));
-    snprintf(path, sizeof path, "/sys/class/net/%s/mtu", check->interface);
-    mtu = (unsigned)strtoul(read_line(path, line, sizeof line), NULL, 10);
-    json_object_object_add(check->facts, "mtu", json_object_new_int64(mtu));
-    if (check->input->mtu == 0 || mtu == check->input->mtu)
-        add_finding(check, "mtu", "ok", "", "%u on %s", mtu, check->interface);
-    else
-        add_finding(check, "mtu", "problem", "ip link set dev INTERFACE mtu N, or mtu in the inventory",
-                    "%s has %u, the inventory says %u", check->interface, mtu, check->input->mtu);
-}
-
-static void check_interrupts(struct check *check)
-{
-    FILE *file = fopen("/proc/interrupts", "re");
-    char line[4096], places[256] = "";
-    unsigned lines = 0;
-
-    while (file && check->interface[0] && fgets(line, sizeof line, file)) {
-        char path[64], list[64];
-        unsigned number;
-
-        if (!strstr(line, check->interface) || sscanf(line, " %u:", &number) != 1)
-            continue;
-        snprintf(path, sizeof path, "/proc/irq/%u/smp_affinity_list", number);
-        read_line(path, list, sizeof list);
-        snprintf(places + strlen(places), sizeof places - strlen(places), "%s%u on core %s", lines ? ", " : "", number,
-                 list);
-        lines++;
-    }
-    if (file)
-        fclose(file);
-    add_fact(check, "interrupts", lines ? places : "none of its own");
-    add_finding(check, "interrupts", "ok", "", "%s",
-                lines ? places : "the interface has no interrupts of its own (a virtual one)");
-}
-
-static void check_offloads(struct check *check)
-{
-    static const char *const wanted[] = {"tcp-segmentation-offload", "generic-receive-offload", "tx-checksumming"};
-    char *argv[] = {"ethtool", "-k", check->interface, NULL}, *coalesce[] = {"ethtool", "-c", check->interface, NULL};
-    char text[16384];
-    unsigned micros;
-    const char *line;
-
-    if (!check->interface[0])
-        return;
-    if (child_run(argv, COMMAND_MS, text, sizeof text) != 0) {
-        add_finding(check, "offloads", "warning", "install ethtool", "cannot ask: ethtool is missing or failed");
-        return;
-    }
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        char pattern[64];
-
-        snprintf(pattern, sizeof pattern, "%s: on", wanted[i]);
-        if (!strstr(text, pattern))
-            add_finding(check, "offloads", "warning", "ethtool -K INTERFACE tso on gro on tx on", "%s is off on %s",
-                        wanted[i], check->interface);
-    }
-    if (child_run(coalesce, COMMAND_MS, text, sizeof text) == 0 && (line = strstr(text, "\nrx-usecs:")) != NULL &&
-        sscanf(line, " rx-usecs: %u", &micros) == 1 && micros > 0)
-        add_finding(check, "interrupt coalescing", "warning", "ethtool -C INTERFACE rx-usecs 0",
-                    "%s holds arrivals back for up to %u us", check->interface, micros);
+    add_fact(check, "interface", interface.name);
+    add_fact(check, "driver", interface.driver);
+    add_fact(check, "speed_mbit_per_s", interface.speed_mbit);
+    add_number(check, "mtu", interface.mtu);
+    add_fact(check, "interrupts", host_interrupts_text(&interface, text, sizeof text));
+    check_mtu(check, interface.mtu);
+    host_interface_judge(&check->host, &interface, &check->findings);
 }
 
 /* ---- clock and divert ---- */
@@ -248,22 +110,28 @@ static void check_offloads(struct check *check)
 static void check_clock(struct check *check)
 {
     struct node_clock *clock;
+    struct finding *finding;
     struct node_time now;
     char problem[192];
+    bool good;
 
     if (node_clock_open(NODE_CLOCK_LOCKSTEP, check->input->clock_path, NODE_CLOCK_BOUND_UNKNOWN, &clock, problem) < 0) {
-        add_finding(check, "clock", "problem", "start lockstep-clockd on this node", "%s", problem);
+        finding_advise(findings_add(&check->findings, "clock", FINDING_PROBLEM, "%s", problem), "",
+                       "start lockstep-clockd on this node");
         return;
     }
     node_clock_now(clock, &now);
     node_clock_close(clock);
-    if (now.status == NODE_CLOCK_NO_TIME)
-        add_finding(check, "clock", "problem", "lockstep clock sources shows why", "not synchronised");
-    else
-        add_finding(check, "clock", now.bound_ns <= CLOCK_GOOD_NS && now.status == NODE_CLOCK_GOOD ? "ok" : "warning",
-                    now.bound_ns <= CLOCK_GOOD_NS ? "" : "wait, poll more often, or look at lockstep clock stats",
-                    "%s, within %" PRIu32 " ns", now.status == NODE_CLOCK_GOOD ? "synchronised" : "holdover",
-                    now.bound_ns);
+    if (now.status == NODE_CLOCK_NO_TIME) {
+        finding_advise(findings_add(&check->findings, "clock", FINDING_PROBLEM, "not synchronised"), "",
+                       "lockstep clock sources shows why");
+        return;
+    }
+    good = now.bound_ns <= CLOCK_GOOD_NS && now.status == NODE_CLOCK_GOOD;
+    finding = findings_add(&check->findings, "clock", good ? FINDING_OK : FINDING_WARNING, "%s, within %" PRIu32 " ns",
+                           now.status == NODE_CLOCK_GOOD ? "synchronised" : "holdover", now.bound_ns);
+    if (now.bound_ns > CLOCK_GOOD_NS)
+        finding_advise(finding, "", "wait, poll more often, or look at lockstep clock stats");
 }
 
 /* The interface's entry in the service's report. */
@@ -297,8 +165,10 @@ static void check_divert(struct check *check)
     }
     if (child_run(argv, COMMAND_MS, text, STATUS_MAX) != 0) {
         text[strcspn(text, "\n")] = '\0';
-        add_finding(check, "divert", "problem", "start lockstep-netd --interface INTERFACE on this node", "%.300s",
-                    text[0] ? text : "lockstep status failed");
+        finding_advise(
+            findings_add(&check->findings, "divert", FINDING_PROBLEM, "%s", text[0] ? text : "lockstep status failed"),
+            "", "start lockstep-netd --interface %s on this node",
+            check->interface[0] ? check->interface : "INTERFACE");
         free(text);
         return;
     }
@@ -306,22 +176,42 @@ static void check_divert(struct check *check)
     free(text);
     attach = report && check->interface[0] ? attachment(report, check->interface) : NULL;
     if (attach)
-        add_finding(check, "divert", "ok", "", "%s: %s", check->interface, attach);
+        findings_add(&check->findings, "divert", FINDING_OK, "%s: %s", check->interface, attach);
     else
-        add_finding(check, "divert", "problem", "lockstep-netd --interface INTERFACE",
-                    "lockstep-netd runs, but not on the interface with this address");
+        finding_advise(findings_add(&check->findings, "divert", FINDING_PROBLEM,
+                                    "lockstep-netd runs, but not on the interface with this address"),
+                       "", "lockstep-netd --interface %s", check->interface[0] ? check->interface : "INTERFACE");
     add_fact(check, "divert", attach ? attach : "none");
     json_object_put(report);
 }
 
+/* A note is nothing to do, so it is as good as ok here. */
+static struct json_object *findings_object(const struct findings *findings)
+{
+    struct json_object *array = json_object_new_array();
+
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->list[i];
+        struct json_object *object = json_object_new_object();
+
+        json_object_object_add(object, "check", json_object_new_string(finding->check));
+        json_object_object_add(
+            object, "state",
+            json_object_new_string(finding_state_name(finding->state == FINDING_NOTE ? FINDING_OK : finding->state)));
+        json_object_object_add(object, "finding", json_object_new_string(finding->text));
+        json_object_object_add(object, "remedy", json_object_new_string(finding->remedy));
+        json_object_array_add(array, object);
+    }
+    return array;
+}
+
 struct json_object *node_check(const struct node_check_input *input)
 {
-    struct check check = {.input = input, .facts = json_object_new_object(), .findings = json_object_new_array()};
+    struct check check = {.input = input, .facts = json_object_new_object()};
     struct json_object *result = json_object_new_object();
 
-    if (!check.facts || !check.findings || !result) {
+    if (!check.facts || !result) {
         json_object_put(check.facts);
-        json_object_put(check.findings);
         json_object_put(result);
         return NULL;
     }
@@ -329,11 +219,9 @@ struct json_object *node_check(const struct node_check_input *input)
     check_interface(&check);
     check_clock(&check);
     check_divert(&check);
-    check_governor(&check);
-    check_idle_states(&check);
-    check_interrupts(&check);
-    check_offloads(&check);
+    host_facts_judge(&check.host, &check.findings);
     json_object_object_add(result, "facts", check.facts);
-    json_object_object_add(result, "findings", check.findings);
+    json_object_object_add(result, "findings", findings_object(&check.findings));
+    findings_free(&check.findings);
     return result;
 }

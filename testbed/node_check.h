@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a node is, and whether it is ready to be measured. Reads files of the system and asks `lockstep status` and
- * ethtool; changes nothing. */
+/* What a node is, and whether it is ready to be measured. Reads files of the system and asks the driver and
+ * `lockstep status`; changes nothing. */
 #ifndef LOCKSTEP_TESTBED_NODE_CHECK_H
 #define LOCKSTEP_TESTBED_NODE_CHECK_H
 
