@@ -16,7 +16,7 @@
 #include "clock/nts_client.h"
 
 #define PACKETS_PER_TURN  16
-#define UNANSWERED_LIMIT  8             /* requests in a row, then another address, or the name anew */
+#define UNANSWERED_LIMIT  8            /* requests in a row, then another address, or the name anew */
 #define UNREACHABLE_NS    4000000000ll /* and at least that long */
 #define ASK_AGAIN_MIN_NS  1000000000ll
 #define ASK_AGAIN_MAX_NS  64000000000ll
