@@ -19,12 +19,12 @@
 #define BACKWARD_MAX         8    /* exchanges before the previous one until the counter counts as reset */
 #define BOUND_CHANCE         7e-5 /* that the truth is outside, if the model holds */
 #define BOUND_ONE_SIDED                                                                                                \
-    0.08                    /* where queues of one direction make the errors one-sided: so much more, times the slope */
-#define BOUND_WANDERS     4 /* the same, as a factor of the standard deviation of a wandering rate */
+    0.08 /* where queues of one direction make the errors one-sided: so much more, times the slope */
+#define FAR_SECONDS       50000
+#define BOUND_SIGMAS_MIN  4    /* at least, for the growth */
 #define RELAX_SECONDS     7200 /* in which a shorter path becomes the measure of symmetry */
 #define FORGET_SECONDS    86400
 #define LONG_RATE_SECONDS 1000
-#define HORIZON_S         4
 
 /* The reference line that the filter's offsets are counted from; it is moved to the best estimate after each stamp. */
 struct line {
@@ -383,7 +383,7 @@ void estimator_get(const struct estimator *estimator, uint64_t counter, struct e
     const struct filter *filter = &estimator->state.filter;
     struct line line = estimator->state.line;
     struct filter_state mix;
-    double elapsed, wander, t, bound;
+    double elapsed, wander, t, bound, factor, far;
 
     memset(out, 0, sizeof *out);
     if (!estimator->any || !estimator->offset_known)
@@ -401,12 +401,13 @@ void estimator_get(const struct estimator *estimator, uint64_t counter, struct e
     out->difference_period_ns = period_ns(estimator, estimator->long_rate);
     out->sigma_ns = sigma_after(&mix, wander, t);
     out->rate_sigma_ppb = sqrt(mix.ff + wander * wander * t);
-    out->wander_ppb = BOUND_WANDERS * wander * sqrt(1000 / 3.0);
-    out->bound_horizon_s = HORIZON_S;
     bound = filter_bound(filter, t, line.rate, BOUND_CHANCE);
-    /* The bound is convex in time: its chord lies above it. */
-    out->bound_growth_ppb =
-        (filter_bound(filter, t + out->bound_horizon_s, line.rate, BOUND_CHANCE) - bound) / out->bound_horizon_s;
+    factor = fmax(bound / fmax(out->sigma_ns, 1e-3), BOUND_SIGMAS_MIN);
+    /* A sum of standard deviations is never below the root of the sum of their squares. Far ahead, unlikely but wilder
+     * oscillators count for more. */
+    out->bound_growth_ppb = factor * out->rate_sigma_ppb;
+    far = filter_bound(filter, t + FAR_SECONDS, line.rate, BOUND_CHANCE) - bound - FAR_SECONDS * out->bound_growth_ppb;
+    out->wander_ppb = fmax(factor * wander * sqrt(1000 / 3.0), far / (FAR_SECONDS * sqrt(FAR_SECONDS / 1000.0)));
     out->asymmetry = filter_slope(filter);
     out->bound_ns =
         bound * (1 + BOUND_ONE_SIDED * 2 * fabs(out->asymmetry)) + noise_floor(estimator) / 4 + estimator->disagreement;

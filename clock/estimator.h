@@ -39,13 +39,12 @@ struct estimate {
     double difference_period_ns; /* difference clock: long-term rate */
     double sigma_ns;             /* standard deviation of the offset at `counter` */
     double rate_sigma_ppb;       /* of the local rate */
-    double wander_ppb;           /* what the growth of the bound may grow by in 1000 s (with the square root of time) */
+    double wander_ppb;           /* what the rate may do: the bound grows by this, too, times sqrt(t / 1000 s) */
     double bound_ns;             /* to the server at `counter`: k sigma and the doubt about the path; not RTT/2 */
-    double bound_growth_ppb;     /* afterwards, for bound_horizon_s seconds; then ask again: the growth grows */
-    double bound_horizon_s;
-    double baseline_ns; /* round-trip minimum in force */
-    double noise_ns;    /* recent rms of the accepted residuals */
-    double asymmetry;   /* slope in force, -0.5 to 0.5 */
+    double bound_growth_ppb;     /* t seconds on it is at most bound + t (growth + wander sqrt(t / 1000)) */
+    double baseline_ns;          /* round-trip minimum in force */
+    double noise_ns;             /* recent rms of the accepted residuals */
+    double asymmetry;            /* slope in force, -0.5 to 0.5 */
 };
 
 struct estimator_counts {
