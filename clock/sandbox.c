@@ -23,6 +23,7 @@ int sandbox_find_user(const char *name, uid_t *uid, gid_t *gid)
 {
     char *end;
     unsigned long number = strtoul(name, &end, 10);
+    /* cppcheck-suppress getpwuidCalled */
     const struct passwd *entry = *end == 0 && *name ? getpwuid((uid_t)number) : getpwnam(name);
 
     if (!entry)
