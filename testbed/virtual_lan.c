@@ -26,7 +26,8 @@
 #define COMMAND_MS     10000
 #define SETTLE_MS      300
 #define UPLINK_QUEUE   (4u << 20) /* a host waits rather than drops */
-#define BURST_BYTES    16384
+#define BURST_BYTES    16384      /* credit of an idle port: shortens what it predicts by as much */
+#define FRAME_OVERHEAD 24         /* FCS, preamble and gap, which the kernel does not count */
 #define DAEMONS        3
 
 struct virtual_node {
@@ -236,8 +237,8 @@ static int limit(struct virtual_lan *lan, const char *space, const char *interfa
 {
     if (lan->options->rate_bits_per_s == 0)
         return 0;
-    return command(lan, "tc -n %s qdisc add dev %s root tbf rate %" PRIu64 "bit burst %d limit %" PRIu64, space,
-                   interface, lan->options->rate_bits_per_s, BURST_BYTES, queue);
+    return command(lan, "tc -n %s qdisc add dev %s root tbf rate %" PRIu64 "bit overhead %d burst %d limit %" PRIu64,
+                   space, interface, lan->options->rate_bits_per_s, FRAME_OVERHEAD, BURST_BYTES, queue);
 }
 
 static int make_node(struct virtual_lan *lan, unsigned index)
@@ -337,14 +338,30 @@ static const char *find_program(const struct virtual_lan *lan, const char *name,
     return path;
 }
 
+/* Receivers have cores of their own where there are two or more, so that those who wait for messages by spinning do not
+ * stand in the way of those who send them. */
+static const char *cores_of(const struct virtual_node *node, char cores[48])
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN), first = (count + 1) / 2;
+
+    if (count < 2)
+        snprintf(cores, 48, "0");
+    else if (node->receives)
+        snprintf(cores, 48, "%ld-%ld", first, count - 1);
+    else
+        snprintf(cores, 48, "0-%ld", first - 1);
+    return cores;
+}
+
 static int start_daemon(struct virtual_lan *lan, struct virtual_node *node, const char *program, const char *format,
                         ...) __attribute__((format(printf, 4, 5)));
 static int start_daemon(struct virtual_lan *lan, struct virtual_node *node, const char *program, const char *format,
                         ...)
 {
-    char line[1024], path[256], log[128], *words[WORDS_MAX];
+    char line[1024], path[256], log[128], cores[48], *words[WORDS_MAX];
     va_list arguments;
-    int length = snprintf(line, sizeof line, "ip netns exec %s %s ", node->space, find_program(lan, program, path));
+    int length = snprintf(line, sizeof line, "taskset -c %s ip netns exec %s %s ", cores_of(node, cores), node->space,
+                          find_program(lan, program, path));
     int err, saved = -1;
 
     va_start(arguments, format);

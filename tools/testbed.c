@@ -332,7 +332,8 @@ static int virtual_main(int argc, char **argv)
     own_directory(options.lan.program_directory);
     snprintf(options.controller.note[0], sizeof *options.controller.note,
              "A virtual LAN: %" PRId64
-             " nodes in network namespaces share this machine's %ld cores; nothing is bound to a core.",
+             " nodes in network namespaces share this machine's %ld cores; receivers run on the upper half of "
+             "them, all else on the lower.",
              options.lan.senders + options.lan.receivers + 1, sysconf(_SC_NPROCESSORS_ONLN));
     controller_catch_signals();
     if (virtual_lan_create(&options.lan, &lan, problem) < 0) {
