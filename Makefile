@@ -21,7 +21,7 @@ demo:
 	@scripts/need-root.sh "make demo"
 	scripts/deps.sh
 	$(MAKE) --no-print-directory build
-	tests/bench/demo $(BUILD)
+	scripts/demo.sh $(BUILD)
 
 install: build
 	meson install -C $(BUILD) --no-rebuild
