@@ -17,7 +17,7 @@
 #define HELD_STAMPS          6    /* consistent outliers that are believed */
 #define HELD_MAX             18   /* outliers that are believed in any case */
 #define BACKWARD_MAX         8    /* exchanges before the previous one until the counter counts as reset */
-#define BOUND_CHANCE         7e-5 /* that the truth is outside, if the model holds */
+#define BOUND_CHANCE         5e-5 /* that the truth is outside, if the model holds */
 #define BOUND_ONE_SIDED                                                                                                \
     0.08 /* where queues of one direction make the errors one-sided: so much more, times the slope */
 #define FAR_SECONDS       50000
@@ -254,7 +254,8 @@ static void change_path(struct estimator *estimator, double from, double to)
 
     filter_mix(&estimator->state.filter, &mix);
     if (baseline_change_path(&estimator->baseline, mix.bias, mix.bb, estimator->seconds, noise_floor(estimator), &path))
-        filter_set_bias(&estimator->state.filter, path.bias, path.bias_variance);
+        /* What was found then is not independent of what is known now: it counts for half. */
+        filter_set_bias(&estimator->state.filter, path.bias, 2 * path.bias_variance);
     else
         filter_doubt_bias(&estimator->state.filter, (to - from) * (to - from) / 12);
 }
@@ -311,7 +312,7 @@ static void start(struct estimator *estimator, const struct exchange *exchange)
     line->rate = hinted ? config->rate_hint_ppb : 0;
     estimator->round_trip = round_trip_of(estimator, exchange);
     filter_init(&estimator->state.filter, estimator->round_trip, line->rate,
-                hinted ? config->rate_hint_sigma_ppb : RATE_SIGMA_PPB);
+                hinted ? hypot(config->rate_hint_sigma_ppb, RATE_SIGMA_SLEPT_PPB) : RATE_SIGMA_PPB);
     estimator->any = estimator->offset_known = true;
 }
 

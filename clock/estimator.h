@@ -17,7 +17,7 @@ struct estimator_config {
     double nominal_hz;    /* of the counter; the true rate is within 500 ppm */
     double asymmetry_ns;  /* known: (delay to the server) - (delay from it); 0 if unknown */
     double s0_ns;         /* noise of a stamp without queueing; 0: the default */
-    double rate_hint_ppb; /* from the saved state: deviation from nominal_hz; NAN: none */
+    double rate_hint_ppb; /* known before: deviation of a tick from 1 / nominal_hz; NAN: none */
     double rate_hint_sigma_ppb;
     double baseline_hint_ns; /* saved round-trip baseline; 0: none */
 };

@@ -45,6 +45,7 @@ void baseline_init(struct baseline *baseline, double hint, double floor)
         baseline->any = true;
         restart_window(baseline, hint, 0);
         baseline->paths[0].low = hint;
+        baseline->mean_excess = fmax(baseline->mean_excess, hint / EXCESS_PRIOR);
     }
 }
 
@@ -108,7 +109,8 @@ static enum baseline_event follow_run(struct baseline *baseline, double round_tr
     }
     baseline->run_low = fmin(baseline->run_low, round_trip);
     baseline->run_sum += round_trip;
-    return run_is_a_path(baseline, time, floor) ? BASELINE_UP : BASELINE_SAME;
+    return baseline->ever > EXCESS_STAMPS + RUN_STAMPS && run_is_a_path(baseline, time, floor) ? BASELINE_UP
+                                                                                               : BASELINE_SAME;
 }
 
 enum baseline_event baseline_add(struct baseline *baseline, double round_trip, double time, double floor)
@@ -135,7 +137,7 @@ enum baseline_event baseline_add(struct baseline *baseline, double round_trip, d
         return event;
     slide(baseline, round_trip, time);
     path->low = fmin(path->low, baseline->now);
-    if (baseline->run == 0)
+    if (baseline->run == 0 || baseline->ever < EXCESS_MEMORY)
         follow_excess(baseline, round_trip - baseline->now, floor);
     if (baseline->now - path->low > tolerance(baseline, floor)) {
         baseline->run_low = baseline->now;

@@ -518,23 +518,29 @@ void world_set_leap(struct world *world, int leap, double at_seconds)
 
 /* ---- creation ---- */
 
-struct world *world_create(const struct world_config *config)
+static void make_core(struct world *world, double rate_hint_ppb, double rate_hint_sigma_ppb)
 {
-    struct world *world = calloc(1, sizeof *world);
-    const bool hinted = config->rate_hint_sigma_ppb > 0;
     struct core_env env = {world, env_now, env_counter, env_send, env_random, env_publish, env_log};
-    struct core_config core = {
+    struct core_config config = {
         .nominal_hz = NOMINAL_HZ,
         .tai_utc_s = WORLD_TAI_UTC_S,
-        .initial_time_ns = (WORLD_EPOCH_UTC_S + 3) * NS_PER_S,
+        .initial_time_ns = (WORLD_EPOCH_UTC_S + 3) * NS_PER_S + world->now_ns,
         .slew_ppm = 50,
         .step_limit_ns = 10 * 1000000,
         .holdover_limit_ns = NS_PER_S,
-        .drift_ppb = 0,
-        .rate_hint_ppb = hinted ? config->rate_hint_ppb : NAN,
-        .rate_hint_sigma_ppb = hinted ? config->rate_hint_sigma_ppb : NAN,
-        .minimum_sources = config->minimum_sources,
+        .rate_hint_ppb = rate_hint_sigma_ppb > 0 ? rate_hint_ppb : NAN,
+        .rate_hint_sigma_ppb = rate_hint_sigma_ppb > 0 ? rate_hint_sigma_ppb : NAN,
+        .minimum_sources = world->config.minimum_sources,
     };
+
+    world->core = core_create(&config, &env);
+    if (!world->core)
+        abort();
+}
+
+struct world *world_create(const struct world_config *config)
+{
+    struct world *world = calloc(1, sizeof *world);
 
     if (!world)
         abort();
@@ -549,9 +555,7 @@ struct world *world_create(const struct world_config *config)
                                             .rate = config->rate_ppb,
                                             .offset = 1000000000000,
                                             .random = {config->seed ^ 0x05c111a702}};
-    world->core = core_create(&core, &env);
-    if (!world->core)
-        abort();
+    make_core(world, 0, 0);
     plan_reading(world);
     return world;
 }
@@ -569,33 +573,72 @@ void world_destroy(struct world *world)
     free(world);
 }
 
+/* Makes the core poll the server. */
+static void add_source(struct world *world, unsigned number, double baseline_hint_ns)
+{
+    struct world_server *server = &world->servers[number];
+    struct core_source_config config = {.poll_min_log2 = server->poll_min_log2,
+                                        .poll_max_log2 = server->poll_max_log2,
+                                        .burst = true,
+                                        .interleaved = world->config.interleaved,
+                                        .baseline_hint_ns = baseline_hint_ns};
+
+    snprintf(config.name, sizeof config.name, "server%u", number);
+    server->source = core_add_source(world->core, &config);
+    if (server->source < 0)
+        abort();
+}
+
 unsigned world_add_server(struct world *world, double queue_ns, int poll_min_log2, int poll_max_log2)
 {
     unsigned number = world->server_count++;
     struct world_server *server = &world->servers[number];
     struct world_way way = {.base_ns = 30000, .queue_ns = queue_ns};
     struct ntp_server_config logic = {.clients = 8, .network_count = 1, .networks = {{.prefix = 0, .allow = true}}};
-    struct core_source_config config = {.poll_min_log2 = poll_min_log2,
-                                        .poll_max_log2 = poll_max_log2,
-                                        .burst = true,
-                                        .interleaved = world->config.interleaved};
 
     if (number >= WORLD_SERVERS_MAX)
         abort();
-    snprintf(config.name, sizeof config.name, "server%u", number);
     logic.networks[0].address = net_addr_any(true);
     *server = (struct world_server){
+        .poll_min_log2 = poll_min_log2,
+        .poll_max_log2 = poll_max_log2,
         .out = way,
         .back = way,
         .turnaround_ns = 2000,
         .announces_leap = true,
         .clock = {.stratum = 1, .precision = -25, .reference_id = KISS_CODE('G', 'P', 'S', 0)},
         .logic = ntp_server_create(&logic),
-        .source = core_add_source(world->core, &config),
     };
-    if (!server->logic || server->source < 0)
+    if (!server->logic)
         abort();
+    add_source(world, number, 0);
     return number;
+}
+
+bool world_restart(struct world *world, double seconds)
+{
+    struct estimate estimate = world_source(world, 0).estimate;
+    double rate_ppb = (1e9 / (estimate.period_ns * NOMINAL_HZ) - 1) * 1e9;
+    struct clock_values published = world->values;
+    bool resumed;
+
+    core_destroy(world->core);
+    for (unsigned i = 0; i < world->heap_count;) {
+        if (world->heap[i]->kind == EVENT_READ) {
+            i++;
+            continue;
+        }
+        world->spare[world->spare_count++] = world->heap[i];
+        world->heap[i] = world->heap[--world->heap_count];
+    }
+    /* One reading is all that was kept, so the heap is in order. It comes late, when the daemon is back. */
+    advance(world, world->now_ns + (int64_t)(seconds * 1e9));
+    make_core(world, rate_ppb, estimate.rate_sigma_ppb);
+    resumed = core_resume(world->core, &published);
+    for (unsigned i = 0; i < world->server_count; i++)
+        add_source(world, i, i == 0 ? estimate.baseline_ns : 0);
+    run_core(world);
+    return resumed;
 }
 
 struct world_server *world_server(struct world *world, unsigned server)

@@ -33,6 +33,7 @@ enum world_kiss { KISS_NONE, KISS_RATE, KISS_DENY, KISS_RSTR };
 
 struct world_server {
     int source; /* the core's number of it */
+    int poll_min_log2, poll_max_log2;
     struct world_way out, back;
     int64_t offset_ns; /* what it lies by */
     double drift_ppb;  /* how that grows, from drift_since on */
@@ -49,11 +50,10 @@ struct world_server {
 
 struct world_config {
     uint64_t seed;
-    double wander_ppb;                         /* of the counter: random walk of its rate, ns/s per root second */
-    double rate_ppb;                           /* its rate above nominal at the start */
-    double stamp_noise_ns;                     /* standard deviation of the client's stamps */
-    double read_interval_s;                    /* mean, between looks of the reader; 0: 10 s */
-    double rate_hint_ppb, rate_hint_sigma_ppb; /* sigma 0: none */
+    double wander_ppb;      /* of the counter: random walk of its rate, ns/s per root second */
+    double rate_ppb;        /* its rate above nominal at the start */
+    double stamp_noise_ns;  /* standard deviation of the client's stamps */
+    double read_interval_s; /* mean, between looks of the reader; 0: 10 s */
     unsigned minimum_sources;
     bool interleaved; /* RFC 9769: with slow polls the daemon asks twice each time, so that exchanges double */
 };
@@ -85,6 +85,8 @@ struct core *world_core(struct world *world);
 void world_run(struct world *world, double seconds);
 double world_seconds(const struct world *world);
 
+/* The daemon ends, and comes back after some time with what it published and saved. False: it had to begin anew. */
+bool world_restart(struct world *world, double seconds);
 /* The machine sleeps: nothing happens on it, packets are lost, and the counter stands still. The daemon is told. */
 void world_suspend(struct world *world, double seconds);
 /* The counter jumps ahead; the daemon is told, or has to find out. */
