@@ -30,4 +30,4 @@ format:
 	scripts/sources.sh c h | xargs clang-format -i
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-fuzz build-thread

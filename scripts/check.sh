@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Usage: scripts/check.sh [STEP...]
-# All checks, or some of: unit fuzz net cppcheck format. Builds what it needs in build, build-asan and build-fuzz. The last
+# All checks, or some of: unit fuzz thread net cppcheck format. Builds what it needs in build and build-*. The last
 # line is "N passed, N failed[, N skipped]"; fails if anything failed. FUZZ_SECONDS (5): per fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -153,6 +153,20 @@ run_net() {
     count "network tests" "$ran" "$wrong" "$skip"
 }
 
+# Unit tests of what threads share, under ThreadSanitizer. (gcc's knows no fences and says so.)
+thread_tests="clock_library clock_segment engine engine_options epoll lane memory platform polling spin_budget"
+
+run_thread() {
+    local name
+    build_in "build for ThreadSanitizer" build-thread "$(printf 'test-%s ' $thread_tests)" -Db_sanitize=thread -Db_lundef=false \
+        -Dc_args=-Wno-tsan || return
+    step "ThreadSanitizer"
+    for name in $thread_tests; do
+        check_command "threads $name" "build-thread/$name.log" env TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 \
+            "build-thread/tests/unit/test-$name"
+    done
+}
+
 run_cppcheck() {
     step "cppcheck"
     # shellcheck disable=SC2046
@@ -171,7 +185,7 @@ run_format() {
     check_command "clang-format" build/clang-format.log format_is_clean
 }
 
-steps=" ${*:-unit fuzz net cppcheck format} "
+steps=" ${*:-unit fuzz thread net cppcheck format} "
 mkdir -p build # for logs
 case $steps in *" unit "* | *" net "*) build_in "build" build "" || finish ;; esac
 case $steps in *" unit "*)
@@ -183,6 +197,7 @@ case $steps in *" unit "*)
     ;;
 esac
 case $steps in *" fuzz "*) run_fuzz ;; esac
+case $steps in *" thread "*) run_thread ;; esac
 case $steps in *" cppcheck "*) run_cppcheck ;; esac
 case $steps in *" format "*) run_format ;; esac
 case $steps in *" net "*) run_net ;; esac
