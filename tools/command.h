@@ -12,8 +12,8 @@ struct command {
     int (*main)(int argc, char **argv);
 };
 
-extern const struct command command_run, command_status, command_connections, command_clock, command_testbed,
-    command_version, command_help, command_completion;
+extern const struct command command_run, command_status, command_connections, command_clock, command_doctor,
+    command_testbed, command_version, command_help, command_completion;
 
 /* All of them, ends with NULL (main.c). */
 extern const struct command *const commands[];

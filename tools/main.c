@@ -4,9 +4,9 @@
 
 #include "tools/command.h"
 
-const struct command *const commands[] = {&command_run,   &command_status,     &command_connections,
-                                          &command_clock, &command_testbed,    &command_version,
-                                          &command_help,  &command_completion, NULL};
+const struct command *const commands[] = {
+    &command_run,     &command_status,  &command_connections, &command_clock,      &command_doctor,
+    &command_testbed, &command_version, &command_help,        &command_completion, NULL};
 
 static const struct command *find_command(const char *name)
 {

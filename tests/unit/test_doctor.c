@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `lockstep doctor` says of what it is given, and how it reads the kernel's messages. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "tests/unit/unit.h"
+#include "tools/doctor.h"
+
+static struct findings findings;
+
+static int setup(void **state)
+{
+    (void)state;
+    findings_free(&findings);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    return setup(state);
+}
+
+/* The first finding of this check and state; fails if there is none. */
+static const struct finding *find(const char *check, enum finding_state state)
+{
+    for (size_t i = 0; i < findings.count; i++) {
+        if (strcmp(findings.list[i].check, check) == 0 && findings.list[i].state == state)
+            return &findings.list[i];
+    }
+    fail_msg("no %s: %s", finding_state_name(state), check);
+    return NULL;
+}
+
+/* ---- messages ---- */
+
+static char buffer[1024];
+
+static struct nlmsghdr *filter(unsigned ifindex, unsigned priority, const char *kind, const char *name, unsigned id)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    struct nlattr *options;
+    struct tcmsg *head;
+
+    message->nlmsg_type = RTM_NEWTFILTER;
+    head = mnl_nlmsg_put_extra_header(message, sizeof *head);
+    head->tcm_ifindex = (int)ifindex;
+    head->tcm_handle = 1;
+    head->tcm_info = priority << 16;
+    mnl_attr_put_strz(message, TCA_KIND, kind);
+    options = mnl_attr_nest_start(message, TCA_OPTIONS);
+    if (name)
+        mnl_attr_put_strz(message, TCA_BPF_NAME, name);
+    if (id)
+        mnl_attr_put_u32(message, TCA_BPF_ID, id);
+    mnl_attr_nest_end(message, options);
+    return message;
+}
+
+static void filters_of_others_are_found(void **state)
+{
+    struct doctor_programs programs = {0};
+
+    (void)state;
+    doctor_parse_filter(filter(7, 5, "bpf", "watch:[12]", 12), 7, DOCTOR_TC_INGRESS, &programs);
+    doctor_parse_filter(filter(7, 9, "u32", NULL, 0), 7, DOCTOR_TC_EGRESS, &programs);
+    doctor_parse_filter(filter(8, 5, "bpf", "elsewhere", 12), 7, DOCTOR_TC_INGRESS, &programs);
+    assert_int_equal(programs.count, 2);
+    assert_false(programs.own);
+    assert_string_equal(programs.list[0].name, "watch:[12]");
+    assert_true(programs.list[0].priority == 5 && programs.list[0].id == 12);
+    assert_string_equal(programs.list[1].name, "u32");
+    doctor_parse_filter(filter(7, 1, "bpf", "lockstep_tc:[3]", 3), 7, DOCTOR_TC_INGRESS, &programs);
+    assert_int_equal(programs.count, 2);
+    assert_true(programs.own);
+    doctor_parse_filter(filter(7, 9, "u32", NULL, 0), 7, DOCTOR_TC_EGRESS, &programs);
+    assert_int_equal(programs.count, 2);
+    for (unsigned i = 0; i < DOCTOR_LIST_MAX + 5; i++)
+        doctor_parse_filter(filter(7, 5, "bpf", "watch", 100 + i), 7, DOCTOR_TC_INGRESS, &programs);
+    assert_int_equal(programs.count, DOCTOR_LIST_MAX);
+}
+
+static struct nlmsghdr *chain(unsigned family, int hook, int policy, unsigned rules)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    struct nlattr *nested;
+    struct nfgenmsg *head;
+
+    message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN;
+    head = mnl_nlmsg_put_extra_header(message, sizeof *head);
+    head->nfgen_family = (uint8_t)family;
+    mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, "filter");
+    mnl_attr_put_strz(message, NFTA_CHAIN_NAME, "input");
+    if (hook >= 0) {
+        nested = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
+        mnl_attr_put_u32(message, NFTA_HOOK_HOOKNUM, htonl((unsigned)hook));
+        mnl_attr_nest_end(message, nested);
+    }
+    mnl_attr_put_u32(message, NFTA_CHAIN_POLICY, htonl((unsigned)policy));
+    mnl_attr_put_u32(message, NFTA_CHAIN_USE, htonl(rules));
+    return message;
+}
+
+static void chains_that_packets_would_have_passed_are_found(void **state)
+{
+    struct doctor_firewall firewall = {0};
+
+    (void)state;
+    doctor_parse_chain(chain(NFPROTO_INET, NF_INET_LOCAL_IN, NF_DROP, 3), &firewall);
+    doctor_parse_chain(chain(NFPROTO_IPV6, NF_INET_LOCAL_OUT, NF_ACCEPT, 1), &firewall);
+    doctor_parse_chain(chain(NFPROTO_INET, NF_INET_LOCAL_IN, NF_DROP, 0), &firewall);
+    doctor_parse_chain(chain(NFPROTO_NETDEV, NF_NETDEV_INGRESS, NF_ACCEPT, 2), &firewall);
+    assert_int_equal(firewall.count, 4);
+    assert_string_equal(firewall.list[0].name, "inet filter input");
+    assert_true(firewall.list[0].drops && !firewall.list[0].output && firewall.list[0].rules == 3);
+    assert_true(!firewall.list[1].drops && firewall.list[1].output);
+    /* Empty ones that let all pass, forwarding, bridges, and chains that are only jumped to. */
+    doctor_parse_chain(chain(NFPROTO_INET, NF_INET_LOCAL_IN, NF_ACCEPT, 0), &firewall);
+    doctor_parse_chain(chain(NFPROTO_INET, NF_INET_FORWARD, NF_DROP, 3), &firewall);
+    doctor_parse_chain(chain(NFPROTO_BRIDGE, NF_INET_LOCAL_IN, NF_DROP, 3), &firewall);
+    doctor_parse_chain(chain(NFPROTO_INET, -1, NF_ACCEPT, 3), &firewall);
+    assert_int_equal(firewall.count, 4);
+}
+
+static void short_messages_are_passed_over(void **state)
+{
+    struct doctor_programs programs = {0};
+    struct doctor_firewall firewall = {0};
+
+    (void)state;
+    for (size_t cut = 0; cut < 60; cut++) {
+        struct nlmsghdr *message = filter(7, 5, "bpf", "watch", 12);
+
+        message->nlmsg_len -= cut < message->nlmsg_len - NLMSG_HDRLEN ? (unsigned)cut : 0;
+        doctor_parse_filter(message, 7, DOCTOR_TC_INGRESS, &programs);
+        message = chain(NFPROTO_INET, NF_INET_LOCAL_IN, NF_DROP, 3);
+        message->nlmsg_len -= cut < message->nlmsg_len - NLMSG_HDRLEN ? (unsigned)cut : 0;
+        doctor_parse_chain(message, &firewall);
+    }
+    assert_true(programs.count < 60 && firewall.count < 60);
+}
+
+/* ---- what is said ---- */
+
+static void an_old_kernel_is_a_problem(void **state)
+{
+    struct host_facts facts = {.kernel = "5.10.0", .kernel_major = 5, .kernel_minor = 10, .bpf_jit = HOST_SWITCH_OFF};
+
+    (void)state;
+    doctor_check_kernel(&facts, &findings);
+    assert_non_null(strstr(find("kernel", FINDING_PROBLEM)->consequence, "6.1"));
+    assert_string_equal(find("kernel", FINDING_WARNING)->remedy, "sysctl net.core.bpf_jit_enable=1");
+    setup(NULL);
+    facts = (struct host_facts){.kernel = "6.1.0", .kernel_major = 6, .kernel_minor = 1, .huge_pages = "always"};
+    doctor_check_kernel(&facts, &findings);
+    find("kernel", FINDING_OK);
+    find("huge pages", FINDING_NOTE);
+}
+
+static void cores_and_those_who_move_interrupts(void **state)
+{
+    struct host_facts facts = {.cores = 1};
+
+    (void)state;
+    doctor_check_cores(&facts, true, &findings);
+    find("cores", FINDING_WARNING);
+    find("interrupts", FINDING_WARNING);
+    setup(NULL);
+    facts = (struct host_facts){.cores = 8, .isolated_cores = "2-7"};
+    doctor_check_cores(&facts, false, &findings);
+    assert_int_equal(findings_count(&findings, FINDING_OK), findings.count);
+}
+
+static void every_place_of_a_foreign_program_has_its_consequence(void **state)
+{
+    const struct doctor_programs programs = {.count = 4,
+                                             .list = {{DOCTOR_XDP, 0, 5, "balancer"},
+                                                      {DOCTOR_TCX, 0, 6, "x"},
+                                                      {DOCTOR_TC_INGRESS, 3, 7, "y"},
+                                                      {DOCTOR_TC_EGRESS, 4, 0, "u32"}}};
+    const struct doctor_programs unnamed = {.count = 1, .list = {{DOCTOR_XDP, 0, 5, ""}}}, none = {0};
+
+    (void)state;
+    doctor_check_programs("eth0", &programs, &findings);
+    assert_int_equal(findings_count(&findings, FINDING_WARNING), 3);
+    assert_int_equal(findings_count(&findings, FINDING_NOTE), 1);
+    for (size_t i = 0; i < findings.count; i++)
+        assert_true(findings.list[i].consequence[0] && findings.list[i].remedy[0]);
+    assert_string_equal(findings.list[0].text, "eth0: at XDP: balancer (program 5)");
+    assert_non_null(strstr(findings.list[3].text, "priority 4: a filter of kind u32"));
+    setup(NULL);
+    doctor_check_programs("eth0", &unnamed, &findings);
+    find("programs", FINDING_NOTE);
+    setup(NULL);
+    doctor_check_programs("eth0", &none, &findings);
+    find("programs", FINDING_OK);
+}
+
+static void a_firewall_warns_where_packets_are_diverted(void **state)
+{
+    struct doctor_firewall firewall = {.count = 2,
+                                       .list = {{"inet filter input", false, true, 7}, {"ip nat out", true, false, 1}}};
+
+    (void)state;
+    doctor_check_firewall(&firewall, true, &findings);
+    assert_int_equal(findings_count(&findings, FINDING_WARNING), 2);
+    assert_string_equal(findings.list[0].text, "incoming: 7 rules and a policy to drop in inet filter input");
+    assert_string_equal(findings.list[1].text, "outgoing: 1 rule in ip nat out");
+    setup(NULL);
+    doctor_check_firewall(&firewall, false, &findings);
+    assert_int_equal(findings_count(&findings, FINDING_NOTE), 2);
+    setup(NULL);
+    firewall = (struct doctor_firewall){.err = -EPERM};
+    doctor_check_firewall(&firewall, true, &findings);
+    assert_non_null(strstr(find("firewall", FINDING_NOTE)->text, "root"));
+    setup(NULL);
+    firewall.err = 0;
+    doctor_check_firewall(&firewall, true, &findings);
+    find("firewall", FINDING_OK);
+}
+
+static void check_status(const char *json)
+{
+    struct doctor_service service = {.dir = "/run/lockstep", .status = json_tokener_parse(json)};
+
+    setup(NULL);
+    doctor_check_service(&service, &findings);
+    json_object_put(service.status);
+}
+
+static void the_service_and_its_interfaces(void **state)
+{
+    struct doctor_service absent = {.err = -ENOENT, .dir = "/run/lockstep"};
+
+    (void)state;
+    doctor_check_service(&absent, &findings);
+    assert_non_null(strstr(find("service", FINDING_PROBLEM)->text, "/run/lockstep"));
+    check_status("{\"version\":\"" LOCKSTEP_VERSION
+                 "\",\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"tc\",\"why\":\"so\",\"up\":true}]}");
+    assert_int_equal(findings_count(&findings, FINDING_OK), findings.count);
+    check_status("{\"version\":\"0.0.1\"}");
+    find("service", FINDING_WARNING);
+    check_status("{\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"not attached\",\"why\":\"no driver\",\"up\":false}]}");
+    assert_string_equal(find("divert", FINDING_PROBLEM)->text, "eth0: not attached: no driver");
+    find("divert", FINDING_WARNING);
+    check_status(
+        "{\"lanes\":[{\"pid\":71,\"program\":\"daq\",\"overruns\":5}],\"totals\":{\"nexthops_unresolved\":2}}");
+    assert_non_null(strstr(find("lanes", FINDING_WARNING)->text, "process 71 (daq) has lost 5 "));
+    check_status("{\"interfaces\":7,\"lanes\":[3],\"totals\":\"x\"}");
+}
+
+static void the_clock_its_sources_and_its_rivals(void **state)
+{
+    struct doctor_clock clock = {.err = -ENOENT, .path = "/run/lockstep/clock"};
+
+    (void)state;
+    doctor_check_clock(&clock, "", &findings);
+    find("clock", FINDING_PROBLEM);
+    setup(NULL);
+    clock = (struct doctor_clock){.status = "synchronised", .counter = "tsc", .gives_time = true, .bound_ns = 20000};
+    clock.daemon = json_tokener_parse("{\"disciplining\":false}");
+    clock.sources = json_tokener_parse("{\"sources\":[{\"name\":\"a\",\"state\":\"selected\"}]}");
+    doctor_check_clock(&clock, "chronyd", &findings);
+    assert_int_equal(findings_count(&findings, FINDING_OK), findings.count);
+    setup(NULL);
+    json_object_object_add(clock.daemon, "disciplining", json_object_new_boolean(true));
+    doctor_check_clock(&clock, "chronyd", &findings);
+    assert_non_null(strstr(find("clock", FINDING_WARNING)->text, "chronyd steers"));
+    setup(NULL);
+    json_object_put(clock.sources);
+    clock.sources = json_tokener_parse(
+        "{\"sources\":[{\"name\":\"a\",\"state\":\"falseticker\"},{\"name\":\"b\",\"state\":\"unreachable\"}]}");
+    clock.bound_ns = 5000000;
+    doctor_check_clock(&clock, "", &findings);
+    assert_int_equal(findings_count(&findings, FINDING_WARNING), 4);
+    setup(NULL);
+    json_object_put(clock.daemon);
+    clock.daemon = NULL;
+    clock.gives_time = false;
+    strcpy(clock.status, "disrupted");
+    doctor_check_clock(&clock, "", &findings);
+    assert_int_equal(findings_count(&findings, FINDING_PROBLEM), 2);
+    json_object_put(clock.sources);
+}
+
+#define DOCTOR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DOCTOR_TEST(filters_of_others_are_found),
+        DOCTOR_TEST(chains_that_packets_would_have_passed_are_found),
+        DOCTOR_TEST(short_messages_are_passed_over),
+        DOCTOR_TEST(an_old_kernel_is_a_problem),
+        DOCTOR_TEST(cores_and_those_who_move_interrupts),
+        DOCTOR_TEST(every_place_of_a_foreign_program_has_its_consequence),
+        DOCTOR_TEST(a_firewall_warns_where_packets_are_diverted),
+        DOCTOR_TEST(the_service_and_its_interfaces),
+        DOCTOR_TEST(the_clock_its_sources_and_its_rivals),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
