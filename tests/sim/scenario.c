@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEEDS        3
+#define SEEDS        2
 #define NAMES_MAX    16
 #define COVERAGE_MIN 0.9999
-#define BOUND_FACTOR                                                                                                   \
-    6.5 /* the median bound against the rms error; 5 in steady state, which lockstep-clocksim shows                    \
-         */
+#define BOUND_FACTOR 8.0 /* the median bound against the rms error; below 5.5 in steady state (lockstep-clocksim) */
 
 struct pool {
     char name[64];
