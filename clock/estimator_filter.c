@@ -2,6 +2,7 @@
 #include "clock/estimator_filter.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "clock/estimator_moments.h"
@@ -266,7 +267,8 @@ static double seen_variance(const struct filter_state *state, const struct filte
 {
     double softness = delays[delay].softness * box->mean_excess;
 
-    return state->oo + 2 * state->ob + state->bb + box->noise * box->noise + softness * softness;
+    /* Rounding may take a little too much away from what is known of the sum. */
+    return fmax(state->oo + 2 * state->ob + state->bb, 0) + box->noise * box->noise + softness * softness;
 }
 
 double filter_distance(const struct filter *filter, const struct filter_box *box)
@@ -325,9 +327,12 @@ double filter_update(struct filter *filter, const struct filter_box *box)
         double variance = seen_variance(state, box, i % FILTER_DELAYS);
         struct moments m = measure(state, variance, box, &delays[i % FILTER_DELAYS]);
         double log_outlier = log(OUTLIER_CHANCE) - log(scale + 2 * sqrt(variance));
-        double believed = 1 / (1 + exp(log_outlier - m.log_likelihood));
+        /* So far out in the tail that it cannot be computed: an outlier. */
+        bool computed = isfinite(m.log_likelihood) && isfinite(m.mean) && isfinite(m.variance);
+        double believed = computed ? 1 / (1 + exp(log_outlier - m.log_likelihood)) : 0;
 
-        move_state(state, variance, &m, believed);
+        if (believed > 0)
+            move_state(state, variance, &m, believed);
         log_likelihood[i] = believed > 0.5 ? m.log_likelihood - log(believed) : log_outlier - log1p(-believed);
         largest = fmax(largest, log_likelihood[i]);
         unbelieved[i] = 1 - believed;

@@ -107,10 +107,11 @@ static void *publish_often(void *unused)
     struct clock_values values = rig_values();
 
     (void)unused;
-    for (int i = 0; i < 20000 && !__atomic_load_n(&done, __ATOMIC_RELAXED); i++) {
+    while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
         values.time_ns += SECOND;
         values.disruptions++;
         segment_publish(busy, &values);
+        usleep(10);
     }
     return NULL;
 }
@@ -131,8 +132,12 @@ static void all_are_of_one_state(void **state)
     for (size_t i = 0; i < COUNT; i++)
         counters[i] = rig_now;
     assert_int_equal(pthread_create(&thread, NULL, publish_often, NULL), 0);
-    for (int i = 0; i < 100000 && states < 20; i++) {
-        assert_int_equal(lockstep_clock_at_many(clock, counters, COUNT, LOCKSTEP_TAI, ns, NULL, &disruptions), 0);
+    while (states < 20) {
+        int err = lockstep_clock_at_many(clock, counters, COUNT, LOCKSTEP_TAI, ns, NULL, &disruptions);
+
+        if (err == LOCKSTEP_CLOCK_E_TORN)
+            continue; /* the writer was put to sleep in the middle */
+        assert_int_equal(err, 0);
         assert_int_equal(ns[0], values.time_ns + (int64_t)(disruptions - values.disruptions) * SECOND);
         for (size_t j = 1; j < COUNT; j++)
             assert_int_equal(ns[j], ns[0]);
@@ -141,7 +146,6 @@ static void all_are_of_one_state(void **state)
     }
     __atomic_store_n(&done, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
-    assert_true(states > 1);
     lockstep_clock_close(clock);
     segment_close(busy);
 }

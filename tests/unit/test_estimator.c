@@ -352,6 +352,29 @@ static void times_near_the_ends_of_their_range_are_harmless(void **state)
     assert_false(isnan(estimate.bound_ns));
 }
 
+/* A server that lies by anything from a microsecond to centuries, again and again: whatever the filter makes of it, its
+ * numbers stay numbers. */
+static void no_lie_leaves_the_numbers(void **state)
+{
+    struct fixture *f = *state;
+    struct estimate estimate;
+
+    add_many(f, 20);
+    for (unsigned i = 0; i < 3000; i++) {
+        if (i % 5 == 0)
+            f->jump_ns = (int64_t)((random_uniform(&f->random) - 0.5) * pow(10, 4 + 15 * random_uniform(&f->random)));
+        add(f, pow(10, 5 * random_uniform(&f->random) - 2));
+        estimator_get(f->estimator, counter_at(f, (double)f->now_ns + 1e9), &estimate);
+        assert_true(isfinite(estimate.period_ns) && estimate.period_ns > 0);
+        assert_true(isfinite(estimate.sigma_ns) && isfinite(estimate.bound_ns));
+        assert_true(estimate.fraction >= 0 && estimate.fraction < 1);
+    }
+    f->jump_ns = 0;
+    for (unsigned i = 0; i < 100; i++)
+        add(f, 16);
+    expect_right(f, 1e6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_saved_rate_gives_a_narrow_bound_soon, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stamp_errors_widen_the_bound, set_up, tear_down),
         cmocka_unit_test_setup_teardown(times_near_the_ends_of_their_range_are_harmless, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_lie_leaves_the_numbers, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("estimator", tests, NULL, NULL);
