@@ -325,8 +325,8 @@ void flow_drop_now(struct flow *flow)
     flows_settle();
 }
 
-/* A connection that the program has closed has no descriptor to show. Like an accepted one whose listener is closed it is
- * announced, and the new service finds in the earlier one's flow table whose it is. Lock held. */
+/* A connection that the program has closed has no descriptor to show. Like an accepted one whose listener is closed it
+ * is announced, and the new service finds in the earlier one's flow table whose it is. Lock held. */
 static void become_accepted(struct flow *flow)
 {
     const struct lane_stats_slot *slot = flow_slot(flow);

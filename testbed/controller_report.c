@@ -51,8 +51,10 @@ static struct json_object *make_header(const struct controller *controller, cons
     json_object_object_add(header, "clock_limit_ns", json_object_new_int64((int64_t)options->clock_limit_ns));
     json_object_object_add(header, "late_after_ns", json_object_new_int64((int64_t)options->late_ns));
     json_object_object_add(header, "mtu", json_object_new_int64(controller->inventory.mtu));
-    for (size_t i = 0; i < sizeof options->note / sizeof *options->note && options->note[i][0]; i++)
-        json_object_array_add(notes, json_object_new_string(options->note[i]));
+    for (size_t i = 0; i < sizeof options->note / sizeof *options->note; i++) {
+        if (options->note[i][0])
+            json_object_array_add(notes, json_object_new_string(options->note[i]));
+    }
     if (programme->trouble[0])
         json_object_array_add(notes, json_object_new_string(programme->trouble));
     for (size_t i = 0; i < programme->count; i++) {

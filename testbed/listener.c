@@ -167,7 +167,9 @@ static void work_caller(struct listener *listener, struct caller *caller)
 
 static void accept_caller(struct listener *listener)
 {
-    int fd = accept4(listener->socket, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
+    struct sockaddr_storage from;
+    socklen_t length = sizeof from;
+    int fd = accept4(listener->socket, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
     struct caller *caller = NULL;
 
     if (fd < 0)

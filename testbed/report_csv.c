@@ -2,6 +2,8 @@
 /* The report as a table for spreadsheets and scripts: one line for each type of each run. */
 #include "testbed/report.h"
 
+#include <string.h>
+
 /* Members of a type, with a dot those of a member of it. */
 static const char *const columns[] = {
     "name",
@@ -43,14 +45,10 @@ static const char *const columns[] = {
 
 static struct json_object *member(struct json_object *object, const char *path)
 {
+    size_t length = strcspn(path, ".");
     char name[32];
-    size_t length = 0;
 
-    while (path[length] && path[length] != '.' && length < sizeof name - 1) {
-        name[length] = path[length];
-        length++;
-    }
-    name[length] = '\0';
+    snprintf(name, sizeof name, "%.*s", (int)length, path);
     if (!json_object_object_get_ex(object, name, &object))
         return NULL;
     return path[length] == '.' ? member(object, path + length + 1) : object;

@@ -20,21 +20,23 @@
 #include "testbed/channel.h"
 #include "testbed/child.h"
 
-#define NODES_MAX      16
-#define SPACE_NAME_MAX 32
-#define WORDS_MAX      48
-#define COMMAND_MS     10000
-#define SETTLE_MS      300
-#define UPLINK_QUEUE   (4u << 20) /* a host waits rather than drops */
-#define BURST_BYTES    16384      /* credit of an idle port: shortens what it predicts by as much */
-#define FRAME_OVERHEAD 24         /* FCS, preamble and gap, which the kernel does not count */
-#define DAEMONS        3
+#define NODES_MAX       16
+#define SPACE_NAME_MAX  32
+#define WORDS_MAX       48
+#define COMMAND_MS      10000
+#define SETTLE_MS       300
+#define UPLINK_QUEUE    (4u << 20) /* a host waits rather than drops */
+#define LOAD_BITS_PER_S 1000000000u
+#define BURST_BYTES     16384 /* credit of an idle port: shortens what it predicts by as much */
+#define FRAME_OVERHEAD  24    /* FCS, preamble and gap, which the kernel does not count */
+#define DAEMONS         5
 
 struct virtual_node {
     char name[12];
     char space[SPACE_NAME_MAX]; /* network namespace */
     bool sends, receives;
     struct child daemons[DAEMONS];
+    const char *programs[DAEMONS];
     unsigned daemon_count;
 };
 
@@ -383,7 +385,7 @@ static int start_daemon(struct virtual_lan *lan, struct virtual_node *node, cons
     }
     if (err < 0)
         return complain(lan, err, "cannot start %s: %s", program, error_text(err));
-    node->daemon_count++;
+    node->programs[node->daemon_count++] = program;
     return 0;
 }
 
@@ -413,6 +415,21 @@ static int start_node(struct virtual_lan *lan, unsigned index)
         find_program(lan, "lockstep-testbench", path));
 }
 
+/* Something for the machine and the network to do beside: half of the rate as a bulk stream, and a busy core. */
+static int start_load(struct virtual_lan *lan)
+{
+    struct virtual_node *sender = &lan->nodes[1], *receiver = &lan->nodes[1 + lan->options->senders];
+    uint64_t rate = lan->options->rate_bits_per_s ? lan->options->rate_bits_per_s / 2 : LOAD_BITS_PER_S;
+    int err = start_daemon(lan, receiver, "iperf3", "--server --bind 10.77.0.%u", (unsigned)lan->options->senders + 2);
+
+    if (err == 0) {
+        usleep(SETTLE_MS * 1000);
+        err = start_daemon(lan, sender, "iperf3", "--client 10.77.0.%u --time 86400 --bitrate %" PRIu64,
+                           (unsigned)lan->options->senders + 2, rate);
+    }
+    return err < 0 ? err : start_daemon(lan, sender, "yes", "busy");
+}
+
 /* The last line that a daemon wrote. */
 static void last_words(const struct virtual_lan *lan, const struct virtual_node *node, const char *program,
                        char text[200])
@@ -437,9 +454,7 @@ static int check_daemons(struct virtual_lan *lan)
         struct virtual_node *node = &lan->nodes[i];
 
         for (unsigned j = 0; j < node->daemon_count; j++) {
-            const char *program = j == 0                       ? "lockstep-clockd"
-                                  : j + 1 < node->daemon_count ? "lockstep-netd"
-                                                               : "lockstep";
+            const char *program = node->programs[j];
             char words[200];
 
             if (!child_ended(&node->daemons[j]))
@@ -478,6 +493,8 @@ static int build(struct virtual_lan *lan)
         err = write_inventory(lan);
     for (unsigned i = 0; err == 0 && i < lan->node_count; i++)
         err = start_node(lan, i);
+    if (err == 0 && lan->options->load)
+        err = start_load(lan);
     if (err == 0) {
         usleep(SETTLE_MS * 1000);
         err = check_daemons(lan);

@@ -19,7 +19,8 @@ struct virtual_lan_options {
     bool accelerated;                       /* start lockstep-netd */
     char profile[64], receiver_profile[64]; /* of accelerated programs */
     char program_directory[200];            /* where lockstep, lockstep-netd and so on are */
-    bool verbose;                           /* the daemons' words go to standard error, not to files */
+    bool load;    /* a bulk stream between the first sender and the first receiver (iperf3), and a busy process */
+    bool verbose; /* the daemons' words go to standard error, not to files */
 };
 
 struct virtual_lan;

@@ -335,6 +335,10 @@ static int virtual_main(int argc, char **argv)
              " nodes in network namespaces share this machine's %ld cores; receivers run on the upper half of "
              "them, all else on the lower.",
              options.lan.senders + options.lan.receivers + 1, sysconf(_SC_NPROCESSORS_ONLN));
+    if (options.lan.load)
+        snprintf(options.controller.note[1], sizeof *options.controller.note,
+                 "With background load: a bulk stream of half the rate from send1 to recv1, and a busy process on the "
+                 "senders' cores.");
     controller_catch_signals();
     if (virtual_lan_create(&options.lan, &lan, problem) < 0) {
         log_error("testbed: %s", problem);
