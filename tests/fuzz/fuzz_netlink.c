@@ -9,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct links links = {0};
-    void *copy = malloc(size ? size : 1);
+    void *copy = calloc(1, MNL_ALIGN(size) + 1); /* libmnl counts on whole words, as the service's buffer has them */
     const struct nlmsghdr *message = copy;
     int left = (int)size;
 
