@@ -2,7 +2,7 @@
 # Meson builds; this file names the usual steps. MESON_OPTIONS is for "meson setup" (-Dlwip_source=DIR, --prefix=...).
 BUILD ?= build
 
-.PHONY: all deps build check demo install clean format
+.PHONY: all deps build check demo install packages clean format
 all: build
 
 deps:
@@ -25,6 +25,10 @@ demo:
 
 install: build
 	meson install -C $(BUILD) --no-rebuild
+
+# Debian packages, in $(BUILD)/packages.
+packages:
+	scripts/packages.sh $(BUILD)/packages
 
 format:
 	scripts/sources.sh c h | xargs clang-format -i

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Usage: scripts/check.sh [STEP...]
-# All checks, or some of: unit fuzz thread net cppcheck format. Builds what it needs in build and build-*. The last
+# All checks, or some of: unit fuzz thread net cppcheck format packages. Builds what it needs in build and build-*. The last
 # line is "N passed, N failed[, N skipped]"; fails if anything failed. FUZZ_SECONDS (5): per fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -185,7 +185,12 @@ run_format() {
     check_command "clang-format" build/clang-format.log format_is_clean
 }
 
-steps=" ${*:-unit fuzz thread net cppcheck format} "
+run_packages() {
+    step "Debian packages"
+    check_command "packages" build/packages.log tests/packages/run build/packages
+}
+
+steps=" ${*:-unit fuzz thread net cppcheck format packages} "
 mkdir -p build # for logs
 case $steps in *" unit "* | *" net "*) build_in "build" build "" || finish ;; esac
 case $steps in *" unit "*)
@@ -200,5 +205,6 @@ case $steps in *" fuzz "*) run_fuzz ;; esac
 case $steps in *" thread "*) run_thread ;; esac
 case $steps in *" cppcheck "*) run_cppcheck ;; esac
 case $steps in *" format "*) run_format ;; esac
+case $steps in *" packages "*) run_packages ;; esac
 case $steps in *" net "*) run_net ;; esac
 finish
