@@ -9,9 +9,11 @@
 #define MIN_BUDGET_US   2
 #define CLEAN_MAX       16 /* windows */
 #define FAILURES_MAX    8
-#define FAILURE_WEIGHT  2 /* one success makes up for so many failures */
-#define TRIAL_US        100
-#define INTERVAL_MIN    16 /* waits */
+#define FAILURE_WEIGHT  2      /* one success makes up for so many failures */
+#define TRIAL_US        100    /* at least; */
+#define TRIAL_PART      8      /* else this part of the full budget */
+#define SCARCE_US       250000 /* so long without enough spinning to tell: try more */
+#define INTERVAL_MIN    16     /* waits */
 #define INTERVAL_MAX    1024
 #define SUCCESSES       3
 
@@ -21,11 +23,15 @@ void spin_budget_init(struct spin_budget *budget, uint64_t full, uint64_t cycles
         .full = full, .limit = full, .cycles_per_us = cycles_per_us, .adapts = adapts, .interval = INTERVAL_MIN};
 }
 
-/* Long enough for an answer from somebody who sleeps. */
+/* Long enough for an answer from somebody who sleeps; not longer than cores allow. */
 static uint64_t trial(const struct spin_budget *budget)
 {
-    uint64_t cycles = TRIAL_US * budget->cycles_per_us;
+    uint64_t least = TRIAL_US * budget->cycles_per_us, cycles = budget->full / TRIAL_PART;
 
+    if (cycles > budget->limit)
+        cycles = budget->limit;
+    if (cycles < least)
+        cycles = least;
     return budget->full < cycles ? budget->full : cycles;
 }
 
@@ -54,8 +60,8 @@ void spin_budget_result(struct spin_budget *budget, bool in_time)
     if (!budget->resting) {
         if (in_time)
             budget->failures -= budget->failures < FAILURE_WEIGHT ? budget->failures : FAILURE_WEIGHT;
-        else if (++budget->failures >= FAILURES_MAX)
-            rest(budget);
+        else if (budget->limit == budget->full && ++budget->failures >= FAILURES_MAX)
+            rest(budget); /* what outlasts a budget that was cut proves nothing */
     } else if (!in_time) {
         budget->interval = budget->interval < INTERVAL_MAX ? 2 * budget->interval : INTERVAL_MAX;
         rest(budget);
@@ -68,12 +74,13 @@ void spin_budget_result(struct spin_budget *budget, bool in_time)
     }
 }
 
-/* A window of spinning is over: adapts the limit to how much of it was lost to other threads. */
-static void judge_window(struct spin_budget *budget)
+/* A window of spinning is over: adapts the limit to how much of it was lost to other threads. scarce: there was too
+ * little spinning to cut the limit by, for long. */
+static void judge_window(struct spin_budget *budget, bool scarce)
 {
     uint64_t limit = budget->limit;
 
-    if (budget->window_lost * 5 > budget->window_spun) {
+    if (!scarce && budget->window_lost * 5 > budget->window_spun) {
         budget->clean_windows = 0;
         budget->clean_wanted = budget->clean_wanted < CLEAN_MAX ? 2 * budget->clean_wanted + 1 : CLEAN_MAX;
         limit /= 4;
@@ -81,28 +88,34 @@ static void judge_window(struct spin_budget *budget)
             limit = SHORT_BUDGET_US * budget->cycles_per_us;
         if (limit < MIN_BUDGET_US * budget->cycles_per_us)
             limit = MIN_BUDGET_US * budget->cycles_per_us;
-    } else if (budget->window_lost * 20 < budget->window_spun && ++budget->clean_windows >= budget->clean_wanted) {
-        limit *= 2;
-        budget->clean_windows = 0;
-        if (limit >= budget->full)
-            budget->clean_wanted /= 2;
+    } else if (budget->window_lost * 20 < budget->window_spun) {
+        budget->clean_windows += scarce ? CLEAN_MAX : 1;
+        if (budget->clean_windows >= budget->clean_wanted) {
+            limit *= 2;
+            budget->clean_windows = 0;
+            if (limit >= budget->full)
+                budget->clean_wanted /= 2;
+        }
     }
     budget->limit = limit < budget->full ? limit : budget->full;
 }
 
 void spin_budget_gap(struct spin_budget *budget, uint64_t now, uint64_t gap)
 {
-    uint64_t spun = __atomic_load_n(&budget->window_spun, __ATOMIC_RELAXED) + gap;
+    uint64_t spun = __atomic_load_n(&budget->window_spun, __ATOMIC_RELAXED) + gap, us = budget->cycles_per_us;
+    bool scarce = spun <= WINDOW_MIN_US * us;
+    uint64_t elapsed;
 
+    if (budget->window_start == 0)
+        budget->window_start = now;
+    elapsed = now - budget->window_start;
     __atomic_store_n(&budget->window_spun, spun, __ATOMIC_RELAXED);
-    if (gap > LOST_GAP_US * budget->cycles_per_us)
+    if (gap > LOST_GAP_US * us)
         budget->window_lost += gap;
-    if (spun <= WINDOW_US * budget->cycles_per_us &&
-        (spun <= WINDOW_MIN_US * budget->cycles_per_us ||
-         now - budget->window_start <= WINDOW_LIMIT_US * budget->cycles_per_us))
+    if (spun <= WINDOW_US * us && elapsed <= (scarce ? SCARCE_US : WINDOW_LIMIT_US) * us)
         return;
     if (budget->adapts)
-        judge_window(budget);
+        judge_window(budget, scarce);
     budget->window_start = now;
     budget->window_spun = 0;
     budget->window_lost = 0;

@@ -3,11 +3,12 @@
  *
  * Whether cores are short: the time that spinning threads lose to others (gaps between two looks at the clock). Above a
  * fifth in a window (10 ms of spinning, or less in 50 ms) the budget is cut to a quarter, at most 200 us; below a
- * twentieth it doubles again, the later (up to 16 windows) the more often it had to be cut.
+ * twentieth it doubles again, the later (up to 16 windows) the more often it had to be cut. A second with too little
+ * spinning to tell doubles it, too.
  *
- * Whether spinning pays: when most of the latest waits outlasted their budget (nothing comes, or who should answer
- * waits for this very core) threads sleep at once, and one wait in 16 tries spinning again (each failure doubles that,
- * up to 1024; three successes in a row end it).
+ * Whether spinning pays: when most of the latest waits outlasted the full budget (nothing comes, or who should answer
+ * waits for this very core) threads sleep at once, and one wait in 16 tries spinning again, for an eighth of the full
+ * budget and 100 us at least (each failure doubles that interval, up to 1024 waits; three successes in a row end it).
  *
  * Times are cycles. Pure; callers serialise next and result, gap may race (it only hints). */
 #ifndef LOCKSTEP_STACK_SPIN_BUDGET_H

@@ -42,7 +42,7 @@ struct virtual_node {
 
 struct virtual_lan {
     const struct virtual_lan_options *options;
-    char directory[64], inventory[96], key[96], switch_space[SPACE_NAME_MAX];
+    char directory[64], inventory[96], key[96], receiver_profile[96], switch_space[SPACE_NAME_MAX];
     struct virtual_node nodes[NODES_MAX];
     unsigned node_count;
     pid_t owner, guardian;
@@ -320,6 +320,20 @@ static int write_clock_configuration(struct virtual_lan *lan, const struct virtu
     return 0;
 }
 
+/* Receivers have a core of their own: they spin whatever the machine's state. */
+static int write_receiver_profile(struct virtual_lan *lan)
+{
+    FILE *file;
+
+    snprintf(lan->receiver_profile, sizeof lan->receiver_profile, "%s/receiver.profile", lan->directory);
+    file = fopen(lan->receiver_profile, "we");
+    if (!file)
+        return complain(lan, -errno, "cannot write %s: %s", lan->receiver_profile, strerror(errno));
+    fputs("base = latency\nspin_backoff = no\n", file);
+    fclose(file);
+    return 0;
+}
+
 /* ---- daemons ---- */
 
 /* In the build tree, or installed side by side. */
@@ -391,6 +405,7 @@ static int start_daemon(struct virtual_lan *lan, struct virtual_node *node, cons
 
 static int start_node(struct virtual_lan *lan, unsigned index)
 {
+    const char *own = lan->options->receiver_profile, *receiver_profile = own[0] ? own : lan->receiver_profile;
     struct virtual_node *node = &lan->nodes[index];
     char directory[96], path[256];
     int err;
@@ -411,8 +426,7 @@ static int start_node(struct virtual_lan *lan, unsigned index)
         "testbed listener --listen 10.78.0.%u --name %s --key %s --directory %s/runs --clock-path %s/clock "
         "--runtime-dir %s --profile %s --testbench %s",
         index + 1, node->name, lan->key, directory, directory, directory,
-        node->receives ? lan->options->receiver_profile : lan->options->profile,
-        find_program(lan, "lockstep-testbench", path));
+        node->receives ? receiver_profile : lan->options->profile, find_program(lan, "lockstep-testbench", path));
 }
 
 /* Something for the machine and the network to do beside: half of the rate as a bulk stream, and a busy core. */
@@ -491,6 +505,8 @@ static int build(struct virtual_lan *lan)
         err = write_key(lan);
     if (err == 0)
         err = write_inventory(lan);
+    if (err == 0)
+        err = write_receiver_profile(lan);
     for (unsigned i = 0; err == 0 && i < lan->node_count; i++)
         err = start_node(lan, i);
     if (err == 0 && lan->options->load)

@@ -13,12 +13,13 @@
 #define VIRTUAL_PROBLEM_MAX 400
 
 struct virtual_lan_options {
-    int64_t senders, receivers;             /* nodes; the controller's node "ref", which gives the time, comes on top */
-    uint64_t rate_bits_per_s;               /* of each port, both ways */
-    uint64_t queue_bytes;                   /* of each port; more is dropped */
-    bool accelerated;                       /* start lockstep-netd */
-    char profile[64], receiver_profile[64]; /* of accelerated programs */
-    char program_directory[200];            /* where lockstep, lockstep-netd and so on are */
+    int64_t senders, receivers;  /* nodes; the controller's node "ref", which gives the time, comes on top */
+    uint64_t rate_bits_per_s;    /* of each port, both ways */
+    uint64_t queue_bytes;        /* of each port; more is dropped */
+    bool accelerated;            /* start lockstep-netd */
+    char profile[64];            /* of accelerated senders */
+    char receiver_profile[64];   /* "": latency, without backing off */
+    char program_directory[200]; /* where lockstep, lockstep-netd and so on are */
     bool load;    /* a bulk stream between the first sender and the first receiver (iperf3), and a busy process */
     bool verbose; /* the daemons' words go to standard error, not to files */
 };

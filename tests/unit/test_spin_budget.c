@@ -91,6 +91,45 @@ static void shrinks_when_cores_are_short(void **state)
     assert_int_equal(budget.limit, full);
 }
 
+/* A message every 1.5 ms, and a budget of a second: after a disturbance spinning comes back, though there is never
+ * enough of it for a window. */
+static void comes_back_for_rare_messages(void **state)
+{
+    const uint64_t full = 1000000ull * US;
+    uint64_t now = 0;
+
+    (void)state;
+    spin_budget_init(&budget, full, US, true);
+    for (int i = 0; i < 10; i++) {
+        now += 11000 * US;
+        spin_budget_gap(&budget, now, 11000 * US); /* somebody else has the core */
+    }
+    assert_int_equal(budget.limit, 2 * US);
+    for (int i = 0; i < 40000; i++) { /* a minute */
+        uint64_t limit = spin_budget_next(&budget), spun = limit < 1500 * US ? limit : 1500 * US;
+
+        now += 1500 * US;
+        for (uint64_t done = 0; done < spun; done += 2 * US)
+            spin_budget_gap(&budget, now - spun + done, 2 * US);
+        if (limit)
+            spin_budget_result(&budget, limit >= 1500 * US);
+    }
+    assert_true(spin_budget_next(&budget) >= 1500 * US);
+    assert_false(budget.resting);
+}
+
+static void rests_and_returns_with_the_traffic(void **state)
+{
+    const uint64_t full = 1000000ull * US;
+
+    (void)state;
+    spin_budget_init(&budget, full, US, true);
+    waits(8, 2000000);
+    assert_true(budget.resting);
+    assert_true(waits(60, 1500) >= 3);
+    assert_false(budget.resting);
+}
+
 static void does_not_adapt_unasked(void **state)
 {
     (void)state;
@@ -110,6 +149,8 @@ int main(void)
         cmocka_unit_test(tries_again),
         cmocka_unit_test(survives_single_late_answers),
         cmocka_unit_test(shrinks_when_cores_are_short),
+        cmocka_unit_test(comes_back_for_rare_messages),
+        cmocka_unit_test(rests_and_returns_with_the_traffic),
         cmocka_unit_test(does_not_adapt_unasked),
     };
 
