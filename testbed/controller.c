@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "platform/platform.h"
 #include "testbed/controller_private.h"
+#include "testbed/json_look.h"
 
 #define CONNECT_MS   15000
 #define FACTS_MS     15000
@@ -63,33 +64,10 @@ void controller_note(struct controller *controller, struct json_object *object)
 
 /* ---- messages ---- */
 
-static const char *text_of(struct json_object *object, const char *key)
-{
-    struct json_object *value;
-
-    return json_object_object_get_ex(object, key, &value) && json_object_is_type(value, json_type_string)
-               ? json_object_get_string(value)
-               : "";
-}
-
-static int64_t number_of(struct json_object *object, const char *key, int64_t otherwise)
-{
-    struct json_object *value;
-
-    return json_object_object_get_ex(object, key, &value) ? json_object_get_int64(value) : otherwise;
-}
-
-static struct json_object *member(struct json_object *object, const char *key)
-{
-    struct json_object *value;
-
-    return json_object_object_get_ex(object, key, &value) ? value : NULL;
-}
-
 static struct remote_process *find_process(struct controller *controller, struct json_object *message)
 {
     for (size_t i = 0; i < controller->process_count; i++) {
-        if (strcmp(controller->processes[i].job->process, text_of(message, "process")) == 0)
+        if (strcmp(controller->processes[i].job->process, json_look_text(message, "process")) == 0)
             return &controller->processes[i];
     }
     return NULL;
@@ -120,28 +98,28 @@ static void show_progress(struct controller *controller, int64_t elapsed_ms)
 
 static void take_progress(struct controller *controller, struct remote_process *process, struct json_object *event)
 {
-    struct json_object *worst = member(event, "worst");
-    int64_t latency = number_of(worst, "latency_ns", 0), limit = number_of(worst, "limit_ns", 0);
+    struct json_object *worst = json_look_member(event, "worst");
+    int64_t latency = json_look_number(worst, "latency_ns", 0), limit = json_look_number(worst, "limit_ns", 0);
 
-    process->messages = number_of(event, "messages", 0);
-    process->lost = number_of(event, "lost", 0);
-    process->late = number_of(event, "late", 0);
+    process->messages = json_look_number(event, "messages", 0);
+    process->lost = json_look_number(event, "lost", 0);
+    process->late = json_look_number(event, "late", 0);
     if (limit > 0 &&
         (controller->worst.limit_ns == 0 ||
          (double)latency / (double)limit > (double)controller->worst.latency_ns / (double)controller->worst.limit_ns)) {
-        snprintf(controller->worst.name, sizeof controller->worst.name, "%s", text_of(worst, "name"));
+        snprintf(controller->worst.name, sizeof controller->worst.name, "%s", json_look_text(worst, "name"));
         controller->worst.latency_ns = latency;
         controller->worst.limit_ns = limit;
     }
     if (process == &controller->processes[0])
-        show_progress(controller, number_of(event, "elapsed_ms", 0));
+        show_progress(controller, json_look_number(event, "elapsed_ms", 0));
 }
 
 static void take_event(struct controller *controller, unsigned node, struct json_object *message)
 {
     struct remote_process *process = find_process(controller, message);
-    struct json_object *event = member(message, "event");
-    const char *kind = text_of(event, "event");
+    struct json_object *event = json_look_member(message, "event");
+    const char *kind = json_look_text(event, "event");
 
     if (!process || process->node != node)
         return;
@@ -151,7 +129,7 @@ static void take_event(struct controller *controller, unsigned node, struct json
         take_progress(controller, process, event);
     else if (strcmp(kind, "problem") == 0 || strcmp(kind, "done") == 0)
         snprintf(process->words, sizeof process->words, "%s",
-                 text_of(event, strcmp(kind, "done") ? "text" : "problem"));
+                 json_look_text(event, strcmp(kind, "done") ? "text" : "problem"));
     if (strcmp(kind, "problem") == 0 && process->words[0])
         log_warning("testbed: %s: %s", process->job->process, process->words);
 }
@@ -167,21 +145,22 @@ static void take_state(struct controller *controller, struct json_object *messag
     } else if (strcmp(type, "exited") == 0) {
         process->state = PROCESS_ENDED;
         if (!process->words[0])
-            snprintf(process->words, sizeof process->words, "exit status %" PRId64, number_of(message, "status", -1));
+            snprintf(process->words, sizeof process->words, "exit status %" PRId64,
+                     json_look_number(message, "status", -1));
     } else if (strcmp(type, "said") == 0) {
-        snprintf(process->words, sizeof process->words, "%s", text_of(message, "text"));
+        snprintf(process->words, sizeof process->words, "%s", json_look_text(message, "text"));
     } else if (strcmp(type, "error") == 0) {
-        snprintf(process->words, sizeof process->words, "%s", text_of(message, "text"));
-        if (strcmp(text_of(message, "about"), "spawn") == 0)
+        snprintf(process->words, sizeof process->words, "%s", json_look_text(message, "text"));
+        if (strcmp(json_look_text(message, "about"), "spawn") == 0)
             process->state = PROCESS_ENDED;
     }
 }
 
 static void take_clock(struct remote_node *node, struct json_object *message)
 {
-    snprintf(node->clock_status, sizeof node->clock_status, "%s", text_of(message, "status"));
-    node->bound_ns = number_of(message, "bound_ns", INT64_MAX);
-    node->tai_ns = number_of(message, "tai_ns", 0);
+    snprintf(node->clock_status, sizeof node->clock_status, "%s", json_look_text(message, "status"));
+    node->bound_ns = json_look_number(message, "bound_ns", INT64_MAX);
+    node->tai_ns = json_look_number(message, "tai_ns", 0);
     node->clock_known = true;
 }
 
@@ -204,8 +183,8 @@ static void take_message(void *context, unsigned number, const char *type, struc
     } else if (strcmp(type, "clock") == 0) {
         take_clock(node, message);
     } else if (strcmp(type, "facts") == 0) {
-        replace(&node->facts, member(message, "facts"));
-        replace(&node->findings, member(message, "findings"));
+        replace(&node->facts, json_look_member(message, "facts"));
+        replace(&node->findings, json_look_member(message, "findings"));
         node->facts_known = true;
     } else if (strcmp(type, "counters") == 0) {
         replace(&node->counters, message);
@@ -214,8 +193,9 @@ static void take_message(void *context, unsigned number, const char *type, struc
         node->ended = true;
     } else {
         take_state(controller, message, type);
-        if (strcmp(type, "error") == 0 && !text_of(message, "process")[0])
-            log_warning("testbed: node %s: %s", controller->inventory.nodes[number].name, text_of(message, "text"));
+        if (strcmp(type, "error") == 0 && !json_look_text(message, "process")[0])
+            log_warning("testbed: node %s: %s", controller->inventory.nodes[number].name,
+                        json_look_text(message, "text"));
     }
 }
 
@@ -556,7 +536,7 @@ int controller_main(const struct controller_options *options, struct json_object
 static bool has_problem(const struct remote_node *node)
 {
     for (size_t i = 0; node->findings && i < json_object_array_length(node->findings); i++) {
-        if (strcmp(text_of(json_object_array_get_idx(node->findings, i), "state"), "problem") == 0)
+        if (strcmp(json_look_text(json_object_array_get_idx(node->findings, i), "state"), "problem") == 0)
             return true;
     }
     return false;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "platform/platform.h"
 #include "testbed/controller_private.h"
+#include "testbed/json_look.h"
 
 #define SPAWN_MS   10000
 #define READY_MS   20000
@@ -206,21 +207,12 @@ static void take_counts(struct controller *controller, struct json_object *out[S
 
 static int64_t count_of(struct json_object *counters, const char *part, const char *way)
 {
-    struct json_object *object, *value;
-
-    if (!counters || !json_object_object_get_ex(counters, part, &object) || !object ||
-        !json_object_object_get_ex(object, way, &value))
-        return 0;
-    return json_object_get_int64(value);
+    return json_look_number(json_look_member(counters, part), way, 0);
 }
 
 static void add_to(struct json_object *object, const char *key, int64_t number)
 {
-    struct json_object *value;
-
-    if (json_object_object_get_ex(object, key, &value))
-        number += json_object_get_int64(value);
-    json_object_object_add(object, key, json_object_new_int64(number));
+    json_object_object_add(object, key, json_object_new_int64(json_look_number(object, key, 0) + number));
 }
 
 /* What went through the kernel's IP is counted in octets with headers, lanes in payload. */

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "platform/platform.h"
+#include "testbed/json_look.h"
 #include "testbed/listener.h"
 
 #define RETRY_NS 250000000u
@@ -133,30 +134,23 @@ static void expect_file(struct node *node, struct json_object *message)
     node->file_expected = node->file != NULL;
 }
 
-static const char *text_of(struct json_object *message, const char *key)
-{
-    struct json_object *text;
-
-    return json_object_object_get_ex(message, key, &text) ? json_object_get_string(text) : "";
-}
-
 static void take_message(struct fleet *fleet, unsigned i, struct json_object *message)
 {
     struct node *node = &fleet->nodes[i];
-    const char *type = text_of(message, "type");
+    const char *type = json_look_text(message, "type");
 
     if (!node->present && strcmp(type, "hello") == 0 &&
-        strcmp(text_of(message, "node"), fleet->inventory->nodes[i].name) != 0) {
+        strcmp(json_look_text(message, "node"), fleet->inventory->nodes[i].name) != 0) {
         char problem[CHANNEL_PROBLEM_MAX];
 
-        snprintf(problem, sizeof problem, "the listener there calls itself %.60s", text_of(message, "node"));
+        snprintf(problem, sizeof problem, "the listener there calls itself %.60s", json_look_text(message, "node"));
         node->lost = true;
         close_node(node, problem);
         return;
     }
     if (!node->present && strcmp(type, "error") == 0) {
         node->lost = true;
-        close_node(node, text_of(message, "text"));
+        close_node(node, json_look_text(message, "text"));
         return;
     }
     if (strcmp(type, "hello") == 0)

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "testbed/json_look.h"
 #include "testbed/listener_private.h"
 
 #define CALLER_NS 6000000000 /* for handshake and hello */
@@ -66,19 +67,12 @@ void listener_tell(struct listener *listener, struct json_object *object)
         json_object_put(object);
 }
 
-int64_t listener_number(struct json_object *object, const char *key)
-{
-    struct json_object *value;
-
-    return json_object_object_get_ex(object, key, &value) ? json_object_get_int64(value) : 0;
-}
-
 /* ---- the controller ---- */
 
 /* False: the caller is to go. */
 static bool greet(struct listener *listener, struct caller *caller, struct json_object *object, const char *type)
 {
-    int64_t version = listener_number(object, "version");
+    int64_t version = json_look_number(object, "version", 0);
     struct json_object *answer;
     char text[128];
 

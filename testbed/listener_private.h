@@ -47,8 +47,6 @@ void listener_add_number(struct json_object *object, const char *key, int64_t nu
 void listener_say_error(struct channel *channel, const char *about, const char *process, const char *text);
 /* To the controller, if there is one. */
 void listener_tell(struct listener *listener, struct json_object *object);
-/* 0 if there is no such member. */
-int64_t listener_number(struct json_object *object, const char *key);
 
 /* listener_processes.c. NULL: none. */
 struct process *listener_find_process(struct listener *listener, const char *name);

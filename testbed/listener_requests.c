@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "testbed/json_look.h"
 #include "testbed/json_read.h"
 #include "testbed/listener_private.h"
 #include "testbed/node_check.h"
@@ -195,8 +196,8 @@ static struct json_object *lane_octets(const struct listener *listener)
     if (json_object_object_get_ex(report, "flows", &flows) && json_object_is_type(flows, json_type_array))
         count = json_object_array_length(flows);
     for (size_t i = 0; i < count; i++) {
-        in += listener_number(json_object_array_get_idx(flows, i), "rx_bytes");
-        out += listener_number(json_object_array_get_idx(flows, i), "tx_bytes");
+        in += json_look_number(json_object_array_get_idx(flows, i), "rx_bytes", 0);
+        out += json_look_number(json_object_array_get_idx(flows, i), "tx_bytes", 0);
     }
     json_object_put(report);
     object = json_object_new_object();
