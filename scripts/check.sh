@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Usage: scripts/check.sh [STEP...]
 # All checks, or some of: unit fuzz thread net cppcheck format packages. Builds what it needs in build and build-*. The last
-# line is "N passed, N failed[, N skipped]"; fails if anything failed. FUZZ_SECONDS (5): per fuzz target.
+# line is "N passed, N failed[, N skipped]"; fails if anything failed. FUZZ_SECONDS (4): per fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 exec 2>&1
@@ -110,7 +110,7 @@ run_fuzz() {
     local target name
     CC=clang build_in "build of fuzz targets" build-fuzz fuzz-targets -Dfuzz=true -Db_sanitize=address,undefined \
         -Db_lundef=false || return
-    step "fuzz targets, ${FUZZ_SECONDS:-5} s each"
+    step "fuzz targets, ${FUZZ_SECONDS:-4} s each"
     rm -f build-fuzz/fuzz-*.status
     for target in build-fuzz/tests/fuzz/fuzz-*; do
         [ -f "$target" ] && [ -x "$target" ] || continue
@@ -128,7 +128,7 @@ run_fuzz() {
 fuzz_one() { # TARGET NAME
     local corpus=build-fuzz/corpus/$2
     mkdir -p "$corpus"
-    "$1" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$corpus/../$2-" \
+    "$1" -max_total_time="${FUZZ_SECONDS:-4}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$corpus/../$2-" \
         "$corpus" "tests/fuzz/corpus/$2" >"build-fuzz/fuzz-$2.log" 2>&1
     echo $? >"build-fuzz/fuzz-$2.status"
 }
