@@ -8,5 +8,5 @@ cd "$(dirname "$0")/.." || exit
 build=$1
 status=0
 "$build/tools/lockstep" testbed virtual --pattern testbed/patterns/daq48.csv --output "$build/demo" --rounds 2 --duration 8s \
-    --phase synchronised --phase staggered --spin 100us --title "48 message types on a virtual LAN" || status=$?
+    --phase staggered --phase synchronised --spin 100us --title "48 message types on a virtual LAN" || status=$?
 [ "$status" -le 2 ]
