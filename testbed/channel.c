@@ -430,6 +430,13 @@ int channel_work(struct channel *channel)
     return channel->ended;
 }
 
+int channel_flush(struct channel *channel)
+{
+    if (channel->ended == 0 && channel->ready)
+        transmit(channel);
+    return channel->ended;
+}
+
 int channel_send(struct channel *channel, enum channel_kind kind, const void *payload, size_t length)
 {
     uint8_t *room;

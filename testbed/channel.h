@@ -55,6 +55,8 @@ bool channel_ready(const struct channel *channel);
 /* Sends and receives what goes without waiting. 0, or a negative code when the channel has ended (LOCKSTEP_E_GONE: by
  * the peer; LOCKSTEP_E_DENIED: it has another key); channel_problem says more. */
 int channel_work(struct channel *channel);
+/* The same, but only sends: what has come stays where poll sees it. */
+int channel_flush(struct channel *channel);
 const char *channel_problem(const struct channel *channel);
 
 /* Copies the payload into the queue. LOCKSTEP_E_EXHAUSTED: too much is waiting. */

@@ -191,7 +191,7 @@ static void work_node(struct fleet *fleet, unsigned i)
     if (!node->channel)
         return;
     if (ended == 0)
-        ended = channel_work(node->channel);
+        ended = channel_flush(node->channel);
     if (ended == LOCKSTEP_E_DENIED)
         node->lost = true; /* trying again would not help */
     if (ended < 0)

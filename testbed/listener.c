@@ -146,7 +146,7 @@ static void work_caller(struct listener *listener, struct caller *caller)
 
     while (channel_ready(caller->channel) && channel_next(caller->channel, &raw)) {
         if (!take_message(listener, caller, &raw)) {
-            channel_work(caller->channel); /* what was said last */
+            channel_flush(caller->channel); /* what was said last */
             dismiss(listener, caller);
             return;
         }
@@ -154,7 +154,7 @@ static void work_caller(struct listener *listener, struct caller *caller)
     if (caller == listener->controller)
         listener_go_on_sending(listener);
     if (ended == 0)
-        ended = channel_work(caller->channel);
+        ended = channel_flush(caller->channel);
     if (ended < 0 || (!caller->greeted && platform_now_ns() > caller->deadline_ns))
         dismiss(listener, caller);
 }
