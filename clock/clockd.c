@@ -29,6 +29,7 @@
 #include "clock/sandbox.h"
 #include "clock/state_file.h"
 #include "platform/platform.h"
+#include "platform/stop_signals.h"
 
 #define TICK_NS           1000000000ll
 #define SAVE_INTERVAL_NS  600000000000ll
@@ -418,15 +419,8 @@ static int open_counter_and_segment(struct clockd *daemon)
 
 static int open_loop(struct clockd *daemon)
 {
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
     daemon->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    daemon->signal_fd = platform_stop_signals();
     daemon->clock_set_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (daemon->epoll_fd < 0 || daemon->signal_fd < 0 || daemon->clock_set_fd < 0)
         return -errno;

@@ -11,6 +11,10 @@
 
 /* CLOCK_MONOTONIC; the stamps of a lane are on this scale. */
 uint64_t platform_now_ns(void);
+static inline int64_t platform_now_ms(void)
+{
+    return (int64_t)(platform_now_ns() / 1000000);
+}
 /* What to add to platform_now_ns() for CLOCK_REALTIME (read together; good to well under a microsecond). */
 int64_t platform_realtime_offset_ns(void);
 /* The CPU's time-stamp counter. */

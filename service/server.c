@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "platform/stop_signals.h"
 #include "service/closer.h"
 #include "service/lanes.h"
 #include "service/reporter.h"
@@ -503,15 +504,8 @@ static int listen_socket(struct server *server, const char *dir)
 
 static int open_signals(struct server *server)
 {
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return server->signal_fd < 0 ? -errno : 0;
+    server->signal_fd = platform_stop_signals();
+    return server->signal_fd < 0 ? server->signal_fd : 0;
 }
 
 int server_open(struct server *server, struct netd *netd)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "platform/linux/raw_syscall.h"
 
 #define REPLY_TIMEOUT_S 5
 
@@ -41,23 +42,10 @@ struct exchange {
     int reply_fd_count; /* wanted, exactly */
 };
 
-/* Raw system calls: in a preloaded library the C library's own entries lead back into the stack. The C library's
- * syscall() reports through errno, which callers of the interposed functions must find as it was. */
-static long raw_call(long number, long a, long b, long c, long d, long e, long f)
-{
-    int saved = errno;
-    long result = syscall(number, a, b, c, d, e, f);
-
-    if (result < 0)
-        result = -errno;
-    errno = saved;
-    return result;
-}
-
 static void raw_close(int fd)
 {
     if (fd >= 0)
-        raw_call(SYS_close, fd, 0, 0, 0, 0, 0);
+        sys_call6(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
 static void close_fds(int *fds, int count)
@@ -75,7 +63,7 @@ static int move_fd(int fd, int minimum)
 
     if (fd < 0 || fd >= minimum)
         return fd;
-    moved = raw_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, minimum, 0, 0, 0);
+    moved = sys_call6(SYS_fcntl, fd, F_DUPFD_CLOEXEC, minimum, 0, 0, 0);
     raw_close(fd);
     return (int)moved;
 }
@@ -104,7 +92,7 @@ static int send_message(struct netd_client *client, const struct control_header 
         memcpy(CMSG_DATA(cmsg), x->fds, (size_t)x->fd_count * sizeof(int));
     }
     do {
-        result = raw_call(SYS_sendmsg, client->fd, (long)&message, MSG_NOSIGNAL, 0, 0, 0);
+        result = sys_call6(SYS_sendmsg, client->fd, (long)&message, MSG_NOSIGNAL, 0, 0, 0);
     } while (result == -EINTR);
     return result < 0 ? (int)result : 0;
 }
@@ -146,7 +134,7 @@ static long receive_message(struct netd_client *client, void *buffer, size_t siz
     long length;
 
     do {
-        length = raw_call(SYS_recvmsg, client->fd, (long)&message, MSG_CMSG_CLOEXEC, 0, 0, 0);
+        length = sys_call6(SYS_recvmsg, client->fd, (long)&message, MSG_CMSG_CLOEXEC, 0, 0, 0);
     } while (length == -EINTR);
     if (length <= 0)
         return length < 0 ? length : -ECONNRESET;
@@ -239,14 +227,14 @@ static int connect_socket(const char *dir, int fd_minimum)
     if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", client_runtime_dir(dir),
                          CONTROL_SOCKET_NAME) >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
-    fd = (int)raw_call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, 0, 0, 0);
+    fd = (int)sys_call6(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, 0, 0, 0);
     fd = move_fd(fd, fd_minimum);
     if (fd < 0)
         return fd;
-    raw_call(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)&timeout, sizeof(timeout), 0);
-    raw_call(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)&timeout, sizeof(timeout), 0);
+    sys_call6(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)&timeout, sizeof(timeout), 0);
+    sys_call6(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)&timeout, sizeof(timeout), 0);
     do {
-        result = raw_call(SYS_connect, fd, (long)&address, sizeof(address), 0, 0, 0);
+        result = sys_call6(SYS_connect, fd, (long)&address, sizeof(address), 0, 0, 0);
     } while (result == -EINTR);
     if (result < 0) {
         raw_close(fd);
@@ -268,7 +256,7 @@ static int say_hello(struct netd_client *client, const char *program, struct con
     result = transact(client, &x, true);
     if (result < 0)
         return result;
-    address = raw_call(SYS_mmap, 0, sizeof(struct state_page), PROT_READ, MAP_SHARED, state_fd, 0);
+    address = sys_call6(SYS_mmap, 0, sizeof(struct state_page), PROT_READ, MAP_SHARED, state_fd, 0);
     raw_close(state_fd);
     if (address < 0 && address > -4096)
         return (int)address;
@@ -313,7 +301,7 @@ void client_close(struct netd_client *client)
         return;
     raw_close(client->fd);
     if (client->state)
-        raw_call(SYS_munmap, (long)client->state, sizeof(struct state_page), 0, 0, 0, 0);
+        sys_call6(SYS_munmap, (long)client->state, sizeof(struct state_page), 0, 0, 0, 0);
     free(client);
 }
 
@@ -327,7 +315,7 @@ int client_check(struct netd_client *client)
     struct pollfd poll_fd = {.fd = client->fd, .events = 0};
     struct timespec now = {0, 0};
 
-    if (raw_call(SYS_ppoll, (long)&poll_fd, 1, (long)&now, 0, 8, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR)))
+    if (sys_call6(SYS_ppoll, (long)&poll_fd, 1, (long)&now, 0, 8, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR)))
         return LOCKSTEP_E_NO_SERVICE;
     return __atomic_load_n(&client->broken, __ATOMIC_RELAXED) ? LOCKSTEP_E_NO_SERVICE : 0;
 }
@@ -432,7 +420,7 @@ int client_event_read(int event_fd, uint32_t *flow_id)
     long length;
 
     do {
-        length = raw_call(SYS_recvfrom, event_fd, (long)&message, sizeof(message), MSG_DONTWAIT, 0, 0);
+        length = sys_call6(SYS_recvfrom, event_fd, (long)&message, sizeof(message), MSG_DONTWAIT, 0, 0);
     } while (length == -EINTR);
     if (length == -EAGAIN)
         return -EAGAIN;

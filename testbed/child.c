@@ -10,8 +10,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "platform/platform.h"
 
 #define READ_STEP 4096
 
@@ -117,21 +118,13 @@ int child_spawn(char *const argv[], enum child_streams streams, struct child *ou
     return result;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits for its end, at most so long. */
 static bool wait_for(const struct child *child, int patience_ms)
 {
     struct pollfd end = {.fd = child->pidfd, .events = POLLIN};
-    int64_t deadline = now_ms() + patience_ms;
+    int64_t deadline = platform_now_ms() + patience_ms;
 
-    for (int64_t left = patience_ms; left >= 0; left = deadline - now_ms()) {
+    for (int64_t left = patience_ms; left >= 0; left = deadline - platform_now_ms()) {
         int ready = poll(&end, 1, (int)left);
 
         if (ready > 0)
@@ -186,7 +179,7 @@ static int gather(const struct child *child, int64_t deadline, char *text, size_
 
     for (;;) {
         struct pollfd event = {.fd = child->out, .events = POLLIN};
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - platform_now_ms();
         char scrap[READ_STEP];
         ssize_t got;
 
@@ -207,7 +200,7 @@ static int gather(const struct child *child, int64_t deadline, char *text, size_
 
 int child_run(char *const argv[], int timeout_ms, char *text, size_t size)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = platform_now_ms() + timeout_ms;
     char nothing[1];
     struct child child;
     int result, status;
@@ -221,7 +214,7 @@ int child_run(char *const argv[], int timeout_ms, char *text, size_t size)
     if (result < 0)
         return result;
     result = gather(&child, deadline, text, size);
-    if (result == 0 && !wait_for(&child, (int)(deadline - now_ms() > 0 ? deadline - now_ms() : 0)))
+    if (result == 0 && !wait_for(&child, (int)(deadline - platform_now_ms() > 0 ? deadline - platform_now_ms() : 0)))
         result = -ETIMEDOUT;
     status = child_end(&child, 0);
     if (result < 0)

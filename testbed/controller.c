@@ -34,23 +34,46 @@ bool controller_interrupted(void)
     return interrupted != 0;
 }
 
-static int64_t now_ms(void)
-{
-    return (int64_t)(platform_now_ns() / 1000000);
-}
-
 bool controller_wait(struct controller *controller, bool (*done)(struct controller *controller), int64_t timeout_ms)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = platform_now_ms() + timeout_ms;
 
     while (!done(controller)) {
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - platform_now_ms();
 
         if (left <= 0 || interrupted)
             return false;
         fleet_work(controller->fleet, left < STEP_MS ? (int)left : STEP_MS);
     }
     return true;
+}
+
+bool controller_answered(const struct controller *controller, enum node_answer answer)
+{
+    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
+        if (fleet_present(controller->fleet, i) && !(controller->nodes[i].answers & answer))
+            return false;
+    }
+    return true;
+}
+
+static bool awaited_answered(struct controller *controller)
+{
+    return controller_answered(controller, controller->awaited);
+}
+
+bool controller_wait_answers(struct controller *controller, enum node_answer answer, int64_t timeout_ms)
+{
+    controller->awaited = answer;
+    return controller_wait(controller, awaited_answered, timeout_ms);
+}
+
+void controller_ask(struct controller *controller, const char *type, enum node_answer answer)
+{
+    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
+        controller->nodes[i].answers &= ~(unsigned)answer;
+        fleet_say(controller->fleet, i, fleet_message(type));
+    }
 }
 
 void controller_note(struct controller *controller, struct json_object *object)
@@ -161,7 +184,7 @@ static void take_clock(struct remote_node *node, struct json_object *message)
     snprintf(node->clock_status, sizeof node->clock_status, "%s", json_look_text(message, "status"));
     node->bound_ns = json_look_number(message, "bound_ns", INT64_MAX);
     node->tai_ns = json_look_number(message, "tai_ns", 0);
-    node->clock_known = true;
+    node->answers |= ANSWER_CLOCK;
 }
 
 static void replace(struct json_object **place, struct json_object *object)
@@ -185,12 +208,12 @@ static void take_message(void *context, unsigned number, const char *type, struc
     } else if (strcmp(type, "facts") == 0) {
         replace(&node->facts, json_look_member(message, "facts"));
         replace(&node->findings, json_look_member(message, "findings"));
-        node->facts_known = true;
+        node->answers |= ANSWER_FACTS;
     } else if (strcmp(type, "counters") == 0) {
         replace(&node->counters, message);
-        node->counted = true;
+        node->answers |= ANSWER_COUNTERS;
     } else if (strcmp(type, "ended") == 0) {
-        node->ended = true;
+        node->answers |= ANSWER_ENDED;
     } else {
         take_state(controller, message, type);
         if (strcmp(type, "error") == 0 && !json_look_text(message, "process")[0])
@@ -205,15 +228,6 @@ static bool all_present(struct controller *controller)
 {
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
         if (!fleet_present(controller->fleet, i) && !fleet_lost(controller->fleet, i))
-            return false;
-    }
-    return true;
-}
-
-static bool all_facts(struct controller *controller)
-{
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        if (fleet_present(controller->fleet, i) && !controller->nodes[i].facts_known)
             return false;
     }
     return true;
@@ -241,7 +255,7 @@ static bool meet_nodes(struct controller *controller)
         json_object_object_add(message, "mtu", json_object_new_int64(controller->inventory.mtu));
         fleet_say(controller->fleet, i, message);
     }
-    controller_wait(controller, all_facts, FACTS_MS);
+    controller_wait_answers(controller, ANSWER_FACTS, FACTS_MS);
     return good && !interrupted;
 }
 
@@ -251,7 +265,7 @@ static int clock_not_ready(const struct controller *controller)
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
         const struct remote_node *node = &controller->nodes[i];
 
-        if (!node->clock_known || strcmp(node->clock_status, "good") != 0 ||
+        if (!(node->answers & ANSWER_CLOCK) || strcmp(node->clock_status, "good") != 0 ||
             (controller->options->clock_limit_ns && node->bound_ns > (int64_t)controller->options->clock_limit_ns))
             return (int)i;
     }
@@ -263,7 +277,7 @@ void controller_ask_clocks(struct controller *controller)
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
         struct json_object *message = fleet_message("clock");
 
-        controller->nodes[i].clock_known = false;
+        controller->nodes[i].answers &= ~(unsigned)ANSWER_CLOCK;
         json_object_object_add(message, "clock",
                                json_object_new_string(node_clock_kind_names[controller->options->clock]));
         fleet_say(controller->fleet, i, message);
@@ -272,29 +286,29 @@ void controller_ask_clocks(struct controller *controller)
 
 static void watch_clocks(struct controller *controller)
 {
-    int64_t until = now_ms() + CLOCK_ASK_MS;
+    int64_t until = platform_now_ms() + CLOCK_ASK_MS;
 
     controller_ask_clocks(controller);
-    while (now_ms() < until && !interrupted)
-        fleet_work(controller->fleet, (int)(until - now_ms()));
+    while (platform_now_ms() < until && !interrupted)
+        fleet_work(controller->fleet, (int)(until - platform_now_ms()));
 }
 
 /* Waits until all clocks are within the limit. With the system's clocks there is nothing to wait for. */
 static bool wait_for_clocks(struct controller *controller, char problem[JOB_PROBLEM_MAX])
 {
-    int64_t deadline = now_ms() + (int64_t)controller->options->clock_patience_ns / 1000000;
+    int64_t deadline = platform_now_ms() + (int64_t)controller->options->clock_patience_ns / 1000000;
     int late;
 
     if (controller->options->clock == NODE_CLOCK_SYSTEM)
         return true;
     do
         watch_clocks(controller);
-    while ((late = clock_not_ready(controller)) >= 0 && now_ms() < deadline && !interrupted);
+    while ((late = clock_not_ready(controller)) >= 0 && platform_now_ms() < deadline && !interrupted);
     if (late < 0)
         return true;
     if (interrupted)
         snprintf(problem, JOB_PROBLEM_MAX, "interrupted");
-    else if (!controller->nodes[late].clock_known)
+    else if (!(controller->nodes[late].answers & ANSWER_CLOCK))
         snprintf(problem, JOB_PROBLEM_MAX, "node %s does not say what its clock does",
                  controller->inventory.nodes[late].name);
     else

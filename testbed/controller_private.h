@@ -20,11 +20,12 @@ struct remote_process {
     int64_t messages, lost, late; /* as it told last */
 };
 
+enum node_answer { ANSWER_FACTS = 1, ANSWER_CLOCK = 2, ANSWER_COUNTERS = 4, ANSWER_ENDED = 8 };
+
 struct remote_node {
     char clock_status[40];
     int64_t bound_ns, tai_ns;
-    bool clock_known; /* answered since it was asked last */
-    bool facts_known, ended, counted;
+    unsigned answers;                     /* enum node_answer, since it was asked last */
     struct json_object *facts, *findings; /* owned */
     struct json_object *counters;         /* owned */
 };
@@ -40,9 +41,10 @@ struct controller {
     struct remote_node nodes[SCHEDULE_NODES_MAX];
     struct remote_process *processes; /* of the present round */
     size_t process_count;
-    FILE *lines;       /* progress.jsonl */
-    bool terminal;     /* stderr is one: the progress line is renewed in place */
-    const char *phase; /* of the present round */
+    enum node_answer awaited; /* by controller_wait_answers */
+    FILE *lines;              /* progress.jsonl */
+    bool terminal;            /* stderr is one: the progress line is renewed in place */
+    const char *phase;        /* of the present round */
     char heading[64];
     struct {
         char name[PATTERN_NAME_MAX];
@@ -62,8 +64,13 @@ struct round *controller_round(struct controller *controller, const char *stack,
                                const struct schedule_prediction *predictions, unsigned number,
                                struct json_object *offload, char problem[JOB_PROBLEM_MAX]);
 
-/* Asks every node for its clock; clock_known says who has answered. */
+/* Forgets what the nodes answered to that, and sends the request that is no more than its type. */
+void controller_ask(struct controller *controller, const char *type, enum node_answer answer);
 void controller_ask_clocks(struct controller *controller);
+/* Every node that is there has answered. */
+bool controller_answered(const struct controller *controller, enum node_answer answer);
+/* controller_wait for that. */
+bool controller_wait_answers(struct controller *controller, enum node_answer answer, int64_t timeout_ms);
 
 /* A line of progress.jsonl; takes the object over. */
 void controller_note(struct controller *controller, struct json_object *object);

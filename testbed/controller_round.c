@@ -19,11 +19,6 @@
 #define COUNT_MS   3000
 #define COUNT_LEAD 500 /* ms before the end of the measured time */
 
-static int64_t now_ms(void)
-{
-    return (int64_t)(platform_now_ns() / 1000000);
-}
-
 static unsigned node_of(const struct controller *controller, const char *name)
 {
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
@@ -73,33 +68,6 @@ static bool any_gone(struct controller *controller)
             return true;
     }
     return false;
-}
-
-static bool clocks_known(struct controller *controller)
-{
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        if (fleet_present(controller->fleet, i) && !controller->nodes[i].clock_known)
-            return false;
-    }
-    return true;
-}
-
-static bool all_counted(struct controller *controller)
-{
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        if (fleet_present(controller->fleet, i) && !controller->nodes[i].counted)
-            return false;
-    }
-    return true;
-}
-
-static bool nodes_cleared(struct controller *controller)
-{
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        if (fleet_present(controller->fleet, i) && !controller->nodes[i].ended)
-            return false;
-    }
-    return true;
 }
 
 /* ---- orders ---- */
@@ -182,9 +150,9 @@ static int64_t common_start(struct controller *controller)
     int64_t latest = 0;
 
     controller_ask_clocks(controller);
-    controller_wait(controller, clocks_known, SPAWN_MS);
+    controller_wait_answers(controller, ANSWER_CLOCK, SPAWN_MS);
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        if (controller->nodes[i].clock_known && controller->nodes[i].tai_ns > latest)
+        if ((controller->nodes[i].answers & ANSWER_CLOCK) && controller->nodes[i].tai_ns > latest)
             latest = controller->nodes[i].tai_ns;
     }
     return latest ? latest + LEAD_NS : 0;
@@ -194,11 +162,8 @@ static int64_t common_start(struct controller *controller)
 
 static void take_counts(struct controller *controller, struct json_object *out[SCHEDULE_NODES_MAX])
 {
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        controller->nodes[i].counted = false;
-        fleet_say(controller->fleet, i, fleet_message("counters"));
-    }
-    controller_wait(controller, all_counted, COUNT_MS);
+    controller_ask(controller, "counters", ANSWER_COUNTERS);
+    controller_wait_answers(controller, ANSWER_COUNTERS, COUNT_MS);
     for (unsigned i = 0; i < controller->inventory.node_count; i++) {
         out[i] = controller->nodes[i].counters;
         controller->nodes[i].counters = NULL;
@@ -247,13 +212,13 @@ static uint8_t *fetch(struct controller *controller, const struct remote_process
                       size_t *length)
 {
     struct json_object *message = fleet_message("fetch");
-    int64_t deadline = now_ms() + FETCH_MS;
+    int64_t deadline = platform_now_ms() + FETCH_MS;
     uint8_t *bytes = NULL;
 
     json_object_object_add(message, "process", json_object_new_string(process->job->process));
     json_object_object_add(message, "file", json_object_new_string(file));
     fleet_say(controller->fleet, process->node, message);
-    while (!bytes && now_ms() < deadline && fleet_present(controller->fleet, process->node)) {
+    while (!bytes && platform_now_ms() < deadline && fleet_present(controller->fleet, process->node)) {
         fleet_work(controller->fleet, 50);
         bytes = fleet_take_file(controller->fleet, process->node, length);
     }
@@ -310,13 +275,12 @@ static size_t gather(struct controller *controller, const char *stack, unsigned 
     return count;
 }
 
+/* Not to be interrupted. */
 static void clear_nodes(struct controller *controller)
 {
-    for (unsigned i = 0; i < controller->inventory.node_count; i++) {
-        controller->nodes[i].ended = false;
-        fleet_say(controller->fleet, i, fleet_message("end"));
-    }
-    for (int64_t deadline = now_ms() + SPAWN_MS; !nodes_cleared(controller) && now_ms() < deadline;)
+    controller_ask(controller, "end", ANSWER_ENDED);
+    for (int64_t deadline = platform_now_ms() + SPAWN_MS;
+         !controller_answered(controller, ANSWER_ENDED) && platform_now_ms() < deadline;)
         fleet_work(controller->fleet, 50);
 }
 
@@ -327,7 +291,7 @@ static void play(struct controller *controller, int64_t length_ms, struct json_o
                  struct json_object *offload)
 {
     struct json_object *after[SCHEDULE_NODES_MAX] = {0};
-    int64_t begun = now_ms();
+    int64_t begun = platform_now_ms();
 
     controller_wait(controller, any_gone, LEAD_NS / 1000000 + length_ms - COUNT_LEAD);
     if (!any_gone(controller) && !controller_interrupted()) {
@@ -337,10 +301,11 @@ static void play(struct controller *controller, int64_t length_ms, struct json_o
     }
     if (!controller_interrupted() && !any_gone(controller))
         controller_wait(controller, all_ended,
-                        begun + length_ms + (int64_t)controller->options->grace_ns / 1000000 + SLACK_MS - now_ms());
+                        begun + length_ms + (int64_t)controller->options->grace_ns / 1000000 + SLACK_MS -
+                            platform_now_ms());
     if (!all_ended(controller)) {
         stop_all(controller);
-        for (int64_t deadline = now_ms() + SLACK_MS; !all_ended(controller) && now_ms() < deadline;)
+        for (int64_t deadline = platform_now_ms() + SLACK_MS; !all_ended(controller) && platform_now_ms() < deadline;)
             fleet_work(controller->fleet, 50);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "testbed/json_read.h"
+#include "testbed/json_write.h"
 
 #define SCHEMA          "lockstep-testbench-job"
 #define DURATION_MAX_NS (86400ll * 1000000000) /* a day */
@@ -177,38 +178,28 @@ void job_free(struct job *job)
 
 /* ---- writing ---- */
 
-static void add_int(struct json_object *object, const char *key, int64_t value)
-{
-    json_object_object_add(object, key, json_object_new_int64(value));
-}
-
-static void add_text(struct json_object *object, const char *key, const char *value)
-{
-    json_object_object_add(object, key, json_object_new_string(value));
-}
-
 static void add_endpoint(struct json_object *object, const struct net_endpoint *endpoint)
 {
     char text[NET_ADDR_TEXT_MAX];
 
-    add_text(object, "address", net_addr_format(&endpoint->addr, text));
-    add_int(object, "port", endpoint->port);
+    json_write_text(object, "address", net_addr_format(&endpoint->addr, text));
+    json_write_int(object, "port", endpoint->port);
 }
 
 static struct json_object *type_to_json(const struct job_type *type)
 {
     struct json_object *object = json_object_new_object();
 
-    add_int(object, "index", type->index);
-    add_text(object, "name", type->name);
-    add_text(object, "transport", pattern_transport_names[type->transport]);
-    add_int(object, "size", type->size);
-    add_int(object, "period_ns", type->period_ns);
-    add_int(object, "limit_ns", type->limit_ns);
-    add_int(object, "phase_ns", type->phase_ns);
-    add_int(object, "burst", type->burst);
-    add_int(object, "count", (int64_t)type->count);
-    add_int(object, "dscp", type->dscp);
+    json_write_int(object, "index", type->index);
+    json_write_text(object, "name", type->name);
+    json_write_text(object, "transport", pattern_transport_names[type->transport]);
+    json_write_int(object, "size", type->size);
+    json_write_int(object, "period_ns", type->period_ns);
+    json_write_int(object, "limit_ns", type->limit_ns);
+    json_write_int(object, "phase_ns", type->phase_ns);
+    json_write_int(object, "burst", type->burst);
+    json_write_int(object, "count", (int64_t)type->count);
+    json_write_int(object, "dscp", type->dscp);
     add_endpoint(object, &type->endpoint);
     return object;
 }
@@ -218,10 +209,10 @@ static struct json_object *clock_to_json(const struct job *job)
     struct json_object *object = json_object_new_object();
     bool unknown = job->clock_assumed_bound_ns == NODE_CLOCK_BOUND_UNKNOWN;
 
-    add_text(object, "kind", node_clock_kind_names[job->clock]);
-    add_text(object, "path", job->clock_path);
-    add_int(object, "assumed_bound_ns", unknown ? -1 : (int64_t)job->clock_assumed_bound_ns);
-    add_int(object, "bound_limit_ns", job->clock_bound_limit_ns);
+    json_write_text(object, "kind", node_clock_kind_names[job->clock]);
+    json_write_text(object, "path", job->clock_path);
+    json_write_int(object, "assumed_bound_ns", unknown ? -1 : (int64_t)job->clock_assumed_bound_ns);
+    json_write_int(object, "bound_limit_ns", job->clock_bound_limit_ns);
     return object;
 }
 
@@ -232,7 +223,7 @@ static struct json_object *peers_to_json(const struct job *job)
     for (size_t i = 0; i < job->peer_count; i++) {
         struct json_object *peer = json_object_new_object();
 
-        add_text(peer, "node", job->peers[i].node);
+        json_write_text(peer, "node", job->peers[i].node);
         add_endpoint(peer, &job->peers[i].endpoint);
         json_object_array_add(array, peer);
     }
@@ -241,15 +232,15 @@ static struct json_object *peers_to_json(const struct job *job)
 
 static void add_times(struct json_object *object, const struct job *job)
 {
-    add_int(object, "start_tai_ns", job->start_tai_ns);
-    add_int(object, "warmup_ns", job->warmup_ns);
-    add_int(object, "duration_ns", job->duration_ns);
-    add_int(object, "grace_ns", job->grace_ns);
-    add_int(object, "late_ns", job->late_ns);
-    add_int(object, "spin_ns", job->spin_ns);
-    add_int(object, "stall_period_ns", job->stall_period_ns);
-    add_int(object, "stall_threshold_ns", job->stall_threshold_ns);
-    add_int(object, "echo_period_ns", job->echo_period_ns);
+    json_write_int(object, "start_tai_ns", job->start_tai_ns);
+    json_write_int(object, "warmup_ns", job->warmup_ns);
+    json_write_int(object, "duration_ns", job->duration_ns);
+    json_write_int(object, "grace_ns", job->grace_ns);
+    json_write_int(object, "late_ns", job->late_ns);
+    json_write_int(object, "spin_ns", job->spin_ns);
+    json_write_int(object, "stall_period_ns", job->stall_period_ns);
+    json_write_int(object, "stall_threshold_ns", job->stall_threshold_ns);
+    json_write_int(object, "echo_period_ns", job->echo_period_ns);
 }
 
 char *job_to_json(const struct job *job)
@@ -258,23 +249,23 @@ char *job_to_json(const struct job *job)
     char address[NET_ADDR_TEXT_MAX];
     char *text;
 
-    add_text(object, "schema", SCHEMA);
-    add_int(object, "version", JOB_VERSION);
-    add_int(object, "run", job->run);
-    add_text(object, "role", job_role_names[job->role]);
-    add_text(object, "node", job->node);
-    add_text(object, "process", job->process);
-    add_text(object, "stack", job->stack);
-    add_text(object, "address", net_addr_format(&job->address, address));
+    json_write_text(object, "schema", SCHEMA);
+    json_write_int(object, "version", JOB_VERSION);
+    json_write_int(object, "run", job->run);
+    json_write_text(object, "role", job_role_names[job->role]);
+    json_write_text(object, "node", job->node);
+    json_write_text(object, "process", job->process);
+    json_write_text(object, "stack", job->stack);
+    json_write_text(object, "address", net_addr_format(&job->address, address));
     add_times(object, job);
     json_object_object_add(object, "clock", clock_to_json(job));
     json_object_object_add(object, "busy", json_object_new_boolean(job->busy));
-    add_int(object, "cpu", job->cpu);
-    add_int(object, "echo_port", job->echo_port);
+    json_write_int(object, "cpu", job->cpu);
+    json_write_int(object, "echo_port", job->echo_port);
     json_object_object_add(object, "peers", peers_to_json(job));
-    add_int(object, "raw_entries", (int64_t)job->raw_entries);
-    add_text(object, "raw_path", job->raw_path);
-    add_text(object, "result_path", job->result_path);
+    json_write_int(object, "raw_entries", (int64_t)job->raw_entries);
+    json_write_text(object, "raw_path", job->raw_path);
+    json_write_text(object, "result_path", job->result_path);
     for (size_t i = 0; i < job->type_count; i++)
         json_object_array_add(types, type_to_json(&job->types[i]));
     json_object_object_add(object, "types", types);

@@ -4,18 +4,18 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "platform/stop_signals.h"
 #include "testbed/json_look.h"
+#include "testbed/json_write.h"
 #include "testbed/listener_private.h"
 
 #define CALLER_NS 6000000000 /* for handshake and hello */
@@ -28,16 +28,6 @@ struct json_object *listener_message(const char *type)
 
     json_object_object_add(object, "type", json_object_new_string(type));
     return object;
-}
-
-void listener_add_text(struct json_object *object, const char *key, const char *text)
-{
-    json_object_object_add(object, key, json_object_new_string(text));
-}
-
-void listener_add_number(struct json_object *object, const char *key, int64_t number)
-{
-    json_object_object_add(object, key, json_object_new_int64(number));
 }
 
 static void listener_say(struct channel *channel, struct json_object *object)
@@ -53,9 +43,9 @@ void listener_say_error(struct channel *channel, const char *about, const char *
 {
     struct json_object *object = listener_message("error");
 
-    listener_add_text(object, "text", text);
-    listener_add_text(object, "about", about);
-    listener_add_text(object, "process", process);
+    json_write_text(object, "text", text);
+    json_write_text(object, "about", about);
+    json_write_text(object, "process", process);
     listener_say(channel, object);
 }
 
@@ -94,9 +84,9 @@ static bool greet(struct listener *listener, struct caller *caller, struct json_
     caller->greeted = true;
     listener->controller = caller;
     answer = listener_message("hello");
-    listener_add_number(answer, "version", LISTENER_VERSION);
-    listener_add_text(answer, "node", listener->options->name);
-    listener_add_text(answer, "program", "lockstep " LOCKSTEP_VERSION);
+    json_write_int(answer, "version", LISTENER_VERSION);
+    json_write_text(answer, "node", listener->options->name);
+    json_write_text(answer, "program", "lockstep " LOCKSTEP_VERSION);
     listener_say(caller->channel, answer);
     log_info("listener: a controller has come");
     return true;
@@ -266,18 +256,6 @@ static int open_socket(const struct listener_options *options, int *out)
     return err;
 }
 
-static int open_signals(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static void shut(struct listener *listener)
 {
     for (size_t i = 0; i < CALLERS_MAX; i++) {
@@ -303,7 +281,7 @@ int listener_main(const struct listener_options *options)
     char problem[CHANNEL_PROBLEM_MAX];
     int exit_status = 1;
 
-    listener = (struct listener){.options = options, .socket = -1, .transfer = -1, .signals = open_signals()};
+    listener = (struct listener){.options = options, .socket = -1, .transfer = -1, .signals = platform_stop_signals()};
     if (channel_credentials_load(&files, &listener.credentials, problem) < 0)
         log_error("listener: %s", problem);
     else if (mkdir(options->directory, 0700) < 0 && errno != EEXIST)

@@ -42,8 +42,6 @@ struct listener {
 
 /* listener.c: what is said. All take the object over. */
 struct json_object *listener_message(const char *type);
-void listener_add_text(struct json_object *object, const char *key, const char *text);
-void listener_add_number(struct json_object *object, const char *key, int64_t number);
 void listener_say_error(struct channel *channel, const char *about, const char *process, const char *text);
 /* To the controller, if there is one. */
 void listener_tell(struct listener *listener, struct json_object *object);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "testbed/json_write.h"
 #include "testbed/listener_private.h"
 
 #define LINE_MAX_JSON 65536
@@ -74,7 +75,7 @@ static void pass_event(void *context, char *line)
         return;
     }
     object = listener_message("event");
-    listener_add_text(object, "process", process->name);
+    json_write_text(object, "process", process->name);
     json_object_object_add(object, "event", event);
     listener_tell(process->listener, object);
 }
@@ -84,12 +85,12 @@ static void pass_words(void *context, char *line)
     struct process *process = context;
     struct json_object *object = listener_message("said");
 
-    listener_add_text(object, "process", process->name);
+    json_write_text(object, "process", process->name);
     for (char *c = line; *c; c++) {
         if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
             *c = '?'; /* JSON wants UTF-8 */
     }
-    listener_add_text(object, "text", line);
+    json_write_text(object, "text", line);
     listener_tell(process->listener, object);
 }
 
@@ -114,8 +115,8 @@ void listener_end_process(struct process *process, int patience_ms)
     if (process->listener->controller) {
         struct json_object *object = listener_message("exited");
 
-        listener_add_text(object, "process", process->name);
-        listener_add_number(object, "status", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        json_write_text(object, "process", process->name);
+        json_write_int(object, "status", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
         listener_tell(process->listener, object);
     }
     free(process->out_lines.text);

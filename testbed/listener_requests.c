@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "testbed/json_look.h"
 #include "testbed/json_read.h"
+#include "testbed/json_write.h"
 #include "testbed/listener_private.h"
 #include "testbed/node_check.h"
 
@@ -65,7 +66,7 @@ static void handle_spawn(struct listener *listener, struct json_object *request,
         return;
     }
     text = listener_message("spawned");
-    listener_add_text(text, "process", process->name);
+    json_write_text(text, "process", process->name);
     listener_tell(listener, text);
 }
 
@@ -119,7 +120,7 @@ static void handle_facts(struct listener *listener, struct json_object *request,
         listener_say_error(listener->controller->channel, "facts", "", "no memory");
         return;
     }
-    listener_add_text(object, "type", "facts");
+    json_write_text(object, "type", "facts");
     listener_tell(listener, object);
 }
 
@@ -143,11 +144,11 @@ static void handle_clock(struct listener *listener, struct json_object *request,
     object = listener_message("clock");
     if (listener->clock) {
         node_clock_now(listener->clock, &now);
-        listener_add_text(object, "status", names[now.status]);
-        listener_add_number(object, "bound_ns", now.bound_ns);
-        listener_add_number(object, "tai_ns", now.tai_ns);
+        json_write_text(object, "status", names[now.status]);
+        json_write_int(object, "bound_ns", now.bound_ns);
+        json_write_int(object, "tai_ns", now.tai_ns);
     } else {
-        listener_add_text(object, "status", problem);
+        json_write_text(object, "status", problem);
     }
     listener_tell(listener, object);
 }
@@ -164,9 +165,9 @@ static struct json_object *kernel_octets(void)
 
         while (title && value) {
             if (strcmp(title, "InOctets") == 0)
-                listener_add_number(object, "in", strtoll(value, NULL, 10));
+                json_write_int(object, "in", strtoll(value, NULL, 10));
             if (strcmp(title, "OutOctets") == 0)
-                listener_add_number(object, "out", strtoll(value, NULL, 10));
+                json_write_int(object, "out", strtoll(value, NULL, 10));
             title = strtok_r(NULL, " \n", &title_rest);
             value = strtok_r(NULL, " \n", &value_rest);
         }
@@ -201,9 +202,9 @@ static struct json_object *lane_octets(const struct listener *listener)
     }
     json_object_put(report);
     object = json_object_new_object();
-    listener_add_number(object, "sockets", (int64_t)count);
-    listener_add_number(object, "in", in);
-    listener_add_number(object, "out", out);
+    json_write_int(object, "sockets", (int64_t)count);
+    json_write_int(object, "in", in);
+    json_write_int(object, "out", out);
     return object;
 }
 
@@ -242,9 +243,9 @@ static void handle_fetch(struct listener *listener, struct json_object *request,
         return;
     }
     object = listener_message("file");
-    listener_add_text(object, "process", name);
-    listener_add_text(object, "file", files[file]);
-    listener_add_number(object, "size", status.st_size);
+    json_write_text(object, "process", name);
+    json_write_text(object, "file", files[file]);
+    json_write_int(object, "size", status.st_size);
     listener_tell(listener, object);
 }
 

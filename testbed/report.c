@@ -5,18 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "testbed/json_write.h"
+
 #define SCHEMA      "lockstep-testbed-report"
 #define SERIES_ROOM 600 /* points of a course over time, of all rounds of a run together */
-
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-    json_object_object_add(object, key, json_object_new_string(text ? text : ""));
-}
-
-static void add_number(struct json_object *object, const char *key, int64_t number)
-{
-    json_object_object_add(object, key, json_object_new_int64(number));
-}
 
 /* JSON knows no infinity. */
 static void add_real(struct json_object *object, const char *key, double number)
@@ -57,14 +49,14 @@ static struct json_object *latency_json(const struct latency *latency)
         {"p50_ns", 500000}, {"p90_ns", 900000}, {"p99_ns", 990000}, {"p99_9_ns", 999000}, {"p99_99_ns", 999900}};
     struct json_object *object = json_object_new_object();
 
-    add_number(object, "count", (int64_t)latency->count);
+    json_write_int(object, "count", (int64_t)latency->count);
     if (latency->count == 0)
         return object;
-    add_number(object, "min_ns", latency->min_ns);
-    add_number(object, "mean_ns", latency->sum_ns / (int64_t)latency->count);
+    json_write_int(object, "min_ns", latency->min_ns);
+    json_write_int(object, "mean_ns", latency->sum_ns / (int64_t)latency->count);
     for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
-        add_number(object, quantiles[i].key, latency_quantile(latency, quantiles[i].per_million));
-    add_number(object, "max_ns", latency->max_ns);
+        json_write_int(object, quantiles[i].key, latency_quantile(latency, quantiles[i].per_million));
+    json_write_int(object, "max_ns", latency->max_ns);
     return object;
 }
 
@@ -197,20 +189,6 @@ struct type_sum {
     const struct round_type *last;
 };
 
-static void send_merge(struct send_record *into, const struct send_record *from)
-{
-    into->planned += from->planned;
-    into->sent += from->sent;
-    into->sent_warmup += from->sent_warmup;
-    into->late += from->late;
-    into->errors += from->errors;
-    into->unsent += from->unsent;
-    into->blocked += from->blocked;
-    into->bytes += from->bytes;
-    latency_merge(&into->lateness, &from->lateness);
-    latency_merge(&into->handover, &from->handover);
-}
-
 static void sum_round(struct type_sum *sum, const struct round_type *type, size_t rounds)
 {
     int64_t worst = type->received.planned_last.max_ns;
@@ -219,7 +197,7 @@ static void sum_round(struct type_sum *sum, const struct round_type *type, size_
         sum->received = type->received;
     else
         record_merge(&sum->received, &type->received);
-    send_merge(&sum->sent, &type->sent);
+    send_record_merge(&sum->sent, &type->sent);
     sum->expected += type->expected;
     sum->lost += type->lost;
     sum->requested_per_s += type->requested_per_s / (double)rounds;
@@ -256,12 +234,12 @@ static void add_arrival(struct json_object *array, const struct arrival *arrival
 {
     struct json_object *object = json_object_new_object();
 
-    add_number(object, "sequence", arrival->sequence);
+    json_write_int(object, "sequence", arrival->sequence);
     add_real(object, "at_s", (double)(arrival->planned_ns - origin_ns) / 1e9);
-    add_number(object, "planned_tai_ns", arrival->planned_ns);
-    add_number(object, "sent_ns", arrival->sent_ns - arrival->planned_ns);
-    add_number(object, "first_byte_ns", arrival->first_ns - arrival->planned_ns);
-    add_number(object, "latency_ns", arrival->last_ns - arrival->planned_ns);
+    json_write_int(object, "planned_tai_ns", arrival->planned_ns);
+    json_write_int(object, "sent_ns", arrival->sent_ns - arrival->planned_ns);
+    json_write_int(object, "first_byte_ns", arrival->first_ns - arrival->planned_ns);
+    json_write_int(object, "latency_ns", arrival->last_ns - arrival->planned_ns);
     add_bound(object, "sender_bound_ns", arrival->sender_bound_ns);
     add_bound(object, "receiver_bound_ns", arrival->receiver_bound_ns);
     json_object_array_add(array, object);
@@ -272,7 +250,7 @@ static void add_places(struct json_object *object, const struct report_input *in
 {
     struct json_object *receivers;
 
-    add_text(object, "sender", input->network->nodes[placement->sender].name);
+    json_write_text(object, "sender", input->network->nodes[placement->sender].name);
     receivers = add_array(object, "receivers");
     for (size_t i = 0; i < input->network->count; i++) {
         if (placement->receivers >> i & 1)
@@ -282,41 +260,41 @@ static void add_places(struct json_object *object, const struct report_input *in
 
 static void add_description(struct json_object *object, const struct pattern_type *type)
 {
-    add_text(object, "name", type->name);
-    add_text(object, "class", type->class_name);
-    add_text(object, "transport", pattern_transport_names[type->transport]);
-    add_number(object, "size_bytes", type->size);
-    add_number(object, "period_ns", type->period_ns);
-    add_number(object, "limit_ns", type->limit_ns);
-    add_number(object, "dscp", type->dscp);
-    add_number(object, "burst", type->burst);
+    json_write_text(object, "name", type->name);
+    json_write_text(object, "class", type->class_name);
+    json_write_text(object, "transport", pattern_transport_names[type->transport]);
+    json_write_int(object, "size_bytes", type->size);
+    json_write_int(object, "period_ns", type->period_ns);
+    json_write_int(object, "limit_ns", type->limit_ns);
+    json_write_int(object, "dscp", type->dscp);
+    json_write_int(object, "burst", type->burst);
 }
 
 static void add_counts(struct json_object *object, const struct type_sum *sum)
 {
-    add_number(object, "planned", (int64_t)sum->sent.planned);
-    add_number(object, "sent", (int64_t)sum->sent.sent);
-    add_number(object, "late", (int64_t)sum->sent.late);
-    add_number(object, "unsent", (int64_t)sum->sent.unsent);
-    add_number(object, "blocked", (int64_t)sum->sent.blocked);
-    add_number(object, "send_errors", (int64_t)sum->sent.errors);
-    add_number(object, "expected", (int64_t)sum->expected);
-    add_number(object, "received", (int64_t)sum->received.received);
-    add_number(object, "bytes", (int64_t)sum->received.bytes);
-    add_number(object, "lost", (int64_t)sum->lost);
-    add_number(object, "duplicates", (int64_t)sum->received.duplicates);
-    add_number(object, "reordered", (int64_t)sum->received.reordered);
-    add_number(object, "corrupt", (int64_t)sum->received.corrupt);
-    add_number(object, "over_limit", (int64_t)sum->received.over_limit);
-    add_number(object, "near_limit", (int64_t)sum->received.near_limit);
+    json_write_int(object, "planned", (int64_t)sum->sent.planned);
+    json_write_int(object, "sent", (int64_t)sum->sent.sent);
+    json_write_int(object, "late", (int64_t)sum->sent.late);
+    json_write_int(object, "unsent", (int64_t)sum->sent.unsent);
+    json_write_int(object, "blocked", (int64_t)sum->sent.blocked);
+    json_write_int(object, "send_errors", (int64_t)sum->sent.errors);
+    json_write_int(object, "expected", (int64_t)sum->expected);
+    json_write_int(object, "received", (int64_t)sum->received.received);
+    json_write_int(object, "bytes", (int64_t)sum->received.bytes);
+    json_write_int(object, "lost", (int64_t)sum->lost);
+    json_write_int(object, "duplicates", (int64_t)sum->received.duplicates);
+    json_write_int(object, "reordered", (int64_t)sum->received.reordered);
+    json_write_int(object, "corrupt", (int64_t)sum->received.corrupt);
+    json_write_int(object, "over_limit", (int64_t)sum->received.over_limit);
+    json_write_int(object, "near_limit", (int64_t)sum->received.near_limit);
     add_real(object, "requested_per_s", sum->requested_per_s);
     add_real(object, "achieved_per_s", sum->achieved_per_s);
 }
 
 static void add_verdict(struct json_object *object, enum verdict verdict, const char *reason)
 {
-    add_text(object, "verdict", verdict_names[verdict]);
-    add_text(object, "reason", reason);
+    json_write_text(object, "verdict", verdict_names[verdict]);
+    json_write_text(object, "reason", reason);
 }
 
 static struct json_object *type_json(const struct report_input *input, const struct report_run *run, unsigned index,
@@ -327,7 +305,7 @@ static struct json_object *type_json(const struct report_input *input, const str
 
     add_description(object, sum->last->type);
     add_places(object, input, &sum->last->placement);
-    add_number(object, "phase_ns", sum->last->phase_ns);
+    json_write_int(object, "phase_ns", sum->last->phase_ns);
     add_counts(object, sum);
     add_bound(object, "bound_ns", sum->bound_ns);
     json_object_object_add(object, "latency", latency_json(&sum->received.planned_last));
@@ -335,11 +313,11 @@ static struct json_object *type_json(const struct report_input *input, const str
     json_object_object_add(object, "sent_to_last_byte", latency_json(&sum->received.sent_last));
     json_object_object_add(object, "sent_to_first_byte", latency_json(&sum->received.sent_first));
     json_object_object_add(object, "send_lateness", latency_json(&sum->sent.lateness));
-    add_number(object, "worst_of_worst_round_ns", sum->worst_round_ns);
-    add_number(object, "worst_of_best_round_ns", sum->best_round_ns);
+    json_write_int(object, "worst_of_worst_round_ns", sum->worst_round_ns);
+    json_write_int(object, "worst_of_best_round_ns", sum->best_round_ns);
     if (sum->last->has_prediction) {
-        add_number(object, "alone_ns", sum->last->predicted.alone_ns);
-        add_number(object, "predicted_queueing_ns", sum->last->predicted.worst_queueing_ns);
+        json_write_int(object, "alone_ns", sum->last->predicted.alone_ns);
+        json_write_int(object, "predicted_queueing_ns", sum->last->predicted.worst_queueing_ns);
     }
     add_histogram(object, &sum->received.planned_last);
     each_group(run, index, visit_worst, add_array(object, "worst_over_time_ns"));
@@ -385,13 +363,13 @@ static void add_class(struct json_object *array, const struct class_sum *class)
 {
     struct json_object *object = json_object_new_object();
 
-    add_text(object, "name", class->name);
-    add_number(object, "types", (int64_t) class->types);
-    add_number(object, "received", (int64_t) class->received);
-    add_number(object, "lost", (int64_t) class->lost);
+    json_write_text(object, "name", class->name);
+    json_write_int(object, "types", (int64_t) class->types);
+    json_write_int(object, "received", (int64_t) class->received);
+    json_write_int(object, "lost", (int64_t) class->lost);
     json_object_object_add(object, "latency", latency_json(&class->latency));
     add_histogram(object, &class->latency);
-    add_text(object, "verdict", verdict_names[class->verdict]);
+    json_write_text(object, "verdict", verdict_names[class->verdict]);
     json_object_array_add(array, object);
 }
 
@@ -427,17 +405,17 @@ static void add_clock(struct json_object *array, const struct result *result, si
 {
     struct json_object *object = json_object_new_object();
 
-    add_text(object, "node", result->node);
-    add_text(object, "process", result->process);
-    add_number(object, "round", (int64_t)round);
-    add_text(object, "clock", node_clock_kind_names[result->clock.kind]);
+    json_write_text(object, "node", result->node);
+    json_write_text(object, "process", result->process);
+    json_write_int(object, "round", (int64_t)round);
+    json_write_text(object, "clock", node_clock_kind_names[result->clock.kind]);
     json_object_object_add(object, "assumed", json_object_new_boolean(result->clock.assumed));
     add_bound(object, "bound_max_ns", result->clock.bound_max_ns);
-    add_number(object, "disruptions", result->clock.disruptions);
-    add_number(object, "samples", (int64_t)result->clock.samples);
-    add_number(object, "holdover", (int64_t)result->clock.holdover);
-    add_number(object, "no_time", (int64_t)result->clock.no_time);
-    add_number(object, "over_limit", (int64_t)result->clock.over_limit);
+    json_write_int(object, "disruptions", result->clock.disruptions);
+    json_write_int(object, "samples", (int64_t)result->clock.samples);
+    json_write_int(object, "holdover", (int64_t)result->clock.holdover);
+    json_write_int(object, "no_time", (int64_t)result->clock.no_time);
+    json_write_int(object, "over_limit", (int64_t)result->clock.over_limit);
     json_object_object_add(object, "bounds", series_json(&result->clock.bounds, origin_ns));
     json_object_array_add(array, object);
 }
@@ -448,17 +426,17 @@ static void add_echo(struct json_object *array, const struct result *result, con
     struct json_object *object = json_object_new_object();
     char text[160] = "";
 
-    add_text(object, "node", result->node);
-    add_text(object, "peer", echo->peer);
-    add_number(object, "round", (int64_t)round);
-    add_number(object, "received", (int64_t)echo->received);
-    add_number(object, "impossible", (int64_t)echo->impossible);
-    add_number(object, "inconsistent", (int64_t)echo->inconsistent);
+    json_write_text(object, "node", result->node);
+    json_write_text(object, "peer", echo->peer);
+    json_write_int(object, "round", (int64_t)round);
+    json_write_int(object, "received", (int64_t)echo->received);
+    json_write_int(object, "impossible", (int64_t)echo->impossible);
+    json_write_int(object, "inconsistent", (int64_t)echo->inconsistent);
     json_object_object_add(object, "failed", json_object_new_boolean(echo_failed(echo, text)));
-    add_text(object, "reason", text);
+    json_write_text(object, "reason", text);
     add_bound(object, "bound_max_ns", echo->bound_max_ns);
-    add_number(object, "disagreement_ns", echo->disagreement_ns);
-    add_number(object, "disagreement_round_trip_ns", echo->disagreement_round_trip_ns);
+    json_write_int(object, "disagreement_ns", echo->disagreement_ns);
+    json_write_int(object, "disagreement_round_trip_ns", echo->disagreement_round_trip_ns);
     json_object_object_add(object, "round_trip", latency_json(&echo->round_trip));
     json_object_object_add(object, "disagreement", series_json(&echo->disagreement, origin_ns));
     json_object_array_add(array, object);
@@ -471,12 +449,12 @@ static void add_stalls(struct json_object *array, const struct result *result, s
     if (!result->has_stalls || !result->stalls)
         return;
     object = json_object_new_object();
-    add_text(object, "node", result->node);
-    add_number(object, "round", (int64_t)round);
-    add_number(object, "threshold_ns", result->stalls->threshold_ns);
-    add_number(object, "wakeups", (int64_t)result->stalls->wakeups);
-    add_number(object, "stalls", (int64_t)result->stalls->stalls);
-    add_number(object, "steal_ms", (int64_t)result->stalls->steal_ms);
+    json_write_text(object, "node", result->node);
+    json_write_int(object, "round", (int64_t)round);
+    json_write_int(object, "threshold_ns", result->stalls->threshold_ns);
+    json_write_int(object, "wakeups", (int64_t)result->stalls->wakeups);
+    json_write_int(object, "stalls", (int64_t)result->stalls->stalls);
+    json_write_int(object, "steal_ms", (int64_t)result->stalls->steal_ms);
     json_object_object_add(object, "lateness", latency_json(&result->stalls->lateness));
     list = add_array(object, "list"); /* [seconds, duration in ns] */
     for (unsigned i = 0; i < result->stalls->list_count; i++) {
@@ -493,15 +471,15 @@ static void add_cost(struct json_object *array, const struct result *result, siz
 {
     struct json_object *object = json_object_new_object();
 
-    add_text(object, "process", result->process);
-    add_number(object, "round", (int64_t)round);
-    add_text(object, "ending", result_ending_names[result->ending]);
-    add_text(object, "problem", result->problem);
-    add_number(object, "stamp_ns", result->stamp_cost_ns);
-    add_number(object, "record_ns", result->record_cost_ns);
-    add_number(object, "cpu_user_us", (int64_t)result->cpu_user_us);
-    add_number(object, "cpu_system_us", (int64_t)result->cpu_system_us);
-    add_number(object, "foreign", (int64_t)result->foreign);
+    json_write_text(object, "process", result->process);
+    json_write_int(object, "round", (int64_t)round);
+    json_write_text(object, "ending", result_ending_names[result->ending]);
+    json_write_text(object, "problem", result->problem);
+    json_write_int(object, "stamp_ns", result->stamp_cost_ns);
+    json_write_int(object, "record_ns", result->record_cost_ns);
+    json_write_int(object, "cpu_user_us", (int64_t)result->cpu_user_us);
+    json_write_int(object, "cpu_system_us", (int64_t)result->cpu_system_us);
+    json_write_int(object, "foreign", (int64_t)result->foreign);
     json_object_array_add(array, object);
 }
 
@@ -513,10 +491,10 @@ static void add_outliers(struct json_object *array, const struct round *round, s
 
         add_arrival(array, &outlier->arrival, origin_ns);
         object = json_object_array_get_idx(array, json_object_array_length(array) - 1);
-        add_text(object, "type", round->types[outlier->type].type->name);
-        add_number(object, "round", (int64_t)number);
-        add_text(object, "stalled_node", outlier->stall ? outlier->stalled_node : "");
-        add_number(object, "stall_ns", outlier->stall ? outlier->stall->duration_ns : 0);
+        json_write_text(object, "type", round->types[outlier->type].type->name);
+        json_write_int(object, "round", (int64_t)number);
+        json_write_text(object, "stalled_node", outlier->stall ? outlier->stalled_node : "");
+        json_write_int(object, "stall_ns", outlier->stall ? outlier->stall->duration_ns : 0);
     }
 }
 
@@ -558,10 +536,10 @@ static void add_outlook(struct json_object *object, const struct report_input *i
     for (size_t i = 0; i < input->network->count; i++) {
         struct json_object *node = json_object_new_object();
 
-        add_text(node, "name", input->network->nodes[i].name);
+        json_write_text(node, "name", input->network->nodes[i].name);
         add_real(node, "port_load", outlook->port_load[i]);
         add_real(node, "uplink_load", outlook->uplink_load[i]);
-        add_number(node, "worst_queue_bytes", (int64_t)outlook->worst_queue_bytes[i]);
+        json_write_int(node, "worst_queue_bytes", (int64_t)outlook->worst_queue_bytes[i]);
         json_object_array_add(ports, node);
     }
 }
@@ -590,8 +568,8 @@ static struct json_object *run_json(const struct report_input *input, const stru
     const char *reason;
     enum verdict verdict = run_verdict(run, &reason);
 
-    add_text(object, "stack", run->stack);
-    add_text(object, "phase", schedule_mode_names[run->phase]);
+    json_write_text(object, "stack", run->stack);
+    json_write_text(object, "phase", schedule_mode_names[run->phase]);
     add_verdict(object, verdict, reason);
     if (run->outlook)
         add_outlook(object, input, run->outlook);
@@ -614,12 +592,12 @@ static void add_rows(struct json_object *parent, const char *key, const struct c
     for (size_t i = 0; i < count; i++) {
         struct json_object *row = json_object_new_object();
 
-        add_text(row, "name", rows[i].name);
+        json_write_text(row, "name", rows[i].name);
         for (int j = 0; j < COMPARE_FIGURES; j++) {
             const struct compare_interval *interval = &rows[i].figures[j];
             struct json_object *figure = json_object_new_object();
 
-            add_number(figure, "pairs", interval->pairs);
+            json_write_int(figure, "pairs", interval->pairs);
             add_real(figure, "ratio", interval->ratio);
             add_real(figure, "low", interval->low);
             add_real(figure, "high", interval->high);
@@ -635,8 +613,8 @@ static struct json_object *comparison_json(const struct report_comparison *compa
 {
     struct json_object *object = json_object_new_object();
 
-    add_number(object, "a", (int64_t)comparison->a);
-    add_number(object, "b", (int64_t)comparison->b);
+    json_write_int(object, "a", (int64_t)comparison->a);
+    json_write_int(object, "b", (int64_t)comparison->b);
     add_real(object, "level", comparison->level);
     add_rows(object, "classes", comparison->comparison->classes, comparison->comparison->class_count);
     add_rows(object, "types", comparison->comparison->types, comparison->comparison->type_count);
@@ -675,12 +653,12 @@ struct json_object *report_create(const struct report_input *input)
     enum verdict verdict = worst_verdict(input, &reason);
 
     snprintf(fingerprint, sizeof fingerprint, "%016llx", (unsigned long long)input->pattern->fingerprint);
-    add_text(report, "schema", SCHEMA);
-    add_number(report, "version", REPORT_VERSION);
+    json_write_text(report, "schema", SCHEMA);
+    json_write_int(report, "version", REPORT_VERSION);
     add_verdict(report, verdict, reason);
-    add_text(report, "pattern", input->pattern_name);
-    add_text(report, "pattern_fingerprint", fingerprint);
-    add_number(report, "origin_tai_ns", origin_ns == INT64_MAX ? 0 : origin_ns);
+    json_write_text(report, "pattern", input->pattern_name);
+    json_write_text(report, "pattern_fingerprint", fingerprint);
+    json_write_int(report, "origin_tai_ns", origin_ns == INT64_MAX ? 0 : origin_ns);
     json_object_object_add(report, "header", json_object_get(input->header));
     array = add_array(report, "runs");
     for (size_t i = 0; i < input->run_count; i++) {

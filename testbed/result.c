@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "testbed/json_read.h"
+#include "testbed/json_write.h"
 
 #define SCHEMA          "lockstep-testbench-result"
 #define SERIES_LEAST_NS 100000000
@@ -154,25 +155,15 @@ static uint64_t *count_at(void *object, size_t offset)
 
 /* ---- writing ---- */
 
-static void add_int(struct json_object *object, const char *key, int64_t value)
-{
-    json_object_object_add(object, key, json_object_new_int64(value));
-}
-
 static void add_bound(struct json_object *object, const char *key, uint32_t bound_ns)
 {
-    add_int(object, key, bound_ns == NODE_CLOCK_BOUND_UNKNOWN ? -1 : (int64_t)bound_ns);
-}
-
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-    json_object_object_add(object, key, json_object_new_string(text));
+    json_write_int(object, key, bound_ns == NODE_CLOCK_BOUND_UNKNOWN ? -1 : (int64_t)bound_ns);
 }
 
 static void add_counts(struct json_object *object, const struct count_member *members, const void *from)
 {
     for (; members->key; members++)
-        add_int(object, members->key, (int64_t)*count_at((void *)from, members->offset));
+        json_write_int(object, members->key, (int64_t)*count_at((void *)from, members->offset));
 }
 
 static void append(struct json_object *array, int64_t value)
@@ -198,10 +189,10 @@ static struct json_object *latency_to_json(const struct latency *latency)
 {
     struct json_object *object = json_object_new_object();
 
-    add_int(object, "count", (int64_t)latency->count);
-    add_int(object, "min_ns", latency->min_ns);
-    add_int(object, "max_ns", latency->max_ns);
-    add_int(object, "sum_ns", latency->sum_ns);
+    json_write_int(object, "count", (int64_t)latency->count);
+    json_write_int(object, "min_ns", latency->min_ns);
+    json_write_int(object, "max_ns", latency->max_ns);
+    json_write_int(object, "sum_ns", latency->sum_ns);
     json_object_object_add(object, "buckets", buckets_to_json(latency->buckets));
     json_object_object_add(object, "negative", buckets_to_json(latency->negative));
     return object;
@@ -212,8 +203,8 @@ static struct json_object *series_to_json(const struct series *series)
 {
     struct json_object *object = json_object_new_object(), *slots = json_object_new_array();
 
-    add_int(object, "start_ns", series->start_ns);
-    add_int(object, "width_ns", series->width_ns);
+    json_write_int(object, "start_ns", series->start_ns);
+    json_write_int(object, "width_ns", series->width_ns);
     for (unsigned i = 0; i < SERIES_SLOTS; i++) {
         const struct series_slot *slot = &series->slots[i];
 
@@ -233,11 +224,11 @@ static struct json_object *arrival_to_json(const struct arrival *arrival)
 {
     struct json_object *object = json_object_new_object();
 
-    add_int(object, "sequence", arrival->sequence);
-    add_int(object, "planned_ns", arrival->planned_ns);
-    add_int(object, "sent_ns", arrival->sent_ns);
-    add_int(object, "first_ns", arrival->first_ns);
-    add_int(object, "last_ns", arrival->last_ns);
+    json_write_int(object, "sequence", arrival->sequence);
+    json_write_int(object, "planned_ns", arrival->planned_ns);
+    json_write_int(object, "sent_ns", arrival->sent_ns);
+    json_write_int(object, "first_ns", arrival->first_ns);
+    json_write_int(object, "last_ns", arrival->last_ns);
     add_bound(object, "sender_bound_ns", arrival->sender_bound_ns);
     add_bound(object, "receiver_bound_ns", arrival->receiver_bound_ns);
     return object;
@@ -259,7 +250,7 @@ static struct json_object *received_to_json(const struct type_record *record)
 
     add_counts(object, receive_counts, record);
     add_bound(object, "bound_max_ns", record->bound_max_ns);
-    add_int(object, "next_sequence", record->next_sequence);
+    json_write_int(object, "next_sequence", record->next_sequence);
     json_object_object_add(object, "planned_last", latency_to_json(&record->planned_last));
     json_object_object_add(object, "planned_first", latency_to_json(&record->planned_first));
     json_object_object_add(object, "sent_last", latency_to_json(&record->sent_last));
@@ -279,8 +270,8 @@ static struct json_object *types_to_json(const struct result *result)
         const struct result_type *type = &result->types[i];
         struct json_object *object = json_object_new_object();
 
-        add_int(object, "index", type->index);
-        add_text(object, "name", type->name);
+        json_write_int(object, "index", type->index);
+        json_write_text(object, "name", type->name);
         json_object_object_add(object, "connected", json_object_new_boolean(type->connected));
         json_object_object_add(object, "cut", json_object_new_boolean(type->cut));
         if (type->sent)
@@ -300,13 +291,13 @@ static struct json_object *echoes_to_json(const struct result *result)
         const struct echo_record *record = &result->echoes[i];
         struct json_object *object = json_object_new_object();
 
-        add_text(object, "peer", record->peer);
+        json_write_text(object, "peer", record->peer);
         add_counts(object, echo_counts, record);
         json_object_object_add(object, "round_trip", latency_to_json(&record->round_trip));
         json_object_object_add(object, "forward", latency_to_json(&record->forward));
         json_object_object_add(object, "backward", latency_to_json(&record->backward));
-        add_int(object, "disagreement_ns", record->disagreement_ns);
-        add_int(object, "disagreement_round_trip_ns", record->disagreement_round_trip_ns);
+        json_write_int(object, "disagreement_ns", record->disagreement_ns);
+        json_write_int(object, "disagreement_round_trip_ns", record->disagreement_round_trip_ns);
         add_bound(object, "bound_max_ns", record->bound_max_ns);
         json_object_object_add(object, "disagreement", series_to_json(&record->disagreement));
         json_object_object_add(object, "round_trips", series_to_json(&record->round_trips));
@@ -320,8 +311,8 @@ static struct json_object *stalls_to_json(const struct stall_report *report)
     struct json_object *object = json_object_new_object(), *list = json_object_new_array();
 
     add_counts(object, stall_counts, report);
-    add_int(object, "period_ns", report->period_ns);
-    add_int(object, "threshold_ns", report->threshold_ns);
+    json_write_int(object, "period_ns", report->period_ns);
+    json_write_int(object, "threshold_ns", report->threshold_ns);
     json_object_object_add(object, "lateness", latency_to_json(&report->lateness));
     for (unsigned i = 0; i < report->list_count; i++) {
         append(list, report->list[i].at_ns);
@@ -335,12 +326,12 @@ static struct json_object *clock_to_json(const struct result *result)
 {
     struct json_object *object = json_object_new_object();
 
-    add_text(object, "kind", node_clock_kind_names[result->clock.kind]);
+    json_write_text(object, "kind", node_clock_kind_names[result->clock.kind]);
     json_object_object_add(object, "assumed", json_object_new_boolean(result->clock.assumed));
     add_bound(object, "bound_start_ns", result->clock.bound_start_ns);
     add_bound(object, "bound_max_ns", result->clock.bound_max_ns);
     add_bound(object, "bound_end_ns", result->clock.bound_end_ns);
-    add_int(object, "disruptions", result->clock.disruptions);
+    json_write_int(object, "disruptions", result->clock.disruptions);
     add_counts(object, clock_counts, result);
     json_object_object_add(object, "bounds", series_to_json(&result->clock.bounds));
     return object;
@@ -351,22 +342,22 @@ char *result_to_json(const struct result *result)
     struct json_object *object = json_object_new_object();
     char *text;
 
-    add_text(object, "schema", SCHEMA);
-    add_int(object, "version", RESULT_VERSION);
-    add_int(object, "run", result->run);
-    add_text(object, "role", job_role_names[result->role]);
-    add_text(object, "node", result->node);
-    add_text(object, "process", result->process);
-    add_text(object, "stack", result->stack);
-    add_text(object, "ending", result_ending_names[result->ending]);
-    add_text(object, "problem", result->problem);
-    add_int(object, "start_tai_ns", result->start_tai_ns);
-    add_int(object, "warmup_ns", result->warmup_ns);
-    add_int(object, "duration_ns", result->duration_ns);
-    add_int(object, "limit_bound_ns", result->limit_bound_ns);
-    add_int(object, "ended_tai_ns", result->ended_tai_ns);
-    add_int(object, "stamp_cost_ns", result->stamp_cost_ns);
-    add_int(object, "record_cost_ns", result->record_cost_ns);
+    json_write_text(object, "schema", SCHEMA);
+    json_write_int(object, "version", RESULT_VERSION);
+    json_write_int(object, "run", result->run);
+    json_write_text(object, "role", job_role_names[result->role]);
+    json_write_text(object, "node", result->node);
+    json_write_text(object, "process", result->process);
+    json_write_text(object, "stack", result->stack);
+    json_write_text(object, "ending", result_ending_names[result->ending]);
+    json_write_text(object, "problem", result->problem);
+    json_write_int(object, "start_tai_ns", result->start_tai_ns);
+    json_write_int(object, "warmup_ns", result->warmup_ns);
+    json_write_int(object, "duration_ns", result->duration_ns);
+    json_write_int(object, "limit_bound_ns", result->limit_bound_ns);
+    json_write_int(object, "ended_tai_ns", result->ended_tai_ns);
+    json_write_int(object, "stamp_cost_ns", result->stamp_cost_ns);
+    json_write_int(object, "record_cost_ns", result->record_cost_ns);
     add_counts(object, result_counts, result);
     json_object_object_add(object, "clock", clock_to_json(result));
     if (result->has_stalls)

@@ -339,8 +339,8 @@ static int write_receiver_profile(struct virtual_lan *lan)
 /* In the build tree, or installed side by side. */
 static const char *find_program(const struct virtual_lan *lan, const char *name, char path[256])
 {
-    static const char *const places[] = {"%s/%s",         "%s/../service/%s", "%s/../clock/%s", "%s/../testbed/%s",
-                                         "%s/../sbin/%s", "%s/../bin/%s"};
+    static const char *const places[] = {"%s%s",         "%s../service/%s", "%s../clock/%s", "%s../testbed/%s",
+                                         "%s../sbin/%s", "%s../bin/%s"};
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
 #pragma GCC diagnostic push

@@ -19,7 +19,7 @@ struct virtual_lan_options {
     bool accelerated;            /* start lockstep-netd */
     char profile[64];            /* of accelerated senders */
     char receiver_profile[64];   /* "": latency, without backing off */
-    char program_directory[200]; /* where lockstep, lockstep-netd and so on are */
+    char program_directory[200]; /* of this program, with a '/' at its end: the others are near it */
     bool load;    /* a bulk stream between the first sender and the first receiver (iperf3), and a busy process */
     bool verbose; /* the daemons' words go to standard error, not to files */
 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "tools/program.h"
 
 #define SEPARATORS " :" /* of LD_PRELOAD */
 
@@ -18,27 +19,11 @@ static const char *const places[] = {"../stack", LOCKSTEP_LIBRARY_DIR_FROM_BIN "
 
 static const char *const absolute_places[] = {LOCKSTEP_LIBRARY_DIR "/lockstep", LOCKSTEP_LIBRARY_DIR, NULL};
 
-/* The directory that this program is in, with a '/' at its end. */
-static int own_directory(char *directory, size_t size)
-{
-    ssize_t length = readlink("/proc/self/exe", directory, size - 1);
-    char *slash;
-
-    if (length < 0)
-        return -errno;
-    directory[length] = '\0';
-    slash = strrchr(directory, '/');
-    if (!slash)
-        return -ENOENT;
-    slash[1] = '\0';
-    return 0;
-}
-
 int preload_find(const char *name, char *path, size_t size)
 {
     char directory[PATH_MAX], candidate[PATH_MAX * 2], resolved[PATH_MAX];
     const char *found = NULL;
-    int err = own_directory(directory, sizeof directory);
+    int err = program_own_directory(directory, sizeof directory);
 
     for (int i = 0; err == 0 && !found && places[i]; i++) {
         snprintf(candidate, sizeof candidate, "%s%s/%s", directory, places[i], name);

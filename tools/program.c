@@ -170,3 +170,18 @@ const char *program_obstacle_text(enum program_obstacle obstacle)
         return NULL;
     }
 }
+
+int program_own_directory(char *directory, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", directory, size - 1);
+    char *slash;
+
+    if (length < 0)
+        return -errno;
+    directory[length] = '\0';
+    slash = strrchr(directory, '/');
+    if (!slash)
+        return -ENOENT;
+    slash[1] = '\0';
+    return 0;
+}

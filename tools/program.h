@@ -24,4 +24,7 @@ int program_examine(const char *name, struct program *out);
 /* "is statically linked" and so on: completes "PROGRAM ...". NULL for PRELOADABLE. */
 const char *program_obstacle_text(enum program_obstacle obstacle);
 
+/* The directory that this program itself is in, with a '/' at its end. 0 or a negated errno. */
+int program_own_directory(char *directory, size_t size);
+
 #endif

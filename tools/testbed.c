@@ -16,6 +16,7 @@
 #include "testbed/report.h"
 #include "testbed/virtual_lan.h"
 #include "tools/command.h"
+#include "tools/program.h"
 #include "tools/report.h"
 #include "tools/text_table.h"
 
@@ -303,18 +304,6 @@ static int run_main(int argc, char **argv)
     return show_report(&options, report, exit_status);
 }
 
-/* The directory that this program is in. */
-static void own_directory(char directory[200])
-{
-    ssize_t length = readlink("/proc/self/exe", directory, 199);
-    char *slash;
-
-    directory[length < 0 ? 0 : length] = '\0';
-    slash = strrchr(directory, '/');
-    if (slash)
-        *slash = '\0';
-}
-
 static bool accelerates(const struct run_options *options)
 {
     return !options->controller.stacks[0][0] || strcmp(options->controller.stacks[0], "lockstep") == 0 ||
@@ -334,7 +323,7 @@ static int virtual_main(int argc, char **argv)
     log_init("lockstep", LOG_LEVEL_INFO);
     options.lan.accelerated = accelerates(&options);
     options.controller.clock = NODE_CLOCK_LOCKSTEP;
-    own_directory(options.lan.program_directory);
+    program_own_directory(options.lan.program_directory, sizeof options.lan.program_directory);
     snprintf(options.controller.note[0], sizeof *options.controller.note,
              "A virtual LAN: %" PRId64
              " nodes in network namespaces share this machine's %ld cores; receivers run on the upper half of "
@@ -383,10 +372,10 @@ static int listen_main(int argc, char **argv)
     if (option_run(&listener_program, argc, argv, &options, &exit_status) < 0)
         return exit_status;
     log_init("lockstep-listener", LOG_LEVEL_INFO);
-    own_directory(directory);
-    snprintf(options.lockstep_program, sizeof options.lockstep_program, "%.180s/lockstep", directory);
+    program_own_directory(directory, sizeof directory);
+    snprintf(options.lockstep_program, sizeof options.lockstep_program, "%.180slockstep", directory);
     for (size_t i = 0; i < sizeof places / sizeof *places && !options.testbench[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", directory, places[i]);
+        snprintf(path, sizeof path, "%s%s", directory, places[i]);
         if (access(path, X_OK) == 0)
             snprintf(options.testbench, sizeof options.testbench, "%.199s", path);
     }
