@@ -168,7 +168,13 @@ struct control_migrate_request {
     uint32_t flow_id; /* or client_id */
     uint32_t pad;
 };
-enum control_report_kind { CONTROL_REPORT_STATUS, CONTROL_REPORT_CONNECTIONS };
+enum control_report_kind {
+    CONTROL_REPORT_STATUS,      /* JSON */
+    CONTROL_REPORT_CONNECTIONS, /* JSON */
+    CONTROL_REPORT_TABLE,       /* service/connection_table.h */
+    CONTROL_REPORT_HISTOGRAMS,  /* the same with histograms */
+    CONTROL_REPORT_JOURNAL,     /* service/journal.h: to be mapped read-only and watched */
+};
 struct control_report {
     uint32_t kind;
     uint32_t pad;

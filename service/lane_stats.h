@@ -9,9 +9,11 @@
 
 #include "base/net_addr.h"
 
-#define LANE_STATS_MAGIC   0x4c535431u /* "LST1" */
-#define LANE_STATS_SLOTS   32768
-#define LANE_STATS_BUCKETS 512 /* log-linear, see base/histogram.h: index by histogram_index() */
+#define LANE_STATS_MAGIC        0x4c535431u /* "LST1" */
+#define LANE_STATS_SLOTS        32768
+#define LANE_STATS_BUCKETS      512 /* log-linear, see base/histogram.h: index by histogram_index() */
+/* A socket's own histogram is coarser: index by histogram_index() >> 2, four buckets to a power of two. */
+#define LANE_STATS_SLOT_BUCKETS 128
 
 /* One socket: TCP connection, listener or UDP socket. Slot i belongs to the flow that was registered with slot i. */
 struct lane_stats_slot {
