@@ -315,43 +315,21 @@ static int record_main(int argc, char **argv)
     return exit_status;
 }
 
-/* --- dispatch ----------------------------------------------------------------------------------------------- */
+/* --- the commands ------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    int (*main)(int argc, char **argv);
-} subcommands[] = {
-    {"status", clock_status_main},   {"sources", sources_main}, {"stats", stats_main},         {"wait", wait_main},
-    {"compare", clock_compare_main}, {"record", record_main},   {"replay", clock_replay_main},
-};
+static const struct command clock_sources = {"sources", &sources_program, sources_main, NULL};
+static const struct command clock_stats = {"stats", &stats_program, stats_main, NULL};
+static const struct command clock_wait = {"wait", &wait_program, wait_main, NULL};
+static const struct command clock_record = {"record", &record_program, record_main, NULL};
 
-static const struct option_entry no_options[] = {{0}};
+static const struct command *const subcommands[] = {&clock_status,  &clock_sources, &clock_stats,  &clock_wait,
+                                                    &clock_compare, &clock_record,  &clock_replay, NULL};
 
 static const struct option_program program = {
     .name = "lockstep clock",
     .summary = "Show and compare the clock: status, sources, stats, wait, compare, record, replay.",
-    .arguments = "status|sources|stats|wait|compare|record|replay [OPTION...]",
-    .entries = no_options,
+    .arguments = "COMMAND [OPTION...]",
+    .entries = command_no_options,
 };
 
-static int clock_main(int argc, char **argv)
-{
-    char unused;
-    int exit_status, first;
-
-    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++) {
-        if (strcmp(subcommands[i].name, argv[1]) == 0)
-            return subcommands[i].main(argc - 1, argv + 1);
-    }
-    first = option_run(&program, argc, argv, &unused, &exit_status);
-    if (first < 0)
-        return exit_status;
-    if (first < argc)
-        fprintf(stderr, "lockstep clock: unknown command \"%.100s\"\n", argv[first]);
-    else
-        fprintf(stderr, "lockstep clock: no command is given\n");
-    fprintf(stderr, "Try \"lockstep clock --help\".\n");
-    return 2;
-}
-
-const struct command command_clock = {"clock", &program, clock_main};
+const struct command command_clock = {"clock", &program, NULL, subcommands};

@@ -12,14 +12,11 @@
 #include "base/units.h"
 #include "clock/counter.h"
 #include "lockstep/clock.h"
+#include "tools/command.h"
 
 #define CLOCK_TEXT_MAX 40
 
-/* --- subcommands: argv[0] is the subcommand's name; the exit status --- */
-
-int clock_status_main(int argc, char **argv);
-int clock_compare_main(int argc, char **argv);
-int clock_replay_main(int argc, char **argv);
+extern const struct command clock_status, clock_compare, clock_replay;
 
 /* --- the segment --- */
 

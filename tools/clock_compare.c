@@ -327,7 +327,7 @@ static int report(struct lockstep_clock *clock, const struct compare_options *op
     return status;
 }
 
-int clock_compare_main(int argc, char **argv)
+static int compare_main(int argc, char **argv)
 {
     static struct compare_options options;
     struct clock_series series = {0};
@@ -351,3 +351,5 @@ int clock_compare_main(int argc, char **argv)
     free(series.samples);
     return exit_status;
 }
+
+const struct command clock_compare = {"compare", &program, compare_main, NULL};

@@ -210,7 +210,7 @@ static int replay(const char *path, const char *text, size_t length, const struc
     return err < 0 || !fed ? 1 : 0;
 }
 
-int clock_replay_main(int argc, char **argv)
+static int replay_main(int argc, char **argv)
 {
     static struct replay_options options;
     int err, exit_status, first = option_run(&program, argc, argv, &options, &exit_status);
@@ -233,3 +233,5 @@ int clock_replay_main(int argc, char **argv)
     free(text);
     return exit_status;
 }
+
+const struct command clock_replay = {"replay", &program, replay_main, NULL};

@@ -204,7 +204,7 @@ static void choose_dir(struct status_options *options)
     memcpy(options->runtime_dir, options->clock, (size_t)(slash - options->clock));
 }
 
-int clock_status_main(int argc, char **argv)
+static int status_main(int argc, char **argv)
 {
     static struct status_options options;
     struct json_object *daemon;
@@ -231,3 +231,5 @@ int clock_status_main(int argc, char **argv)
     lockstep_clock_close(clock);
     return 0;
 }
+
+const struct command clock_status = {"status", &program, status_main, NULL};

@@ -133,4 +133,4 @@ static int connections_main(int argc, char **argv)
     return 0;
 }
 
-const struct command command_connections = {"connections", &program, connections_main};
+const struct command command_connections = {"connections", &program, connections_main, NULL};

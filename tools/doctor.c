@@ -323,4 +323,4 @@ static int doctor_main(int argc, char **argv)
     return exit_status;
 }
 
-const struct command command_doctor = {"doctor", &program, doctor_main};
+const struct command command_doctor = {"doctor", &program, doctor_main, NULL};

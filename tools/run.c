@@ -326,4 +326,4 @@ static int run_main(int argc, char **argv)
     return start(argv + first);
 }
 
-const struct command command_run = {"run", &program_table, run_main};
+const struct command command_run = {"run", &program_table, run_main, NULL};

@@ -308,4 +308,4 @@ static int status_main(int argc, char **argv)
     return 0;
 }
 
-const struct command command_status = {"status", &program, status_main};
+const struct command command_status = {"status", &program, status_main, NULL};

@@ -386,37 +386,19 @@ static int listen_main(int argc, char **argv)
     return listener_main(&options);
 }
 
-static const struct command commands_of_testbed[] = {
-    {"run", &run_program, run_main},
-    {"virtual", &virtual_program, virtual_main},
-    {"check", &check_program, check_main},
-    {"listener", &listener_program, listen_main},
-};
+static const struct command testbed_run = {"run", &run_program, run_main, NULL};
+static const struct command testbed_virtual = {"virtual", &virtual_program, virtual_main, NULL};
+static const struct command testbed_check = {"check", &check_program, check_main, NULL};
+static const struct command testbed_listener = {"listener", &listener_program, listen_main, NULL};
 
-static const struct option_entry no_options[] = {{0}};
+static const struct command *const subcommands[] = {&testbed_run, &testbed_virtual, &testbed_check, &testbed_listener,
+                                                    NULL};
 
 static const struct option_program program = {
     .name = "lockstep testbed",
     .summary = "Play a LAN's real traffic and measure every message's latency: run, virtual, check, listener.",
-    .arguments = "run|virtual|check|listener [OPTION...]",
-    .entries = no_options,
+    .arguments = "COMMAND [OPTION...]",
+    .entries = command_no_options,
 };
 
-static int testbed_main(int argc, char **argv)
-{
-    char unused;
-    int exit_status, first;
-
-    for (size_t i = 0; argc > 1 && i < sizeof commands_of_testbed / sizeof *commands_of_testbed; i++) {
-        if (strcmp(commands_of_testbed[i].name, argv[1]) == 0)
-            return commands_of_testbed[i].main(argc - 1, argv + 1);
-    }
-    first = option_run(&program, argc, argv, &unused, &exit_status);
-    if (first < 0)
-        return exit_status;
-    fprintf(stderr, "lockstep testbed: %s%s\nTry \"lockstep testbed --help\".\n",
-            first < argc ? "unknown command " : "no command given", first < argc ? argv[first] : "");
-    return 2;
-}
-
-const struct command command_testbed = {"testbed", &program, testbed_main};
+const struct command command_testbed = {"testbed", &program, NULL, subcommands};
