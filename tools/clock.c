@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* lockstep clock: the subcommands, and those of them that are short. */
 #include "tools/clock.h"
+#include "monitor/clock_metrics.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -12,6 +12,8 @@
 #include "base/units.h"
 #include "clock/counter.h"
 #include "lockstep/clock.h"
+#include "monitor/clock_client.h"
+#include "monitor/json_report.h"
 #include "tools/command.h"
 
 #define CLOCK_TEXT_MAX 40
@@ -24,21 +26,9 @@ extern const struct command clock_status, clock_compare, clock_replay;
 struct lockstep_clock *clock_open_segment(const char *path);
 /* Its counter, for brackets of other clocks' readings. */
 void clock_as_counter(struct lockstep_clock *clock, struct counter *out);
-/* "synchronised" and so on. */
-const char *clock_status_name(enum lockstep_clock_status status);
-
-/* --- the daemon (clock/report.h) --- */
-
-/* Connects to RUNTIME_DIR/clockd.sock ("": the usual place) and sends the request, a line's text. A descriptor;
- * negative: an error, after a message on stderr unless quiet. */
-int clock_ask(const char *dir, const char *request, bool quiet);
-/* The document that is the answer; the caller puts it. NULL: an error, as above. */
-struct json_object *clock_fetch(const char *dir, const char *request, bool quiet);
 
 /* --- numbers --- */
 
-/* A member that is a number, else NAN (pure). */
-double clock_number(struct json_object *object, const char *key);
 /* "+1.234 us", "-" if not finite; text has CLOCK_TEXT_MAX bytes and is returned. clock_ns is without a plus. */
 const char *clock_signed_ns(double ns, char *text);
 const char *clock_ns(double ns, char *text);
@@ -49,13 +39,10 @@ const char *clock_duration(int64_t ns, char *text);
 /* A number of a JSON document: null if it is not finite. */
 void clock_add_number(struct json_object *object, const char *key, double number);
 
-/* --- the human and the Prometheus form of the daemon's reports (pure) --- */
+/* --- the human form of the daemon's reports (pure) --- */
 
 void clock_print_sources(struct json_object *sources, FILE *out, unsigned width);
 void clock_print_stats(struct json_object *stats, FILE *out, unsigned width);
-/* Text exposition format, version 0.0.4. */
-void clock_print_prometheus(struct json_object *status, struct json_object *sources, struct json_object *stats,
-                            FILE *out);
 
 /* --- a series of differences --- */
 

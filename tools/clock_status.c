@@ -144,15 +144,15 @@ static const char *reference_text(struct json_object *daemon, char text[16])
 static void print_daemon(struct json_object *daemon)
 {
     char text[CLOCK_TEXT_MAX], other[CLOCK_TEXT_MAX], reference[16];
-    double sigma = clock_number(daemon, "frequency_sigma_ppb");
+    double sigma = report_real(daemon, "frequency_sigma_ppb");
 
     line("Source", "%s", *report_text(daemon, "selected") ? report_text(daemon, "selected") : "none selected");
     line("Stratum", "%" PRIu64 ", reference %s", report_number(daemon, "stratum"), reference_text(daemon, reference));
     if (isfinite(sigma))
-        line("Frequency", "%+.4f ppm +- %.1f ppb against nominal", clock_number(daemon, "frequency_ppm"), sigma);
-    line("Being corrected", "%s", clock_signed_ns(clock_number(daemon, "remaining_ns"), text));
-    line("Root", "delay %s, dispersion %s", clock_ns(clock_number(daemon, "root_delay_ns"), text),
-         clock_ns(clock_number(daemon, "root_dispersion_ns"), other));
+        line("Frequency", "%+.4f ppm +- %.1f ppb against nominal", report_real(daemon, "frequency_ppm"), sigma);
+    line("Being corrected", "%s", clock_signed_ns(report_real(daemon, "remaining_ns"), text));
+    line("Root", "delay %s, dispersion %s", clock_ns(report_real(daemon, "root_delay_ns"), text),
+         clock_ns(report_real(daemon, "root_dispersion_ns"), other));
     if (*report_text(daemon, "last_disruption"))
         line("Last disruption", "%s", report_text(daemon, "last_disruption"));
     line("Daemon", "%s %s, process %" PRIu64 ", up %s%s%s%s", report_text(daemon, "program"),

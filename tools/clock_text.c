@@ -21,22 +21,6 @@ void clock_as_counter(struct lockstep_clock *clock, struct counter *out)
     counter_simulated(out, 1e9, read_counter, clock);
 }
 
-const char *clock_status_name(enum lockstep_clock_status status)
-{
-    static const char *const names[] = {"unsynchronised", "synchronised", "holdover", "disrupted"};
-
-    return (unsigned)status < sizeof names / sizeof *names ? names[status] : "unknown";
-}
-
-double clock_number(struct json_object *object, const char *key)
-{
-    struct json_object *member = report_member(object, key);
-
-    return json_object_is_type(member, json_type_int) || json_object_is_type(member, json_type_double)
-               ? json_object_get_double(member)
-               : (double)NAN;
-}
-
 static const char *format_ns(double ns, const char *plus, char *text)
 {
     double size = fabs(ns);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/clock_metrics.h"
 #include "tests/unit/unit.h"
 #include "tools/report.h"
 
