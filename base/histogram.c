@@ -41,12 +41,9 @@ uint64_t histogram_count(const uint64_t *buckets)
     return count;
 }
 
-/* The value of the rank-th (from 1) of `count` values in a bucket, which are taken as evenly spread. */
-static uint64_t value_in_bucket(unsigned index, uint64_t rank, uint64_t count)
+/* The value of the rank-th (from 1) of `count` values between low and high, which are taken as evenly spread. */
+static uint64_t value_between(uint64_t low, uint64_t high, uint64_t rank, uint64_t count)
 {
-    uint64_t low = histogram_bucket_low(index);
-    uint64_t high = histogram_bucket_high(index);
-
     return low + (uint64_t)((unsigned __int128)(high - low) * rank / count);
 }
 
@@ -54,20 +51,42 @@ static uint64_t value_of_rank(const uint64_t *buckets, uint64_t rank)
 {
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         if (rank <= buckets[i])
-            return value_in_bucket(i, rank, buckets[i]);
+            return value_between(histogram_bucket_low(i), histogram_bucket_high(i), rank, buckets[i]);
         rank -= buckets[i];
     }
     return UINT64_MAX;
 }
 
-/* buckets must not change meanwhile. */
-static uint64_t stable_quantile(const uint64_t *buckets, uint64_t count, uint32_t per_million)
+/* From 1 to count. */
+static uint64_t rank_of(uint64_t count, uint32_t per_million)
 {
     uint64_t rank = (uint64_t)(((unsigned __int128)count * per_million + MILLION - 1) / MILLION);
 
+    return rank < 1 ? 1 : rank > count ? count : rank;
+}
+
+/* buckets must not change meanwhile. */
+static uint64_t stable_quantile(const uint64_t *buckets, uint64_t count, uint32_t per_million)
+{
+    return count == 0 ? 0 : value_of_rank(buckets, rank_of(count, per_million));
+}
+
+uint64_t histogram_coarse_quantile(const uint32_t *buckets, uint32_t per_million)
+{
+    uint64_t count = 0, rank;
+
+    for (unsigned i = 0; i < HISTOGRAM_COARSE_BUCKETS; i++)
+        count += buckets[i];
     if (count == 0)
         return 0;
-    return value_of_rank(buckets, rank < 1 ? 1 : rank > count ? count : rank);
+    rank = rank_of(count, per_million);
+    for (unsigned i = 0;; i++) {
+        unsigned first = i << HISTOGRAM_COARSE_SHIFT, last = first + (1u << HISTOGRAM_COARSE_SHIFT) - 1;
+
+        if (rank <= buckets[i])
+            return value_between(histogram_bucket_low(first), histogram_bucket_high(last), rank, buckets[i]);
+        rank -= buckets[i];
+    }
 }
 
 uint64_t histogram_quantile(const uint64_t *buckets, uint32_t per_million)

@@ -8,8 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HISTOGRAM_BUCKETS  512
-#define HISTOGRAM_SUB_BITS 4
+#define HISTOGRAM_BUCKETS        512
+#define HISTOGRAM_SUB_BITS       4
+/* A coarser one, four buckets to a power of two, has 32-bit counters: index by histogram_index() >>
+ * HISTOGRAM_COARSE_SHIFT. */
+#define HISTOGRAM_COARSE_SHIFT   2
+#define HISTOGRAM_COARSE_BUCKETS (HISTOGRAM_BUCKETS >> HISTOGRAM_COARSE_SHIFT)
 
 static inline unsigned histogram_index(uint64_t value)
 {
@@ -43,6 +47,9 @@ uint64_t histogram_count(const uint64_t *buckets);
 /* The value that per_million of 1,000,000 counted values do not exceed (nearest rank, ranks spread evenly over their
  * bucket); 0 if nothing was counted. 1,000,000 gives the top of the highest bucket in use. */
 uint64_t histogram_quantile(const uint64_t *buckets, uint32_t per_million);
+
+/* The same of a coarse histogram; it must not change meanwhile. */
+uint64_t histogram_coarse_quantile(const uint32_t *buckets, uint32_t per_million);
 
 struct histogram_summary {
     uint64_t count;

@@ -154,7 +154,7 @@ run_net() {
 }
 
 # Unit tests of what threads share, under ThreadSanitizer. (gcc's knows no fences and says so.)
-thread_tests="clock_library clock_segment engine engine_options epoll lane memory platform polling spin_budget"
+thread_tests="clock_library clock_segment engine engine_options epoll journal lane memory platform polling spin_budget"
 
 run_thread() {
     local name

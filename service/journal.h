@@ -54,11 +54,15 @@ struct journal_kernel_socket {
 /* --- the service's end --- */
 struct journal;
 int journal_create(struct journal **out);
+/* With a ring of another size: a power of two, of four records at least. */
+int journal_create_sized(struct journal **out, uint32_t ring_bytes);
 void journal_destroy(struct journal *journal);
 /* A read-only descriptor for readers; the journal's. */
 int journal_reader_fd(const struct journal *journal);
-/* Appends a record with the time now; body of `size` bytes, then (may be NULL) `more_size` bytes. O(1), no system call
- * but the clock's. */
+/* Of the service, as in table_header: CLOCK_REALTIME when the journal was made. */
+uint64_t journal_instance(const struct journal *journal);
+/* Appends a record with the time now: a body of `size` bytes, then (may be NULL) `more_size` bytes, JOURNAL_RECORD_MAX
+ * with the record's header at most. O(1), no system call. */
 void journal_append(struct journal *journal, enum journal_type type, const void *body, uint32_t size, const void *more,
                     uint32_t more_size);
 
@@ -67,13 +71,15 @@ struct journal_reader {
     const void *page;
     uint64_t position, sequence; /* of the next record */
     uint64_t instance;           /* of the service, as in table_header */
+    uint32_t ring_bytes;
 };
 /* Maps it (the caller closes fd) and begins at the oldest record. LOCKSTEP_E_BAD_FORMAT, LOCKSTEP_E_BAD_VERSION. */
 int journal_reader_open(struct journal_reader *reader, int fd);
 void journal_reader_close(struct journal_reader *reader);
 /* Copies the next record and its body to record (JOURNAL_RECORD_MAX bytes, aligned for 64 bits). True: there was one.
- * *lost grows by the records that were overwritten before they could be read. Newer services may have larger bodies,
- * older ones smaller: missing bytes up to JOURNAL_RECORD_MAX are zero. */
+ * *lost grows by the records that were overwritten before they could be read; a record is whole or lost. Newer services
+ * may have larger bodies, older ones smaller: missing bytes up to JOURNAL_RECORD_MAX are zero. Never blocks: whoever
+ * waits for records looks again after a while. */
 bool journal_next(struct journal_reader *reader, struct journal_record *record, uint64_t *lost);
 static inline const void *journal_body(const struct journal_record *record)
 {
