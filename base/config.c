@@ -7,11 +7,15 @@
 
 #include "base/error.h"
 
-#define BLANKS " \t\r\v\f"
+#define BLANKS     " \t\r\v\f"
+#define HEADER_MAX 96
 
 struct parser {
     const struct config_section *sections;
     const struct config_section *section; /* NULL before the first header */
+    char header[HEADER_MAX];              /* its line, for messages: "[rule office]" */
+    int header_line;
+    uint64_t seen; /* bit i: sections[i], which has no label, was there */
     const char *file_name;
     const char *next; /* unread text */
     const char *end;
@@ -24,12 +28,19 @@ struct parser {
     char *problem;
 };
 
-static int fail(struct parser *parser, int err, const char *subject, const char *reason)
+static int fail_at(struct parser *parser, int line, int err, const char *subject, const char *reason)
 {
-    snprintf(parser->problem, CONFIG_PROBLEM_MAX, "%.128s:%d: %.128s: %.192s", parser->file_name, parser->line, subject,
-             reason);
+    bool inside = parser->section && parser->section->name && *subject != '[';
+
+    snprintf(parser->problem, CONFIG_PROBLEM_MAX, "%.100s:%d: %s%s%.64s%s%.200s", parser->file_name, line,
+             inside ? parser->header : "", inside ? " " : "", subject, *subject ? ": " : "", reason);
     parser->err = err;
     return err;
+}
+
+static int fail(struct parser *parser, int err, const char *subject, const char *reason)
+{
+    return fail_at(parser, parser->line, err, subject, reason);
 }
 
 static void set_initial(const struct config_key *keys, void *object)
@@ -46,29 +57,88 @@ void config_set_initial(const struct config_section *sections, void *root)
     }
 }
 
+/* "; allowed: a, b, c", as far as there is room. */
+static void list_allowed(char *text, size_t size, const char *name, bool labelled)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, size - used, "%s%s%s", strstr(text, "; allowed: ") ? ", " : "; allowed: ", name,
+             labelled ? " NAME" : "");
+}
+
+static void unknown_section(struct parser *parser, const char *header)
+{
+    char reason[200] = "unknown section";
+
+    for (const struct config_section *section = parser->sections; section->name; section++)
+        list_allowed(reason, sizeof reason, section->name, section->begin);
+    fail(parser, LOCKSTEP_E_UNKNOWN_NAME, header, reason);
+}
+
+static void unknown_key(struct parser *parser, const char *name)
+{
+    char reason[200] = "unknown key";
+
+    for (const struct config_key *key = parser->section->keys; key->name; key++)
+        list_allowed(reason, sizeof reason, key->name, false);
+    fail(parser, LOCKSTEP_E_UNKNOWN_NAME, name, reason);
+}
+
+/* What only the whole section tells. */
+static void leave_section(struct parser *parser)
+{
+    char problem[VALUE_PROBLEM_MAX] = "not possible here";
+    int err;
+
+    if (parser->err || !parser->section || !parser->section->end)
+        return;
+    err = parser->section->end(parser->root, parser->object, problem);
+    if (err)
+        fail_at(parser, parser->header_line, err, "", problem);
+}
+
+static void enter_unlabelled(struct parser *parser, const char *label)
+{
+    uint64_t bit = 1ull << (parser->section - parser->sections);
+
+    parser->object = parser->root;
+    if (*label)
+        fail(parser, LOCKSTEP_E_BAD_VALUE, parser->header, "this section has no label");
+    else if (parser->seen & bit)
+        fail(parser, LOCKSTEP_E_CONFLICT, parser->header, "given twice");
+    parser->seen |= bit;
+}
+
+static void enter_labelled(struct parser *parser, const char *label)
+{
+    char problem[VALUE_PROBLEM_MAX] = "not possible here";
+
+    parser->object = parser->section->begin(parser->root, label, parser->line, problem);
+    if (!parser->object)
+        fail(parser, LOCKSTEP_E_BAD_VALUE, parser->header, problem);
+    else
+        set_initial(parser->section->keys, parser->object);
+}
+
 static void enter_section(struct parser *parser, const char *name, const char *label)
 {
     const struct config_section *section = parser->sections;
-    char header[128];
 
-    snprintf(header, sizeof header, "[%s%s%s]", name, *label ? " " : "", label);
+    leave_section(parser);
+    if (parser->err)
+        return;
+    snprintf(parser->header, sizeof parser->header, "[%.40s%s%.40s]", name, *label ? " " : "", label);
     while (section->name && strcmp(section->name, name) != 0)
         section++;
     parser->section = section;
+    parser->header_line = parser->line;
     parser->given = 0;
-    if (!section->name) {
-        fail(parser, LOCKSTEP_E_UNKNOWN_NAME, header, "unknown section");
-    } else if (!section->begin) {
-        parser->object = parser->root;
-        if (*label)
-            fail(parser, LOCKSTEP_E_BAD_VALUE, header, "this section has no label");
-    } else {
-        parser->object = section->begin(parser->root, label);
-        if (!parser->object)
-            fail(parser, LOCKSTEP_E_BAD_VALUE, header, "not possible here");
-        else
-            set_initial(section->keys, parser->object);
-    }
+    if (!section->name)
+        unknown_section(parser, parser->header);
+    else if (!section->begin)
+        enter_unlabelled(parser, label);
+    else
+        enter_labelled(parser, label);
 }
 
 static char *trim(char *text)
@@ -144,7 +214,7 @@ static int take_value(void *context, const char *section_name, const char *name,
 {
     struct parser *parser = context;
     const struct config_key *keys = parser->section ? parser->section->keys : NULL;
-    char quoted[64 + VALUE_PROBLEM_MAX], reason[VALUE_PROBLEM_MAX];
+    char quoted[48 + VALUE_PROBLEM_MAX], reason[VALUE_PROBLEM_MAX];
     size_t i = 0;
     int err;
 
@@ -157,17 +227,17 @@ static int take_value(void *context, const char *section_name, const char *name,
     while (keys[i].name && strcmp(keys[i].name, name) != 0)
         i++;
     if (!keys[i].name) {
-        fail(parser, LOCKSTEP_E_UNKNOWN_NAME, name, "unknown key");
+        unknown_key(parser, name);
         return 0;
     }
-    if (keys[i].value.type != VALUE_TYPE_TEXTS && parser->given & 1ull << i) {
+    if (!value_is_repeated(&keys[i].value) && parser->given & 1ull << i) {
         fail(parser, LOCKSTEP_E_CONFLICT, name, "given twice");
         return 0;
     }
     parser->given |= 1ull << i;
     err = value_parse(&keys[i].value, value, parser->object, reason);
     if (err) {
-        snprintf(quoted, sizeof quoted, "\"%.60s\" %s", value, reason);
+        snprintf(quoted, sizeof quoted, "\"%.44s\" %s", value, reason);
         fail(parser, err, name, quoted);
     }
     return !err;
@@ -188,5 +258,6 @@ int config_parse(const struct config_section *sections, const char *file_name, c
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* byte order mark */
         parser.next += 3;
     ini_parse_stream(read_line, &parser, take_value, &parser);
+    leave_section(&parser);
     return parser.err;
 }

@@ -99,6 +99,98 @@ const char *net_endpoint_format(const struct net_endpoint *endpoint, char *text)
     return text;
 }
 
+/* A whole number of at most five digits without a sign. */
+static bool parse_number(const char *text, unsigned max, unsigned *out)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    *out = 0;
+    for (size_t i = 0; i < digits && i < 6; i++)
+        *out = *out * 10 + (unsigned)(text[i] - '0');
+    return digits > 0 && digits < 6 && text[digits] == '\0' && *out <= max;
+}
+
+/* The first `length` bytes of text as an address. */
+static int parse_part(const char *text, size_t length, struct net_addr *out)
+{
+    char part[NET_ADDR_TEXT_MAX];
+
+    if (length >= sizeof part)
+        return LOCKSTEP_E_BAD_FORMAT;
+    memcpy(part, text, length);
+    part[length] = '\0';
+    return net_addr_parse(part, out);
+}
+
+int net_endpoint_parse(const char *text, struct net_endpoint *out)
+{
+    const char *end, *address = text;
+    unsigned port = 0;
+
+    if (*text == '[') {
+        address++;
+        end = strchr(text, ']');
+        if (!end || (end[1] != '\0' && end[1] != ':'))
+            return LOCKSTEP_E_BAD_FORMAT;
+        text = end + 1;
+    } else { /* of several colons none is the port's */
+        end = strchr(text, ':') == strrchr(text, ':') ? strchr(text, ':') : NULL;
+        text = end ? end : text + strlen(text);
+        end = text;
+    }
+    if (*text == ':' && !parse_number(text + 1, UINT16_MAX, &port))
+        return LOCKSTEP_E_BAD_FORMAT;
+    out->port = (uint16_t)port;
+    return parse_part(address, (size_t)(end - address), &out->addr);
+}
+
+int net_network_parse(const char *text, struct net_network *out)
+{
+    size_t length = strcspn(text, "/");
+    unsigned bits, prefix;
+
+    if (parse_part(text, length, &out->address) < 0)
+        return LOCKSTEP_E_BAD_FORMAT;
+    bits = prefix = net_addr_is_v4(&out->address) ? 32 : 128;
+    if (text[length] && !parse_number(text + length + 1, bits, &prefix))
+        return LOCKSTEP_E_BAD_FORMAT;
+    out->prefix = (uint8_t)prefix;
+    return 0;
+}
+
+/* Of the form of 16 bytes. */
+static unsigned whole_prefix(const struct net_network *network)
+{
+    return network->prefix + (net_addr_is_v4(&network->address) ? 8 * V4_OFFSET : 0);
+}
+
+struct net_addr net_network_first(const struct net_network *network)
+{
+    unsigned prefix = whole_prefix(network);
+    struct net_addr first = network->address;
+
+    for (unsigned i = prefix / 8; i < sizeof first.byte; i++)
+        first.byte[i] &= i == prefix / 8 ? (uint8_t)(0xff00 >> prefix % 8) : 0;
+    return first;
+}
+
+bool net_network_contains(const struct net_network *network, const struct net_addr *addr)
+{
+    unsigned whole = whole_prefix(network) / 8, bits = network->prefix % 8;
+
+    return net_addr_is_v4(&network->address) == net_addr_is_v4(addr) &&
+           memcmp(network->address.byte, addr->byte, whole) == 0 &&
+           (bits == 0 || (network->address.byte[whole] ^ addr->byte[whole]) >> (8 - bits) == 0);
+}
+
+const char *net_network_format(const struct net_network *network, char *text)
+{
+    char addr_text[NET_ADDR_TEXT_MAX];
+
+    snprintf(text, NET_NETWORK_TEXT_MAX, "%s/%u", net_addr_format(&network->address, addr_text), network->prefix);
+    return text;
+}
+
 static struct net_endpoint from_sockaddr_in(const struct sockaddr *sa)
 {
     struct sockaddr_in v4;

@@ -18,8 +18,15 @@ struct net_endpoint {
     uint16_t port;
 };
 
+/* The addresses whose first bits are these. */
+struct net_network {
+    struct net_addr address;
+    uint8_t prefix; /* bits: 0 to 32 of an IPv4 address, 0 to 128 of an IPv6 address; it holds that family only */
+};
+
 #define NET_ADDR_TEXT_MAX     48 /* "::ffff:255.255.255.255" never printed: IPv4 prints as IPv4 */
 #define NET_ENDPOINT_TEXT_MAX 56 /* "[v6]:port" */
+#define NET_NETWORK_TEXT_MAX  52 /* "v6/128" */
 
 bool net_addr_is_v4(const struct net_addr *addr);
 bool net_addr_is_any(const struct net_addr *addr); /* 0.0.0.0 or :: */
@@ -37,6 +44,18 @@ int net_addr_parse(const char *text, struct net_addr *out);
 /* Writes the shortest text form into text (NET_ADDR_TEXT_MAX / NET_ENDPOINT_TEXT_MAX bytes); returns text. */
 const char *net_addr_format(const struct net_addr *addr, char *text);
 const char *net_endpoint_format(const struct net_endpoint *endpoint, char *text);
+
+/* "192.0.2.1:80", "[2001:db8::1]:80"; without a port (then the IPv6 address may do without brackets) it is 0. 0 or
+ * LOCKSTEP_E_BAD_FORMAT. */
+int net_endpoint_parse(const char *text, struct net_endpoint *out);
+
+/* "192.0.2.0/24", "2001:db8::/32", or one address; bits behind the prefix are kept. 0 or LOCKSTEP_E_BAD_FORMAT. */
+int net_network_parse(const char *text, struct net_network *out);
+bool net_network_contains(const struct net_network *network, const struct net_addr *addr);
+/* Its first address: all bits behind the prefix are zero. */
+struct net_addr net_network_first(const struct net_network *network);
+/* text: NET_NETWORK_TEXT_MAX bytes; returns it. */
+const char *net_network_format(const struct net_network *network, char *text);
 
 /* AF_INET and AF_INET6 socket addresses to an endpoint. LOCKSTEP_E_BAD_FORMAT for a short or foreign one. */
 int net_endpoint_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct net_endpoint *out);

@@ -197,6 +197,7 @@ static const char *metavar(const struct option_entry *entry)
     static const char *const by_type[] = {
         [VALUE_TYPE_INT] = "NUMBER", [VALUE_TYPE_SIZE] = "SIZE",  [VALUE_TYPE_DURATION] = "TIME",
         [VALUE_TYPE_TEXT] = "TEXT",  [VALUE_TYPE_TEXTS] = "TEXT", [VALUE_TYPE_ENUM] = "NAME",
+        [VALUE_TYPE_LIST] = "LIST",
     };
 
     return entry->metavar ? entry->metavar : by_type[entry->value.type];

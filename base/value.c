@@ -220,6 +220,51 @@ static int append_text(const struct value_spec *spec, const char *text, char *ou
     return LOCKSTEP_E_EXHAUSTED;
 }
 
+/* The next item of "a, b, c" without blanks around it; its length, or -1: too long. */
+static long next_item(const char **text, char item[VALUE_ITEM_MAX])
+{
+    size_t length = strcspn(*text, ",");
+    const char *start = *text + strspn(*text, " \t"), *end = *text + length;
+
+    *text = *end ? end + 1 : NULL;
+    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    length = end > start ? (size_t)(end - start) : 0;
+    if (length >= VALUE_ITEM_MAX)
+        return -1;
+    memcpy(item, start, length);
+    item[length] = '\0';
+    return (long)length;
+}
+
+static int parse_list(const struct value_spec *spec, const char *text, void *object, char *problem)
+{
+    bool several = strchr(text, ',');
+
+    while (text) {
+        char item[VALUE_ITEM_MAX], reason[VALUE_PROBLEM_MAX] = "";
+        long length = next_item(&text, item);
+        int err;
+
+        if (length < 0) {
+            snprintf(problem, VALUE_PROBLEM_MAX, "has an item of more than %d characters", VALUE_ITEM_MAX - 1);
+            return LOCKSTEP_E_BAD_VALUE;
+        }
+        if (length == 0) {
+            snprintf(problem, VALUE_PROBLEM_MAX, several ? "has an empty item" : "must not be empty");
+            return LOCKSTEP_E_BAD_VALUE;
+        }
+        err = spec->add(item, (char *)object + spec->offset, object, reason);
+        if (err && several)
+            snprintf(problem, VALUE_PROBLEM_MAX, "(at \"%.40s\") %.140s", item, reason);
+        else if (err)
+            snprintf(problem, VALUE_PROBLEM_MAX, "%s", reason);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
 int value_parse(const struct value_spec *spec, const char *text, void *object, char *problem)
 {
     void *field = (char *)object + spec->offset;
@@ -235,6 +280,8 @@ int value_parse(const struct value_spec *spec, const char *text, void *object, c
         return append_text(spec, text, field, problem);
     case VALUE_TYPE_ENUM:
         return parse_enum(spec, text, field, problem);
+    case VALUE_TYPE_LIST:
+        return parse_list(spec, text, object, problem);
     case VALUE_TYPE_INT:
     case VALUE_TYPE_SIZE:
     case VALUE_TYPE_DURATION:
@@ -246,6 +293,11 @@ int value_parse(const struct value_spec *spec, const char *text, void *object, c
     return err;
 }
 
+bool value_is_repeated(const struct value_spec *spec)
+{
+    return spec->type == VALUE_TYPE_TEXTS || spec->type == VALUE_TYPE_LIST;
+}
+
 static size_t field_size(const struct value_spec *spec)
 {
     switch (spec->type) {
@@ -254,6 +306,7 @@ static size_t field_size(const struct value_spec *spec)
     case VALUE_TYPE_ENUM:
         return sizeof(int);
     case VALUE_TYPE_TEXT:
+    case VALUE_TYPE_LIST:
         return spec->length;
     case VALUE_TYPE_TEXTS:
         return spec->length * spec->count;

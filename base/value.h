@@ -20,6 +20,7 @@ enum value_type {
     VALUE_TYPE_TEXT,     /* char[N]: longer is an error */
     VALUE_TYPE_TEXTS,    /* char[M][N]: each further value takes the next free element; an empty one ends the list */
     VALUE_TYPE_ENUM,     /* int: index into names */
+    VALUE_TYPE_LIST,     /* any: add() takes each item of "a, b, c"; each further value adds more; never empty */
 };
 
 struct value_spec {
@@ -30,7 +31,9 @@ struct value_spec {
     int64_t min;   /* INT, SIZE (bytes), DURATION (nanoseconds): inclusive limits, both 0: none */
     int64_t max;
     const char *const *names; /* ENUM: ends with NULL */
-    const char *initial;      /* default, in the form a user would write; NULL: all bytes zero. Not for TEXTS */
+    const char *initial;      /* default, in the form a user would write; NULL: all bytes zero. Not for TEXTS, LIST */
+    /* LIST: adds one item, without blanks around it, to the field of object; problem as value_parse's. */
+    int (*add)(const char *item, void *field, void *object, char *problem);
 };
 
 #define VALUE_FIELD(object, member, field_type)                                                                        \
@@ -48,12 +51,20 @@ struct value_spec {
 #define VALUE_ENUM(object, member, value_names)                                                                        \
     .type = VALUE_TYPE_ENUM, .offset = VALUE_FIELD(object, member, int), .names = (value_names)
 
+#define VALUE_LIST(object, member, add_item)                                                                           \
+    .type = VALUE_TYPE_LIST, .offset = offsetof(object, member), .length = sizeof(((object *)0)->member),              \
+    .add = (add_item)
+
 #define VALUE_PROBLEM_MAX 192
+#define VALUE_ITEM_MAX    256 /* of a LIST */
 
 /* Stores text into the field of object. On failure (LOCKSTEP_E_BAD_FORMAT, LOCKSTEP_E_BAD_VALUE, LOCKSTEP_E_EXHAUSTED)
- * the field is untouched and problem (VALUE_PROBLEM_MAX bytes) completes "VALUE ...": "is not a number", "must be 1 to
- * 64". */
+ * the field is untouched (a LIST may have got the items before the wrong one) and problem (VALUE_PROBLEM_MAX bytes)
+ * completes "VALUE ...": "is not a number", "must be 1 to 64". */
 int value_parse(const struct value_spec *spec, const char *text, void *object, char *problem);
+
+/* Does each further value add to the field (TEXTS, LIST), instead of replacing what is there? */
+bool value_is_repeated(const struct value_spec *spec);
 
 /* Stores the default. A default that does not parse is a bug of the table: aborts. */
 void value_set_initial(const struct value_spec *spec, void *object);

@@ -143,13 +143,21 @@ static struct clockd_source_config *find_source(struct clockd_config *config, co
     return NULL;
 }
 
-static void *begin_source(void *root, const char *label)
+static void *begin_source(void *root, const char *label, int line, char *problem)
 {
     struct clockd_config *config = root;
     struct clockd_source_config *source;
 
-    if (!*label || strlen(label) >= sizeof(source->name) || config->source_count == CORE_SOURCES_MAX ||
-        find_source(config, label))
+    (void)line;
+    if (!*label || strlen(label) >= sizeof(source->name))
+        snprintf(problem, VALUE_PROBLEM_MAX, "needs a name of 1 to %zu characters", sizeof(source->name) - 1);
+    else if (config->source_count == CORE_SOURCES_MAX)
+        snprintf(problem, VALUE_PROBLEM_MAX, "one source too many (at most %d)", CORE_SOURCES_MAX);
+    else if (find_source(config, label))
+        snprintf(problem, VALUE_PROBLEM_MAX, "there is one of this name already");
+    else
+        problem = NULL;
+    if (problem)
         return NULL;
     source = &config->sources[config->source_count++];
     memset(source, 0, sizeof(*source));
@@ -157,10 +165,12 @@ static void *begin_source(void *root, const char *label)
     return source;
 }
 
-static void *begin_serve(void *root, const char *label)
+static void *begin_serve(void *root, const char *label, int line, char *problem)
 {
     struct clockd_config *config = root;
 
+    (void)line;
+    snprintf(problem, VALUE_PROBLEM_MAX, *label ? "this section has no label" : "given twice");
     if (*label || config->serve.enabled)
         return NULL;
     config->serve.enabled = true;
@@ -168,15 +178,20 @@ static void *begin_serve(void *root, const char *label)
 }
 
 static const struct config_section sections[] = {
-    {"clockd", clockd_keys, NULL}, {"source", source_keys, begin_source}, {"serve", serve_keys, begin_serve}, {0}};
+    {"clockd", clockd_keys, NULL, NULL},
+    {"source", source_keys, begin_source, NULL},
+    {"serve", serve_keys, begin_serve, NULL},
+    {0},
+};
 
 /* A source from the command line. */
 static struct clockd_source_config *add_source(struct clockd_config *config, const char *name)
 {
-    struct clockd_source_config *source = begin_source(config, name);
+    char problem[VALUE_PROBLEM_MAX];
+    struct clockd_source_config *source = begin_source(config, name, 0, problem);
 
     for (const struct config_key *key = source_keys; source && key->name; key++) {
-        if (key->value.type != VALUE_TYPE_TEXTS)
+        if (!value_is_repeated(&key->value))
             value_set_initial(&key->value, source);
     }
     return source;
@@ -186,34 +201,13 @@ static struct clockd_source_config *add_source(struct clockd_config *config, con
 
 int clockd_parse_network(const char *text, bool allow, struct ntp_server_network out[2])
 {
-    char address[64];
-    const char *slash = strchr(text, '/');
-    size_t length = slash ? (size_t)(slash - text) : strlen(text);
-    unsigned long prefix;
-    char *end;
-
     if (strcmp(text, "all") == 0) {
-        out[0] = (struct ntp_server_network){net_addr_any(true), 0, allow};
-        out[1] = (struct ntp_server_network){net_addr_any(false), 0, allow};
+        out[0] = (struct ntp_server_network){{net_addr_any(true), 0}, allow};
+        out[1] = (struct ntp_server_network){{net_addr_any(false), 0}, allow};
         return 2;
     }
-    if (length >= sizeof(address))
-        return LOCKSTEP_E_BAD_FORMAT;
-    memcpy(address, text, length);
-    address[length] = 0;
-    if (net_addr_parse(address, &out[0].address) < 0)
-        return LOCKSTEP_E_BAD_FORMAT;
-    prefix = net_addr_is_v4(&out[0].address) ? 32 : 128;
-    if (slash) {
-        unsigned long given = strtoul(slash + 1, &end, 10);
-
-        if (slash[1] < '0' || slash[1] > '9' || *end || given > prefix)
-            return LOCKSTEP_E_BAD_FORMAT;
-        prefix = given;
-    }
-    out[0].prefix = (uint8_t)prefix;
     out[0].allow = allow;
-    return 1;
+    return net_network_parse(text, &out[0].network) < 0 ? LOCKSTEP_E_BAD_FORMAT : 1;
 }
 
 static int parse_networks(struct clockd_serve_config *serve, const char (*texts)[64], bool allow, const char *file,

@@ -40,16 +40,9 @@ struct client {
     struct stamp_pair pair[PAIRS];
 };
 
-/* An access rule in the form of mapped addresses. */
-struct network {
-    struct net_addr address;
-    unsigned prefix;
-    bool v4, allow;
-};
-
 struct ntp_server {
     struct ntp_server_config config;
-    struct network network[NTP_SERVER_NETWORKS_MAX]; /* longest prefix first */
+    struct ntp_server_network networks[NTP_SERVER_NETWORKS_MAX]; /* longest prefix first */
     struct hash_key hash_key;
     uint64_t random;
     uint32_t uses;
@@ -61,18 +54,16 @@ struct ntp_server {
 
 static bool add_network(struct ntp_server *server, unsigned count, const struct ntp_server_network *from)
 {
-    struct network network = {from->address, from->prefix, net_addr_is_v4(&from->address), from->allow};
+    struct ntp_server_network *networks = server->networks;
     unsigned at = count;
 
-    if (network.prefix > (network.v4 ? 32 : 128))
+    if (from->network.prefix > (net_addr_is_v4(&from->network.address) ? 32 : 128))
         return false;
-    if (network.v4)
-        network.prefix += 96;
-    while (at > 0 && server->network[at - 1].prefix < network.prefix) {
-        server->network[at] = server->network[at - 1];
+    while (at > 0 && networks[at - 1].network.prefix < from->network.prefix) {
+        networks[at] = networks[at - 1];
         at--;
     }
-    server->network[at] = network;
+    networks[at] = *from;
     return true;
 }
 
@@ -114,23 +105,11 @@ void ntp_server_get_counts(const struct ntp_server *server, struct ntp_server_co
 
 /* ---- who may ask, and how often ---- */
 
-static bool contains(const struct network *network, const struct net_addr *address)
-{
-    unsigned whole = network->prefix / 8, bits = network->prefix % 8;
-
-    return memcmp(network->address.byte, address->byte, whole) == 0 &&
-           (bits == 0 || ((network->address.byte[whole] ^ address->byte[whole]) >> (8 - bits)) == 0);
-}
-
 static bool is_allowed(const struct ntp_server *server, const struct net_addr *from)
 {
-    bool v4 = net_addr_is_v4(from);
-
     for (unsigned i = 0; i < server->config.network_count; i++) {
-        const struct network *network = &server->network[i];
-
-        if (network->v4 == v4 && contains(network, from))
-            return network->allow;
+        if (net_network_contains(&server->networks[i].network, from))
+            return server->networks[i].allow;
     }
     return false;
 }

@@ -27,9 +27,8 @@ struct ntp_server_clock {
 
 #define NTP_SERVER_NETWORKS_MAX 64
 struct ntp_server_network {
-    struct net_addr address;
-    uint8_t prefix; /* 0 to 32 of an IPv4 address, 0 to 128 of an IPv6 address; a network holds one family only */
-    bool allow;     /* the longest matching prefix decides; no match: denied */
+    struct net_network network;
+    bool allow; /* the longest matching prefix decides; no match: denied */
 };
 
 struct ntp_server_config {

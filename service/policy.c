@@ -46,7 +46,7 @@ static const struct config_key config_keys[] = {
      {VALUE_TEXTS(struct policy, deny_users)}},
     {0},
 };
-static const struct config_section config_sections[] = {{"netd", config_keys, NULL}, {0}};
+static const struct config_section config_sections[] = {{"netd", config_keys, NULL, NULL}, {0}};
 
 /* What the command line may set beside the configuration file's keys. */
 struct command_line {

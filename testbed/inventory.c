@@ -44,18 +44,23 @@ static const struct config_key node_keys[] = {
 };
 
 /* A label that cannot be a node's name, or one too many, is refused. */
-static void *begin_node(void *root, const char *label)
+static void *begin_node(void *root, const char *label, int line, char *problem)
 {
     struct inventory *inventory = root;
     struct inventory_node *node;
     size_t length = strlen(label);
 
+    (void)line;
+    snprintf(problem, VALUE_PROBLEM_MAX, "needs a name of 1 to %d letters, digits, - and _, and at most %d nodes",
+             PATTERN_NODE_MAX - 1, SCHEDULE_NODES_MAX);
     if (length == 0 || length >= PATTERN_NODE_MAX || inventory->node_count == SCHEDULE_NODES_MAX ||
         strspn(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != length)
         return NULL;
     for (unsigned i = 0; i < inventory->node_count; i++) {
-        if (strcmp(inventory->nodes[i].name, label) == 0)
+        if (strcmp(inventory->nodes[i].name, label) == 0) {
+            snprintf(problem, VALUE_PROBLEM_MAX, "there is one of this name already");
             return NULL;
+        }
     }
     node = &inventory->nodes[inventory->node_count++];
     memcpy(node->name, label, length + 1);
@@ -63,8 +68,8 @@ static void *begin_node(void *root, const char *label)
 }
 
 static const struct config_section sections[] = {
-    {"testbed", testbed_keys, NULL},
-    {"node", node_keys, begin_node},
+    {"testbed", testbed_keys, NULL, NULL},
+    {"node", node_keys, begin_node, NULL},
     {0},
 };
 

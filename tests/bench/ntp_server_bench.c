@@ -63,9 +63,9 @@ static struct ntp_server *make_server(void)
                                        .keys = keys,
                                        .nts = cookies};
 
-    config.networks[0] = (struct ntp_server_network){net_addr_any(true), 0, true};
-    config.networks[1] = (struct ntp_server_network){net_addr_any(false), 0, true};
-    config.networks[2] = (struct ntp_server_network){net_addr_from_v4(0x0100007f), 32, false};
+    config.networks[0] = (struct ntp_server_network){{net_addr_any(true), 0}, true};
+    config.networks[1] = (struct ntp_server_network){{net_addr_any(false), 0}, true};
+    config.networks[2] = (struct ntp_server_network){{net_addr_from_v4(0x0100007f), 32}, false};
     return ntp_server_create(&config);
 }
 

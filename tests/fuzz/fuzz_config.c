@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Any bytes as a configuration file. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/config.h"
@@ -9,6 +10,7 @@ struct rule {
     int64_t port;
     int mode;
     bool allow;
+    int numbers, ended;
 };
 
 struct netd {
@@ -25,21 +27,44 @@ static const struct config_key netd_keys[] = {
     {"interface", "", {VALUE_TEXTS(struct netd, interface)}},
     {0},
 };
+static int add_number(const char *item, void *field, void *object, char *problem)
+{
+    fuzz_require(field == &((struct rule *)object)->numbers);
+    fuzz_require(*item && *item != ' ' && !strchr(item, ',') && strlen(item) < VALUE_ITEM_MAX);
+    snprintf(problem, VALUE_PROBLEM_MAX, "is wrong");
+    ++*(int *)field;
+    return *item == '-' ? -1 : 0;
+}
+
 static const struct config_key rule_keys[] = {
+    {"numbers", "", {VALUE_LIST(struct rule, numbers, add_number)}},
     {"port", "", {VALUE_INT(struct rule, port), .min = -5, .max = 65535}},
     {"mode", "", {VALUE_ENUM(struct rule, mode, modes)}},
     {"allow", "", {VALUE_BOOL(struct rule, allow)}},
     {0},
 };
 
-static void *begin_rule(void *root, const char *label)
+static void *begin_rule(void *root, const char *label, int line, char *problem)
 {
     struct netd *netd = root;
 
+    fuzz_require(line > 0);
+    snprintf(problem, VALUE_PROBLEM_MAX, "too many");
     return netd->rule_count < 3 && strlen(label) < 200 ? &netd->rules[netd->rule_count++] : NULL;
 }
 
-static const struct config_section sections[] = {{"netd", netd_keys, NULL}, {"rule", rule_keys, begin_rule}, {0}};
+static int end_rule(void *root, void *object, char *problem)
+{
+    struct rule *rule = object;
+
+    (void)root;
+    snprintf(problem, VALUE_PROBLEM_MAX, "numbers: too many");
+    fuzz_require(rule->ended++ == 0);
+    return rule->numbers > 5 ? -1 : 0;
+}
+
+static const struct config_section sections[] = {
+    {"netd", netd_keys, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule}, {0}};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,6 +6,31 @@
 #include "base/net_addr.h"
 #include "tests/fuzz/fuzz.h"
 
+static void fuzz_endpoint(const char *text)
+{
+    char printed[NET_ENDPOINT_TEXT_MAX];
+    struct net_endpoint endpoint, again;
+
+    if (net_endpoint_parse(text, &endpoint) != 0)
+        return;
+    fuzz_require(net_endpoint_parse(net_endpoint_format(&endpoint, printed), &again) == 0);
+    fuzz_require(net_addr_equal(&endpoint.addr, &again.addr) && endpoint.port == again.port);
+}
+
+static void fuzz_network(const char *text)
+{
+    char printed[NET_NETWORK_TEXT_MAX];
+    struct net_network network, again;
+    struct net_addr first;
+
+    if (net_network_parse(text, &network) != 0)
+        return;
+    first = net_network_first(&network);
+    fuzz_require(net_network_contains(&network, &first) && net_network_contains(&network, &network.address));
+    fuzz_require(net_network_parse(net_network_format(&network, printed), &again) == 0);
+    fuzz_require(net_addr_equal(&network.address, &again.address) && network.prefix == again.prefix);
+}
+
 static void fuzz_text(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1), printed[NET_ADDR_TEXT_MAX];
@@ -17,6 +42,8 @@ static void fuzz_text(const uint8_t *data, size_t size)
         fuzz_require(net_addr_parse(net_addr_format(&addr, printed), &again) == 0);
         fuzz_require(net_addr_equal(&addr, &again));
     }
+    fuzz_endpoint(text);
+    fuzz_network(text);
     free(text);
 }
 

@@ -23,8 +23,8 @@ static void set_up(void)
 
     fuzz_require(ntp_keys_parse("keys", text, sizeof text - 1, &keys, problem) == 0);
     fuzz_require(nts_cookies_create(NULL, INT64_MAX / 2, 0, 0, &cookies, problem) == 0);
-    config.networks[0] = (struct ntp_server_network){net_addr_any(true), 0, true};
-    config.networks[1] = (struct ntp_server_network){net_addr_from_v4(3), 32, false};
+    config.networks[0] = (struct ntp_server_network){{net_addr_any(true), 0}, true};
+    config.networks[1] = (struct ntp_server_network){{net_addr_from_v4(3), 32}, false};
     config.keys = keys;
     config.nts = cookies;
     server = ntp_server_create(&config);

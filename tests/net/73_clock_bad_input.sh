@@ -58,9 +58,9 @@ refused() { # TEXT PATTERN
     assert_equal "$status" 2 "exit status of '$1'"
     assert_line "$LT_WORK/bad.err" "$2"
 }
-refused '[clockd]\nslew = fast\n[source a]\n' 'bad.conf:2: slew: '
-refused '[clockd]\ncolour = red\n' 'bad.conf:2: colour'
-refused '[source a]\npoll-min = 3s\n' 'bad.conf:2: poll-min: '
+refused '[clockd]\nslew = fast\n[source a]\n' 'bad.conf:2: \[clockd\] slew: '
+refused '[clockd]\ncolour = red\n' 'bad.conf:2: \[clockd\] colour'
+refused '[source a]\npoll-min = 3s\n' 'bad.conf:2: \[source a\] poll-min: '
 refused '[source a]\npoll-min = 64s\npoll-max = 1s\n' 'bad.conf: \[source a\] poll-min'
 refused '[source a]\n[source a]\n' 'bad.conf:2'
 refused '[source a]\nkey = 1\n' 'key-file'

@@ -594,11 +594,11 @@ unsigned world_add_server(struct world *world, double queue_ns, int poll_min_log
     unsigned number = world->server_count++;
     struct world_server *server = &world->servers[number];
     struct world_way way = {.base_ns = 30000, .queue_ns = queue_ns};
-    struct ntp_server_config logic = {.clients = 8, .network_count = 1, .networks = {{.prefix = 0, .allow = true}}};
+    struct ntp_server_config logic = {.clients = 8, .network_count = 1, .networks = {{.allow = true}}};
 
     if (number >= WORLD_SERVERS_MAX)
         abort();
-    logic.networks[0].address = net_addr_any(true);
+    logic.networks[0].network.address = net_addr_any(true);
     *server = (struct world_server){
         .poll_min_log2 = poll_min_log2,
         .poll_max_log2 = poll_max_log2,

@@ -47,7 +47,7 @@ static void test_polls(void **unused)
     assert_int_equal(parse("[source a]\npoll-min = 62.5ms\npoll-max = 131072s\n"), 0);
     assert_int_equal(clockd_poll_log2(config.sources[0].poll_min), -4);
     assert_int_equal(clockd_poll_log2(config.sources[0].poll_max), 17);
-    refused("[source a]\npoll-min = 3s\n", "c.conf:2: poll-min");
+    refused("[source a]\npoll-min = 3s\n", "c.conf:2: [source a] poll-min");
     refused("[source a]\npoll-min = 8s\npoll-max = 4s\n", "[source a] poll-min");
 }
 
@@ -78,12 +78,12 @@ static void test_networks(void **unused)
 
     (void)unused;
     assert_int_equal(clockd_parse_network("10.0.0.0/8", true, networks), 1);
-    assert_int_equal(networks[0].prefix, 8);
-    assert_true(networks[0].allow && net_addr_is_v4(&networks[0].address));
+    assert_int_equal(networks[0].network.prefix, 8);
+    assert_true(networks[0].allow && net_addr_is_v4(&networks[0].network.address));
     assert_int_equal(clockd_parse_network("2001:db8::/32", false, networks), 1);
-    assert_int_equal(networks[0].prefix, 32);
+    assert_int_equal(networks[0].network.prefix, 32);
     assert_int_equal(clockd_parse_network("::1", true, networks), 1);
-    assert_int_equal(networks[0].prefix, 128);
+    assert_int_equal(networks[0].network.prefix, 128);
     assert_int_equal(clockd_parse_network("all", true, networks), 2);
     for (const char *const *bad = (const char *const[]){"", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129",
                                                         "10.0.0.0/8x", "/8", "all/8", NULL};

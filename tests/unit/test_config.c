@@ -11,6 +11,7 @@ struct rule {
     char label[16];
     int64_t port;
     bool allow;
+    int64_t sizes[4]; /* up to a zero */
 };
 
 struct netd {
@@ -25,25 +26,56 @@ static const struct config_key netd_keys[] = {
     {"interface", "Interface.", {VALUE_TEXTS(struct netd, interface)}},
     {0},
 };
+static int add_size(const char *item, void *field, void *object, char *problem)
+{
+    int64_t *sizes = field;
+    unsigned i = 0;
+
+    (void)object;
+    while (i < 4 && sizes[i])
+        i++;
+    if (i == 4 || strlen(item) > 3) {
+        snprintf(problem, VALUE_PROBLEM_MAX, i == 4 ? "is one too many" : "is too long");
+        return LOCKSTEP_E_BAD_VALUE;
+    }
+    sizes[i] = (int64_t)strlen(item);
+    return 0;
+}
+
 static const struct config_key rule_keys[] = {
     {"port", "Port.", {VALUE_INT(struct rule, port), .min = 1, .max = 65535, .initial = "80"}},
     {"allow", "Allow.", {VALUE_BOOL(struct rule, allow), .initial = "yes"}},
+    {"sizes", "Lengths.", {VALUE_LIST(struct rule, sizes, add_size)}},
     {0},
 };
 
-static void *begin_rule(void *root, const char *label)
+static void *begin_rule(void *root, const char *label, int line, char *problem)
 {
     struct netd *netd = root;
     struct rule *rule = &netd->rules[netd->rule_count];
 
-    if (netd->rule_count == 2)
+    if (line == 99)
         return NULL;
+    if (netd->rule_count == 2) {
+        snprintf(problem, VALUE_PROBLEM_MAX, "one too many (at most 2)");
+        return NULL;
+    }
     netd->rule_count++;
     snprintf(rule->label, sizeof rule->label, "%s", label);
     return rule;
 }
 
-static const struct config_section sections[] = {{"netd", netd_keys, NULL}, {"rule", rule_keys, begin_rule}, {0}};
+static int end_rule(void *root, void *object, char *problem)
+{
+    const struct rule *rule = object;
+
+    (void)root;
+    snprintf(problem, VALUE_PROBLEM_MAX, "allow: must not be yes with port 1");
+    return rule->allow && rule->port == 1 ? LOCKSTEP_E_BAD_VALUE : 0;
+}
+
+static const struct config_section sections[] = {
+    {"netd", netd_keys, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule}, {0}};
 
 static struct netd netd;
 static char problem[CONFIG_PROBLEM_MAX];
@@ -103,26 +135,29 @@ static void mistakes_name_file_line_and_key(void **state)
 {
     (void)state;
     refused("[netd]\n\nring = big\n", LOCKSTEP_E_BAD_FORMAT,
-            "netd.conf:3: ring: \"big\" is not a size (a number with K, M, G, T or nothing)");
-    refused("[rule]\nport = 0", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: port: \"0\" must be 1 to 65535");
-    refused("[netd]\nrings = 1", LOCKSTEP_E_UNKNOWN_NAME, "netd.conf:2: rings: unknown key");
-    refused("[netd]\nring = 1K\nring = 2K", LOCKSTEP_E_CONFLICT, "netd.conf:3: ring: given twice");
+            "netd.conf:3: [netd] ring: \"big\" is not a size (a number with K, M, G, T or nothing)");
+    refused("[rule]\nport = 0", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: [rule] port: \"0\" must be 1 to 65535");
+    refused("[netd]\nrings = 1", LOCKSTEP_E_UNKNOWN_NAME,
+            "netd.conf:2: [netd] rings: unknown key; allowed: ring, interface");
+    refused("[netd]\nring = 1K\nring = 2K", LOCKSTEP_E_CONFLICT, "netd.conf:3: [netd] ring: given twice");
     refused("ring = 1K", LOCKSTEP_E_BAD_FORMAT, "netd.conf:1: ring: not in a section");
-    refused("[net]\nring = 1K", LOCKSTEP_E_UNKNOWN_NAME, "netd.conf:1: [net]: unknown section");
-    refused("[net]", LOCKSTEP_E_UNKNOWN_NAME, "netd.conf:1: [net]: unknown section");
+    refused("[net]\nring = 1K", LOCKSTEP_E_UNKNOWN_NAME,
+            "netd.conf:1: [net]: unknown section; allowed: netd, rule NAME");
+    refused("[net]", LOCKSTEP_E_UNKNOWN_NAME, "netd.conf:1: [net]: unknown section; allowed: netd, rule NAME");
     refused("[netd x]", LOCKSTEP_E_BAD_VALUE, "netd.conf:1: [netd x]: this section has no label");
-    refused("[rule a]\n[rule b]\n[rule c]", LOCKSTEP_E_BAD_VALUE, "netd.conf:3: [rule c]: not possible here");
+    refused("[rule a]\n[rule b]\n[rule c]", LOCKSTEP_E_BAD_VALUE, "netd.conf:3: [rule c]: one too many (at most 2)");
+    refused("[netd]\n[rule]\n[netd]", LOCKSTEP_E_CONFLICT, "netd.conf:3: [netd]: given twice");
 }
 
 static void malformed_lines_are_refused(void **state)
 {
     (void)state;
-    refused("[netd]\nring\nring = 1K", LOCKSTEP_E_BAD_FORMAT, "netd.conf:2: line: expected KEY = VALUE");
-    refused("[netd]\nring", LOCKSTEP_E_BAD_FORMAT, "netd.conf:2: line: expected KEY = VALUE");
+    refused("[netd]\nring\nring = 1K", LOCKSTEP_E_BAD_FORMAT, "netd.conf:2: [netd] line: expected KEY = VALUE");
+    refused("[netd]\nring", LOCKSTEP_E_BAD_FORMAT, "netd.conf:2: [netd] line: expected KEY = VALUE");
     refused("[netd\nring = 1K", LOCKSTEP_E_BAD_FORMAT, "netd.conf:1: [netd: expected [SECTION]");
     refused("[netd]x", LOCKSTEP_E_BAD_FORMAT, "netd.conf:1: [netd]x: expected [SECTION]");
     assert_int_equal(parse_bytes("[netd]\nring = 1\0K\n", 18), LOCKSTEP_E_BAD_FORMAT);
-    assert_string_equal(problem, "netd.conf:2: line: contains a zero byte");
+    assert_string_equal(problem, "netd.conf:2: [netd] line: contains a zero byte");
 }
 
 static void nothing_after_the_first_mistake_is_set(void **state)
@@ -139,7 +174,35 @@ static void long_lines_are_refused_not_split(void **state)
 
     (void)state;
     memset(text + strlen(text), 'x', 500);
-    refused(text, LOCKSTEP_E_BAD_FORMAT, "netd.conf:2: line: too long");
+    refused(text, LOCKSTEP_E_BAD_FORMAT, "netd.conf:2: [netd] line: too long");
+}
+
+static void lists_take_items_and_are_added_to(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[rule]\nsizes = a,\tbb , ccc\nsizes = dd\n"), 0);
+    assert_int_equal(netd.rules[0].sizes[0], 1);
+    assert_int_equal(netd.rules[0].sizes[1], 2);
+    assert_int_equal(netd.rules[0].sizes[2], 3);
+    assert_int_equal(netd.rules[0].sizes[3], 2);
+    refused("[rule x]\nsizes = a, bbbb", LOCKSTEP_E_BAD_VALUE,
+            "netd.conf:2: [rule x] sizes: \"a, bbbb\" (at \"bbbb\") is too long");
+    refused("[rule x]\nsizes = bbbb", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: [rule x] sizes: \"bbbb\" is too long");
+    refused("[rule x]\nsizes = a,b\nsizes = c,d,e", LOCKSTEP_E_BAD_VALUE,
+            "netd.conf:3: [rule x] sizes: \"c,d,e\" (at \"e\") is one too many");
+    refused("[rule x]\nsizes = a,,b", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: [rule x] sizes: \"a,,b\" has an empty item");
+    refused("[rule x]\nsizes = a,", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: [rule x] sizes: \"a,\" has an empty item");
+    refused("[rule x]\nsizes =", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: [rule x] sizes: \"\" must not be empty");
+}
+
+static void a_section_is_checked_at_its_end(void **state)
+{
+    (void)state;
+    refused("[rule a]\nport = 1\n[rule b]", LOCKSTEP_E_BAD_VALUE,
+            "netd.conf:1: [rule a] allow: must not be yes with port 1");
+    refused("[rule a]\n\n[rule b]\nport = 1\n", LOCKSTEP_E_BAD_VALUE,
+            "netd.conf:3: [rule b] allow: must not be yes with port 1");
+    assert_int_equal(parse("[rule a]\nport = 1\nallow = no"), 0);
 }
 
 int main(void)
@@ -148,7 +211,8 @@ int main(void)
         cmocka_unit_test(empty_text_leaves_defaults),       cmocka_unit_test(keys_comments_and_layout),
         cmocka_unit_test(labelled_sections_make_objects),   cmocka_unit_test(mistakes_name_file_line_and_key),
         cmocka_unit_test(malformed_lines_are_refused),      cmocka_unit_test(nothing_after_the_first_mistake_is_set),
-        cmocka_unit_test(long_lines_are_refused_not_split),
+        cmocka_unit_test(long_lines_are_refused_not_split), cmocka_unit_test(lists_take_items_and_are_added_to),
+        cmocka_unit_test(a_section_is_checked_at_its_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

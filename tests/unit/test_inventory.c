@@ -58,7 +58,7 @@ static void mistakes_are_named(void **state)
     assert_non_null(strstr(problem, "testbed.conf:7"));
     assert_true(parse(HEAD TWO "[node ../x]\naddress = 10.0.0.3\n") < 0);
     assert_true(parse(HEAD "mtu = 5\n" TWO) < 0);
-    assert_non_null(strstr(problem, "testbed.conf:3: mtu"));
+    assert_non_null(strstr(problem, "testbed.conf:3: [testbed] mtu"));
 }
 
 static void certificates_do_instead_of_a_key(void **state)

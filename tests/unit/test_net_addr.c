@@ -99,6 +99,73 @@ static void endpoints_print_with_port(void **state)
     assert_string_equal(net_endpoint_format(&v6, text), "[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
 }
 
+static void endpoints_are_read(void **state)
+{
+    static const struct {
+        const char *text, *addr;
+        uint16_t port;
+    } good[] = {{"192.0.2.1:80", "192.0.2.1", 80},   {"192.0.2.1", "192.0.2.1", 0},     {"[::1]:65535", "::1", 65535},
+                {"[2001:db8::1]", "2001:db8::1", 0}, {"2001:db8::1", "2001:db8::1", 0}, {"::", "::", 0}};
+    static const char *const bad[] = {"",         ":80",      "192.0.2.1:",  "192.0.2.1:65536", "192.0.2.1:-1", "[::1",
+                                      "[::1]80",  "[::1]:",   "[::1]:99999", "[::1]:1 ",        "x:1",          "[]:1",
+                                      "1.2.3:80", "[1.2.3.4", "::1]:80",     "192.0.2.1:000080"};
+    struct net_endpoint out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct net_addr addr = parsed(good[i].addr);
+
+        assert_int_equal(net_endpoint_parse(good[i].text, &out), 0);
+        assert_true(net_addr_equal(&out.addr, &addr));
+        assert_int_equal(out.port, good[i].port);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(net_endpoint_parse(bad[i], &out), LOCKSTEP_E_BAD_FORMAT);
+}
+
+static void networks_contain_what_shares_their_prefix(void **state)
+{
+    static const struct {
+        const char *network, *addr;
+        bool inside;
+    } cases[] = {
+        {"192.0.2.0/24", "192.0.2.255", true},
+        {"192.0.2.0/24", "192.0.3.0", false},
+        {"192.0.2.128/25", "192.0.2.127", false},
+        {"192.0.2.128/25", "192.0.2.128", true},
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"0.0.0.0/0", "255.255.255.255", true},
+        {"0.0.0.0/0", "::1", false},
+        {"::/0", "2001:db8::1", true},
+        {"::/0", "192.0.2.1", false},
+        {"2001:db8::/33", "2001:db8:7fff::", true},
+        {"2001:db8::/33", "2001:db8:8000::", false},
+        {"2001:db8::1/128", "2001:db8::1", true},
+        {"2001:db8::1", "2001:db8::", false},
+    };
+    static const char *const bad[] = {"",       "/8",   "10.0.0.0/",    "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x",
+                                      "::/129", "10/8", "10.0.0.0/8/8", "10.0.0.0/ 8"};
+    char text[NET_NETWORK_TEXT_MAX];
+    struct net_network network;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct net_addr addr = parsed(cases[i].addr);
+
+        assert_int_equal(net_network_parse(cases[i].network, &network), 0);
+        assert_int_equal(net_network_contains(&network, &addr), cases[i].inside);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(net_network_parse(bad[i], &network), LOCKSTEP_E_BAD_FORMAT);
+    assert_int_equal(net_network_parse("192.0.2.77/26", &network), 0);
+    network.address = net_network_first(&network);
+    assert_string_equal(net_network_format(&network, text), "192.0.2.64/26");
+    assert_int_equal(net_network_parse("2001:db8:ffff::1/35", &network), 0);
+    network.address = net_network_first(&network);
+    assert_string_equal(net_network_format(&network, text), "2001:db8:e000::/35");
+}
+
 static void socket_addresses_round_trip(void **state)
 {
     struct net_endpoint v4 = {parsed("192.0.2.1"), 80}, v6 = {parsed("fe80::1"), 443}, out;
@@ -146,6 +213,8 @@ int main(void)
         cmocka_unit_test(mapped_form_is_v4),
         cmocka_unit_test(kinds_of_addresses),
         cmocka_unit_test(endpoints_print_with_port),
+        cmocka_unit_test(endpoints_are_read),
+        cmocka_unit_test(networks_contain_what_shares_their_prefix),
         cmocka_unit_test(socket_addresses_round_trip),
         cmocka_unit_test(short_and_foreign_socket_addresses_are_refused),
     };

@@ -26,8 +26,8 @@ static struct ntp_server_config open_config(void)
 {
     struct ntp_server_config config = {.clients = 64, .network_count = 2};
 
-    config.networks[0] = (struct ntp_server_network){net_addr_any(true), 0, true};
-    config.networks[1] = (struct ntp_server_network){net_addr_any(false), 0, true};
+    config.networks[0] = (struct ntp_server_network){{net_addr_any(true), 0}, true};
+    config.networks[1] = (struct ntp_server_network){{net_addr_any(false), 0}, true};
     return config;
 }
 
@@ -343,7 +343,7 @@ static void the_longest_prefix_decides(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         config.networks[config.network_count++] =
-            (struct ntp_server_network){address(rules[i].address), rules[i].prefix, rules[i].allow};
+            (struct ntp_server_network){{address(rules[i].address), rules[i].prefix}, rules[i].allow};
     server = ntp_server_create(&config);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if ((ask(server, cases[i].from, &exchange, &plain, NOW_NS) > 0) != cases[i].allowed)
@@ -373,10 +373,10 @@ static void wrong_configurations_are_refused(void **state)
     config.rate_interval_ms = 100;
     assert_null(ntp_server_create(&config));
     config = open_config();
-    config.networks[0].prefix = 33;
+    config.networks[0].network.prefix = 33;
     assert_null(ntp_server_create(&config));
     config = open_config();
-    config.networks[1].prefix = 129;
+    config.networks[1].network.prefix = 129;
     assert_null(ntp_server_create(&config));
 }
 

@@ -489,7 +489,7 @@ struct packets {
 static void start_ntp(struct packets *packets)
 {
     struct ntp_server_config config = {
-        .clients = 64, .network_count = 1, .networks = {{.address = net_addr_any(true), .allow = true}}};
+        .clients = 64, .network_count = 1, .networks = {{.network.address = net_addr_any(true), .allow = true}}};
 
     config.nts = packets->ends.cookies;
     packets->server = ntp_server_create(&config);
