@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 1024
@@ -13,6 +14,7 @@
 static const char *program_name = "lockstep";
 static enum log_level shown_level = LOG_LEVEL_INFO;
 static int output_fd = STDERR_FILENO;
+static log_sink output_sink;
 
 static const char *const level_prefix[] = {
     [LOG_LEVEL_ERROR] = "error: ",
@@ -32,6 +34,11 @@ void log_set_fd(int fd)
     output_fd = fd;
 }
 
+void log_set_sink(log_sink sink)
+{
+    output_sink = sink;
+}
+
 /* Names from outside (programs, interfaces) must not be able to forge lines or drive a terminal. */
 static void mask_control_characters(char *text, size_t length)
 {
@@ -41,28 +48,131 @@ static void mask_control_characters(char *text, size_t length)
     }
 }
 
-void log_line(enum log_level level, const char *format, ...)
-{
-    char line[LINE_MAX_BYTES];
-    const size_t text_max = sizeof line - 1; /* room for the newline */
-    int saved_errno = errno;
-    va_list arguments;
+/* The whole line as it goes to the descriptor; *text: where the caller's words begin. */
+struct line {
+    char bytes[LINE_MAX_BYTES];
     size_t length;
-    int added;
+    size_t text;
+};
+
+static void append(struct line *line, const char *format, va_list arguments)
+{
+    const size_t room = sizeof line->bytes - 1 - line->length; /* of what is before the newline */
+    int added = vsnprintf(line->bytes + line->length, room, format, arguments);
+
+    if (added > 0)
+        line->length += (size_t)added < room ? (size_t)added : room - 1;
+}
+
+__attribute__((format(printf, 2, 3))) static void append_words(struct line *line, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    append(line, format, arguments);
+    va_end(arguments);
+}
+
+static void write_line(struct line *line, const struct log_site *site, enum log_level level,
+                       const struct log_subject *subject)
+{
+    static const struct log_subject nothing;
+    struct log_entry entry = {level, program_name, site, subject ? subject : &nothing, line->bytes + line->text};
+
+    mask_control_characters(line->bytes, line->length);
+    line->bytes[line->length] = '\0';
+    if (output_sink && output_sink(&entry))
+        return;
+    line->bytes[line->length++] = '\n';
+    /* Not write(): the preload library puts its own in front of libc's. */
+    syscall(SYS_write, output_fd, line->bytes, line->length);
+}
+
+static void begin_line(struct line *line, enum log_level level)
+{
+    line->length = 0;
+    append_words(line, "%s: %s", program_name, level_prefix[level]);
+    line->text = line->length;
+}
+
+void log_write(const struct log_site *site, enum log_level level, const struct log_subject *subject, const char *format,
+               ...)
+{
+    int saved_errno = errno;
+    struct line line;
+    va_list arguments;
 
     if (level > shown_level)
         return;
-    added = snprintf(line, text_max, "%s: %s", program_name, level_prefix[level]);
-    length = added < 0 ? 0 : (size_t)added < text_max ? (size_t)added : text_max - 1;
+    begin_line(&line, level);
     errno = saved_errno; /* for %m */
     va_start(arguments, format);
-    added = vsnprintf(line + length, text_max - length, format, arguments);
+    append(&line, format, arguments);
     va_end(arguments);
-    if (added > 0)
-        length += (size_t)added < text_max - length ? (size_t)added : text_max - length - 1;
-    mask_control_characters(line, length);
-    line[length++] = '\n';
-    /* Not write(): the preload library puts its own in front of libc's. */
-    syscall(SYS_write, output_fd, line, length);
+    write_line(&line, site, level, subject);
     errno = saved_errno;
+}
+
+bool log_limit_pass(struct log_limit *limit, uint64_t now_ns, uint32_t *withheld)
+{
+    uint64_t due_ns = __atomic_load_n(&limit->due_ns, __ATOMIC_RELAXED), next_ns;
+
+    do {
+        next_ns = (due_ns > now_ns ? due_ns : now_ns) + LOG_LIMIT_PERIOD_NS;
+        if (next_ns - now_ns > LOG_LIMIT_BURST * LOG_LIMIT_PERIOD_NS) {
+            __atomic_fetch_add(&limit->withheld, 1, __ATOMIC_RELAXED);
+            return false;
+        }
+    } while (!__atomic_compare_exchange_n(&limit->due_ns, &due_ns, next_ns, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    *withheld = __atomic_exchange_n(&limit->withheld, 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+void log_write_limited(struct log_limit *limit, const struct log_site *site, enum log_level level,
+                       const struct log_subject *subject, const char *format, ...)
+{
+    int saved_errno = errno;
+    struct line line;
+    va_list arguments;
+    uint32_t withheld;
+
+    if (level > shown_level || !log_limit_pass(limit, now_ns(), &withheld))
+        return;
+    begin_line(&line, level);
+    errno = saved_errno;
+    va_start(arguments, format);
+    append(&line, format, arguments);
+    va_end(arguments);
+    if (withheld > 0)
+        append_words(&line, " (and %u more like it)", withheld);
+    write_line(&line, site, level, subject);
+    errno = saved_errno;
+}
+
+/* ---- events ---- */
+
+static const struct {
+    const char *name, *id;
+} events[LOG_EVENT_COUNT] = {[LOG_EVENT_NONE] = {"", ""},
+#define X(name, text, id) [LOG_EVENT_##name] = {text, id},
+                             LOG_EVENTS(X)
+#undef X
+};
+
+const char *log_event_name(enum log_event event)
+{
+    return events[event].name;
+}
+
+const char *log_event_id(enum log_event event)
+{
+    return events[event].id;
 }

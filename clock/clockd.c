@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -28,7 +27,9 @@
 #include "clock/report.h"
 #include "clock/sandbox.h"
 #include "clock/state_file.h"
+#include "platform/journal_log.h"
 #include "platform/platform.h"
+#include "platform/service_manager.h"
 #include "platform/stop_signals.h"
 
 #define TICK_NS           1000000000ll
@@ -101,13 +102,14 @@ static void env_random(void *context, void *buffer, size_t length)
         abort(); /* without random numbers replies can be forged */
 }
 
-static void env_log(void *context, int level, const char *message)
+static void env_log(void *context, const struct log_site *site, int level, const struct log_subject *subject,
+                    const char *message)
 {
     struct clockd *daemon = context;
 
     if (level <= LOG_LEVEL_WARNING)
         snprintf(daemon->last_warning, sizeof(daemon->last_warning), "%s", message);
-    log_line((enum log_level)level, "%s", message);
+    log_write(site, (enum log_level)level, subject, "%s", message);
 }
 
 /* The estimator's bound knows nothing of what lies between a stamp of the kernel and the wire, the same way each time:
@@ -122,13 +124,19 @@ static int64_t stamp_doubt_ns(const struct clockd *daemon)
     return (int64_t)(daemon->warmer.cold_ns / 2);
 }
 
-static void env_publish(void *context, const struct clock_values *values)
+static const char *status_name(enum lockstep_clock_status status)
 {
     static const char *const names[] = {"unsynchronised", "synchronised", "in holdover", "disrupted"};
+
+    return names[status];
+}
+
+static void env_publish(void *context, const struct clock_values *values)
+{
     struct clockd *daemon = context;
 
     if (daemon->updates == 0 || values->status != daemon->values.status)
-        log_debug("clock: %s", names[values->status]); /* the core has told what an operator wants to know */
+        log_debug("clock: %s", status_name(values->status)); /* the core has told what an operator wants to know */
     if (daemon->updates && values->disruptions != daemon->values.disruptions)
         snprintf(daemon->last_disruption, sizeof(daemon->last_disruption), "%s", daemon->last_warning);
     daemon->values = *values;
@@ -296,10 +304,18 @@ static void check_disruption(struct clockd *daemon)
         core_disrupt(daemon->core, why);
 }
 
+static void tell_manager(const struct clockd *daemon)
+{
+    const char *name = daemon->described >= 0 ? daemon->config.sources[daemon->described].name : NULL;
+
+    service_manager_status("%s%s%s", status_name(daemon->values.status), name ? ", by " : "", name ? name : "");
+}
+
 static void tick(struct clockd *daemon, int64_t now_ns)
 {
     struct lockstep_time time;
 
+    tell_manager(daemon);
     check_disruption(daemon);
     clockd_control_tick(daemon, now_ns);
     daemon->fresh = true; /* the bound has grown */
@@ -339,7 +355,7 @@ static void handle_clock_set(void *object, uint32_t events)
 
     (void)events;
     if (read(daemon->clock_set_fd, &count, sizeof(count)) < 0 && errno == ECANCELED) {
-        log_info("the system clock was set, or the machine resumed");
+        log_limited(LOG_LEVEL_INFO, NULL, "the system clock was set, or the machine resumed");
         check_disruption(daemon);
     }
     arm_clock_set(daemon);
@@ -387,6 +403,7 @@ static void run(struct clockd *daemon)
         deadline_ns = earlier(deadline_ns, clockd_server_run(daemon, now_ns));
         deadline_ns = earlier(deadline_ns, next_tick_ns);
         now_ns = clockd_now_ns();
+        service_manager_feed((uint64_t)now_ns);
         wait_for_events(daemon, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
     }
 }
@@ -545,28 +562,6 @@ static int create_core(struct clockd *daemon, const struct clock_state *state)
     return 0;
 }
 
-/* For systemd: Type=notify. */
-static void notify_ready(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = getenv("NOTIFY_SOCKET");
-    size_t length = path ? strlen(path) : 0;
-    int fd;
-
-    if (length == 0 || length >= sizeof(address.sun_path))
-        return;
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    memcpy(address.sun_path, path, length);
-    if (*path == '@')
-        address.sun_path[0] = 0;
-    if (sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address,
-               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
-        log_debug("cannot tell the service manager: %s", error_text(-errno));
-    close(fd);
-}
-
 static int start(struct clockd *daemon)
 {
     struct clock_state state;
@@ -609,14 +604,17 @@ int clockd_main(int argc, char **argv)
     if (clockd_config_load(argc, argv, &daemon->config, &exit_status) < 0)
         return exit_status;
     log_init("lockstep-clockd", (enum log_level)daemon->config.log_level);
+    journal_log_open();
+    service_manager_open();
     daemon->started_ns = clockd_now_ns();
     daemon->next_save_ns = daemon->started_ns + FIRST_SAVE_NS;
     daemon->described = -1;
     daemon->resolver.fd = daemon->warmer.fd = -1;
     result = start(daemon);
     if (result == 0) {
-        notify_ready();
+        service_manager_ready();
         run(daemon);
+        service_manager_stopping();
         save_state(daemon);
     }
     finish(daemon);

@@ -145,8 +145,8 @@ static int open_socket(struct clock_source *source, int64_t now_ns)
     if (result == 0)
         result = clockd_watch(clockd, source->socket.fd, EPOLLIN, &source->on_socket);
     if (result < 0) {
-        log_warning("%s: cannot ask %s: %s", source->config->name, net_endpoint_format(&server, text),
-                    error_text(result));
+        log_limited(LOG_LEVEL_WARNING, LOG_SUBJECT(.source = source->config->name), "%s: cannot ask %s: %s",
+                    source->config->name, net_endpoint_format(&server, text), error_text(result));
         stamp_socket_close(&source->socket);
         postpone(source, now_ns);
         return result;
@@ -166,7 +166,8 @@ static void use_address(struct clock_source *source, unsigned index, bool moved,
     if (open_socket(source, now_ns) < 0 || !moved)
         return;
     server = endpoint_of(source);
-    log_info("%s: asking %s", source->config->name, net_endpoint_format(&server, text));
+    log_about(LOG_LEVEL_INFO, LOG_SUBJECT(.source = source->config->name), "%s: asking %s", source->config->name,
+              net_endpoint_format(&server, text));
     core_source_moved(source->clockd->core, source->id);
 }
 
@@ -299,7 +300,8 @@ static void run_nts(struct clock_source *source, int64_t now_ns)
     if (state == NTS_CLIENT_READY && !source->nts_ready)
         follow_nts(source, now_ns);
     else if (state == NTS_CLIENT_IDLE && nts_client_problem(source->nts)[0] && source->nts_ready)
-        log_warning("%s: %s", source->config->name, nts_client_problem(source->nts));
+        log_about(LOG_LEVEL_WARNING, LOG_SUBJECT(.source = source->config->name), "%s: %s", source->config->name,
+                  nts_client_problem(source->nts));
     source->nts_ready = state == NTS_CLIENT_READY;
     if (state != NTS_CLIENT_WANTED || source->nts_asking)
         return;
@@ -360,10 +362,11 @@ static void handle_resolver(void *object, uint32_t events)
         } else if (answer.error < 0) {
             source->asking = false;
             if (source->ask_delay_ns < ASK_AGAIN_MAX_NS)
-                log_warning("%s: %s: %s", source->config->name, source->name,
-                            answer.error == -ENOENT   ? "there is no such name"
-                            : answer.error == -EAGAIN ? "the name cannot be looked up at present"
-                                                      : error_text(answer.error));
+                log_about(LOG_LEVEL_WARNING, LOG_SUBJECT(.source = source->config->name), "%s: %s: %s",
+                          source->config->name, source->name,
+                          answer.error == -ENOENT   ? "there is no such name"
+                          : answer.error == -EAGAIN ? "the name cannot be looked up at present"
+                                                    : error_text(answer.error));
             postpone(source, now_ns);
         } else {
             source->asking = false;

@@ -17,7 +17,8 @@
 #define LEARNED_EXCHANGES 16    /* until a source's rate is worth keeping when its server moves */
 #define LEARNED_DOUBT_PPB 100.0 /* of such a rate at least */
 
-void core_log(const struct core *core, enum log_level level, const char *format, ...)
+void core_write_log(const struct core *core, const struct log_site *site, enum log_level level,
+                    const struct log_subject *subject, const char *format, ...)
 {
     char message[256];
     va_list arguments;
@@ -27,7 +28,7 @@ void core_log(const struct core *core, enum log_level level, const char *format,
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    core->env.log(core->env.context, level, message);
+    core->env.log(core->env.context, site, (int)level, subject, message);
 }
 
 struct core *core_create(const struct core_config *config, const struct core_env *env)
@@ -294,7 +295,8 @@ static void take_event(struct core *core, unsigned number, enum association_even
         core_log(core, LOG_LEVEL_WARNING, "server %s: asks to be polled less often", name);
         break;
     case ASSOCIATION_STOPPED:
-        core_log(core, LOG_LEVEL_ERROR, "server %s: refuses service; it is asked no more", name);
+        core_tell(core, LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_SOURCE_LOST, .source = name),
+                  "server %s: refuses service; it is asked no more", name);
         core_steer(core, -1);
         break;
     }
@@ -411,7 +413,7 @@ int64_t core_run(struct core *core)
 
 void core_disrupt(struct core *core, const char *why)
 {
-    core_log(core, LOG_LEVEL_WARNING, "disrupted: %s", why);
+    core_tell(core, LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_CLOCK_DISRUPTED), "disrupted: %s", why);
     core->disruptions++;
     core->local_reference = false;
     selection_init(&core->selection);

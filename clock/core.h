@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "clock/estimator.h"
 #include "clock/ntp_auth.h"
 #include "clock/segment.h"
@@ -34,7 +35,8 @@ struct core_env {
     void (*random)(void *context, void *buffer, size_t length);
     void (*publish)(void *context, const struct clock_values *values);
     /* Something an operator wants to know; severity as in base/log.h. Also by which disruptions are announced. */
-    void (*log)(void *context, int level, const char *message);
+    void (*log)(void *context, const struct log_site *site, int level, const struct log_subject *subject,
+                const char *message);
 };
 
 struct core_config {

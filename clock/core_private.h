@@ -57,8 +57,11 @@ static inline uint64_t core_counter(const struct core *core)
     return core->env.counter(core->env.context);
 }
 
-void core_log(const struct core *core, enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void core_write_log(const struct core *core, const struct log_site *site, enum log_level level,
+                    const struct log_subject *subject, const char *format, ...) __attribute__((format(printf, 5, 6)));
+#define core_log(core, level, ...)           core_write_log(core, LOG_SITE, level, NULL, __VA_ARGS__)
+/* With what it is about, as log_about(). */
+#define core_tell(core, level, subject, ...) core_write_log(core, LOG_SITE, level, subject, __VA_ARGS__)
 
 /* Selects, steers and publishes. fresh: the source with a new sample, -1: none. */
 void core_steer(struct core *core, int fresh);

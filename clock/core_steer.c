@@ -97,13 +97,18 @@ static void tell_states(struct core *core)
         if (source->state == before)
             continue;
         if (source->state == SOURCE_SELECTED)
-            core_log(core, LOG_LEVEL_INFO, "server %s: selected", source->config.name);
+            core_tell(core, LOG_LEVEL_INFO, LOG_SUBJECT(.source = source->config.name), "server %s: selected",
+                      source->config.name);
         else if (source->state == SOURCE_FALSETICKER)
-            core_log(core, LOG_LEVEL_WARNING, "server %s: falseticker, %s", source->config.name,
-                     core->selection.truechimers > 0 ? "its time does not agree with the majority's"
-                                                     : "it disagrees with others, and none has a majority");
+            core_tell(core, LOG_LEVEL_WARNING,
+                      LOG_SUBJECT(.event = LOG_EVENT_SOURCE_LOST, .source = source->config.name),
+                      "server %s: falseticker, %s", source->config.name,
+                      core->selection.truechimers > 0 ? "its time does not agree with the majority's"
+                                                      : "it disagrees with others, and none has a majority");
         else if (source->state == SOURCE_UNREACHABLE)
-            core_log(core, LOG_LEVEL_WARNING, "server %s: does not answer", source->config.name);
+            core_tell(core, LOG_LEVEL_WARNING,
+                      LOG_SUBJECT(.event = LOG_EVENT_SOURCE_LOST, .source = source->config.name),
+                      "server %s: does not answer", source->config.name);
     }
 }
 
@@ -224,13 +229,15 @@ static void follow(struct core *core, struct source *source)
     core->local_reference = false;
     switch (steering_follow(&core->steering, &line)) {
     case STEERING_FIRST:
-        core_log(core, LOG_LEVEL_INFO, "synchronised with server %s, within %.1f us", source->config.name,
-                 line.bound_ns / 1000);
+        core_tell(core, LOG_LEVEL_INFO,
+                  LOG_SUBJECT(.event = LOG_EVENT_CLOCK_SYNCHRONISED, .source = source->config.name),
+                  "synchronised with server %s, within %.1f us", source->config.name, line.bound_ns / 1000);
         break;
     case STEERING_STEPPED:
         core->disruptions++;
-        core_log(core, LOG_LEVEL_WARNING, "the time steps by %+.6f s to that of server %s", offset * 1e-9,
-                 source->config.name);
+        core_tell(core, LOG_LEVEL_WARNING,
+                  LOG_SUBJECT(.event = LOG_EVENT_CLOCK_DISRUPTED, .source = source->config.name),
+                  "the time steps by %+.6f s to that of server %s", offset * 1e-9, source->config.name);
         break;
     case STEERING_FOLLOWED:
     case STEERING_HELD:
@@ -256,7 +263,8 @@ static void be_reference(struct core *core, uint64_t counter)
     };
 
     if (!core->local_reference)
-        core_log(core, LOG_LEVEL_WARNING, "no server to follow: this node is the reference");
+        core_tell(core, LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_CLOCK_LOST),
+                  "no server to follow: this node is the reference");
     core->local_reference = true;
     core->utc_distance_ns = INT64_MAX;
     steering_be_reference(&core->steering, counter, &first);
@@ -281,12 +289,13 @@ static void tell_status(const struct core *core, enum lockstep_clock_status befo
     if (values->status == before)
         return;
     if (values->status == LOCKSTEP_CLOCK_HOLDOVER)
-        core_log(core, LOG_LEVEL_WARNING, "holdover: no server to follow; the bound is %.1f us and grows",
-                 (double)values->bound_ns / 1000);
+        core_tell(core, LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_CLOCK_LOST),
+                  "holdover: no server to follow; the bound is %.1f us and grows", (double)values->bound_ns / 1000);
     else if (values->status == LOCKSTEP_CLOCK_UNSYNCHRONISED)
-        core_log(core, LOG_LEVEL_ERROR, "the time is void: no server for too long");
+        core_tell(core, LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_CLOCK_LOST),
+                  "the time is void: no server for too long");
     else if (values->status == LOCKSTEP_CLOCK_SYNCHRONISED && before == LOCKSTEP_CLOCK_HOLDOVER)
-        core_log(core, LOG_LEVEL_INFO, "synchronised again");
+        core_tell(core, LOG_LEVEL_INFO, LOG_SUBJECT(.event = LOG_EVENT_CLOCK_SYNCHRONISED), "synchronised again");
 }
 
 void core_steer(struct core *core, int fresh)

@@ -57,13 +57,14 @@ int divert_lane_create(struct divert *divert, uint32_t lane, size_t ring_bytes, 
         return LOCKSTEP_E_CONFLICT;
     fds->ring = ring_create(ring_bytes);
     if (fds->ring < 0) {
-        log_error("divert: cannot create a ring of %zu bytes: %s", ring_bytes, error_text(fds->ring));
+        log_limited(LOG_LEVEL_ERROR, NULL, "divert: cannot create a ring of %zu bytes: %s", ring_bytes,
+                    error_text(fds->ring));
         return fds->ring;
     }
     fds->control = control_create();
     err = fds->control < 0 ? fds->control : lane_install(divert, lane, fds);
     if (err) {
-        log_error("divert: cannot create lane %u: %s", lane, error_text(err));
+        log_limited(LOG_LEVEL_ERROR, NULL, "divert: cannot create lane %u: %s", lane, error_text(err));
         if (fds->control >= 0)
             close(fds->control);
         close(fds->ring);

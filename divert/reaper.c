@@ -31,7 +31,8 @@ static void take_down(const struct reaper *reaper, uint32_t lane, unsigned tap_i
         int err = divert_link_delete(tap_ifindex);
 
         if (err && err != -ENODEV)
-            log_warning("divert: cannot delete the TAP device of lane %u: %s", lane, error_text(err));
+            log_limited(LOG_LEVEL_WARNING, NULL, "divert: cannot delete the TAP device of lane %u: %s", lane,
+                        error_text(err));
     }
     bpf_map_delete_elem(reaper->lanes_map_fd, &lane);
     bpf_map_delete_elem(reaper->controls_map_fd, &lane);

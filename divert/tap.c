@@ -117,7 +117,7 @@ int divert_tap_create(struct divert *divert, uint32_t lane, char *name, int *tap
         return LOCKSTEP_E_CONFLICT;
     err = tap_open(lane, &request, &fd);
     if (err) {
-        log_error("divert: cannot create a TAP device for lane %u: %s", lane, error_text(err));
+        log_limited(LOG_LEVEL_ERROR, NULL, "divert: cannot create a TAP device for lane %u: %s", lane, error_text(err));
         return err;
     }
     ifindex = if_nametoindex(request.ifr_name);
@@ -125,7 +125,8 @@ int divert_tap_create(struct divert *divert, uint32_t lane, char *name, int *tap
     if (!err)
         err = tap_start(request.ifr_name);
     if (err) {
-        log_error("divert: cannot set up %s for lane %u: %s", request.ifr_name, lane, error_text(err));
+        log_limited(LOG_LEVEL_ERROR, NULL, "divert: cannot set up %s for lane %u: %s", request.ifr_name, lane,
+                    error_text(err));
         divert_tap_release(divert, lane);
         close(fd); /* and so the device is gone */
         return err;
@@ -216,7 +217,8 @@ int divert_packet_socket_create(unsigned ifindex, int *out)
         bind(fd, (struct sockaddr *)&address, sizeof(address))) {
         int err = -errno;
 
-        log_error("divert: cannot open a packet socket on interface %u: %s", ifindex, error_text(err));
+        log_limited(LOG_LEVEL_ERROR, NULL, "divert: cannot open a packet socket on interface %u: %s", ifindex,
+                    error_text(err));
         close(fd);
         return err;
     }

@@ -264,7 +264,7 @@ static void member_remove(struct flows *flows, struct member *member)
     if (list_empty(&binding->members))
         binding_destroy(flows, binding);
     else if (binding_apply(flows, binding) < 0)
-        log_warning("flows: cannot update an entry of the flow table");
+        log_limited(LOG_LEVEL_WARNING, NULL, "flows: cannot update an entry of the flow table");
 }
 
 static int member_add(struct flows *flows, struct flow *flow, const struct divert_flow_key *key)
@@ -668,7 +668,7 @@ static void change_binding(struct table_node *node, void *context)
         return;
     binding->suspended = !change->present;
     if (change->present && binding_apply(change->flows, binding) < 0)
-        log_warning("flows: cannot restore an entry of the flow table");
+        log_limited(LOG_LEVEL_WARNING, NULL, "flows: cannot restore an entry of the flow table");
     if (!change->present && binding->installed) {
         divert_flow_remove(change->flows->divert, &binding->key);
         binding->installed = false;
@@ -702,7 +702,8 @@ static void follow_vlans(struct table_node *node, void *context)
     int result = flow_install(flows, flow);
 
     if (result < 0)
-        log_warning("flows: flow %u cannot be extended to a new VLAN: %s", flow->id, error_text(result));
+        log_limited(LOG_LEVEL_WARNING, NULL, "flows: flow %u cannot be extended to a new VLAN: %s", flow->id,
+                    error_text(result));
     list_for_each(link, &flow->members)
     {
         struct member *member = list_entry(link, struct member, of_flow);
@@ -818,7 +819,7 @@ void flows_check_kernel_listeners(struct flows *flows)
             continue;
         binding->also_kernel = also_kernel;
         if (binding_apply(flows, binding) < 0)
-            log_warning("flows: cannot update a multicast entry");
+            log_limited(LOG_LEVEL_WARNING, NULL, "flows: cannot update a multicast entry");
     }
     free(listeners.item);
 }

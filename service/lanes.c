@@ -22,6 +22,8 @@
 #define RING_MIN      65536u
 #define RING_MAX      (1u << 28)
 #define RING_USER_MAX (16u << 20) /* for others than root, unless the policy's default is larger */
+#define REFUSED(client)                                                                                                \
+    LOG_SUBJECT(.event = LOG_EVENT_LANE_REFUSED, .program = (client)->program, .pid = (int)(client)->process.pid)
 
 static void close_all(int *fds, size_t count)
 {
@@ -191,8 +193,8 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     if (result >= 0)
         result = make_event_sockets(lane, &fds[4]);
     if (result < 0) {
-        log_warning("lanes: no lane for %s (process %d): %s", client->program, (int)client->process.pid,
-                    error_text(result));
+        log_limited(LOG_LEVEL_WARNING, REFUSED(client), "lanes: no lane for %s (process %d): %s", client->program,
+                    (int)client->process.pid, error_text(result));
         close_all(fds, LANE_FDS);
         lanes_close(netd, lane, false);
         return result;
@@ -276,8 +278,8 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     lane->ring_bytes = request->ring_bytes;
     result = adopt_parts(netd, lane, request, fds, event_fd);
     if (result < 0) {
-        log_warning("lanes: lane %u of %s (process %d) cannot be taken over: %s", request->lane, client->program,
-                    (int)client->process.pid, error_text(result));
+        log_limited(LOG_LEVEL_WARNING, REFUSED(client), "lanes: lane %u of %s (process %d) cannot be taken over: %s",
+                    request->lane, client->program, (int)client->process.pid, error_text(result));
         close_all(event_fd, 1);
         lanes_close(netd, lane, false);
         return result;

@@ -14,7 +14,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "platform/journal_log.h"
 #include "platform/platform.h"
+#include "platform/service_manager.h"
 #include "service/closer.h"
 #include "service/server.h"
 #include "service/socket_info.h"
@@ -172,8 +174,11 @@ static int serve(struct server *server)
 
     if (result == 0)
         result = server_listen(server);
-    if (result == 0)
+    if (result == 0) {
+        service_manager_ready();
         result = server_run(server);
+        service_manager_stopping();
+    }
     /* With lanes in use the attached programs stay: connections go on until the next instance takes them over. */
     keep = netd.lane_count > 0 || netd.adopting;
     if (keep)
@@ -191,6 +196,8 @@ int netd_main(int argc, char **argv)
     if (policy_load(argc, argv, &netd.policy, &exit_status) < 0)
         return exit_status;
     log_init("lockstep-netd", (enum log_level)netd.policy.log_level);
+    journal_log_open();
+    service_manager_open();
     raise_limits();
     list_init(&netd.clients);
     list_init(&netd.dropped);

@@ -206,11 +206,13 @@ static int attach(struct network *network, struct network_interface *interface)
     int result = divert_attach(network->divert, interface->ifindex, network->wanted, &interface->mode, &interface->why);
 
     if (result < 0) {
-        log_error("network: cannot attach to %s: %s", interface->name, error_text(result));
+        log_about(LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_NOT_ATTACHED, .interface = interface->name),
+                  "network: cannot attach to %s: %s", interface->name, error_text(result));
         return result;
     }
     interface->attached = true;
-    log_info("%s: attached as %s (%s)", interface->name, divert_mode_name(interface->mode), interface->why);
+    log_about(LOG_LEVEL_INFO, LOG_SUBJECT(.event = LOG_EVENT_ATTACHED, .interface = interface->name),
+              "%s: attached as %s (%s)", interface->name, divert_mode_name(interface->mode), interface->why);
     return 0;
 }
 
@@ -224,7 +226,8 @@ static void update_interfaces(struct network *network)
         if (link && link->ifindex == interface->ifindex)
             continue;
         if (interface->ifindex) {
-            log_warning("network: interface %s has gone", interface->name);
+            log_about(LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_INTERFACE_GONE, .interface = interface->name),
+                      "network: interface %s has gone", interface->name);
             if (interface->attached)
                 divert_detach(network->divert, interface->ifindex);
         }
@@ -375,10 +378,10 @@ void network_handle_events(struct network *network, uint64_t now_ns)
     int result = netlink_read_events(network->netlink, handle_message, network);
 
     if (result == -ENOBUFS) {
-        log_info("network: events were lost, reading everything again");
+        log_limited(LOG_LEVEL_INFO, NULL, "network: events were lost, reading everything again");
         read_all(network);
     } else if (result < 0) {
-        log_warning("network: cannot read events: %s", error_text(result));
+        log_limited(LOG_LEVEL_WARNING, NULL, "network: cannot read events: %s", error_text(result));
     }
     follow_changes(network, now_ns);
 }
@@ -411,7 +414,8 @@ int network_create(struct network **out, const struct policy *policy, struct div
         snprintf(interface->name, sizeof(interface->name), "%s", policy->interfaces[i]);
         interface->why = "not attached";
         if (!link) {
-            log_error("network: no interface %s here", interface->name);
+            log_about(LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_NOT_ATTACHED, .interface = interface->name),
+                      "network: no interface %s here", interface->name);
             result = LOCKSTEP_E_UNKNOWN_NAME;
         } else {
             interface->ifindex = link->ifindex;

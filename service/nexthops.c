@@ -154,7 +154,7 @@ static void publish(struct nexthops *nexthops, const struct entry *entry)
     __atomic_store_n(&shown->sequence, sequence + 2, __ATOMIC_RELEASE);
     result = divert_nexthop_set(nexthops->divert, entry->index, &entry->value);
     if (result < 0)
-        log_warning("nexthops: cannot set entry %u: %s", entry->index, error_text(result));
+        log_limited(LOG_LEVEL_WARNING, NULL, "nexthops: cannot set entry %u: %s", entry->index, error_text(result));
 }
 
 static void resolve(struct nexthops *nexthops, struct entry *entry, uint64_t now_ns)

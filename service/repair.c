@@ -260,7 +260,8 @@ int repair_prepare(struct repair *repair, int fd, int memfd, const struct contro
         return 0;
     abandon(repair);
 refused:
-    log_warning("repair: a connection cannot be moved to the kernel (%s): %s", step, error_text(result));
+    log_limited(LOG_LEVEL_WARNING, NULL, "repair: a connection cannot be moved to the kernel (%s): %s", step,
+                error_text(result));
     return result;
 }
 
@@ -310,7 +311,8 @@ int repair_finish(struct repair *repair, const struct segment_sender *sender)
     if (result < 0) {
         struct sockaddr address = {.sa_family = AF_UNSPEC};
 
-        log_warning("repair: a connection is lost, its data did not get into the kernel's queue: %s",
+        log_limited(LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_CONNECTION_LOST),
+                    "repair: a connection is lost, its data did not get into the kernel's queue: %s",
                     error_text(result));
         connect(repair->fd, &address, sizeof(address)); /* resets the peer, which would miss something otherwise */
         result = LOCKSTEP_E_GONE;

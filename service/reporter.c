@@ -191,7 +191,7 @@ static int job_start(struct netd *netd, uint32_t kind, bool shared, struct repor
     if (result >= 0)
         result = server_watch(netd, job->pid_fd, &job->on_exit);
     if (result < 0) {
-        log_warning("reporter: no report: %s", error_text(result));
+        log_limited(LOG_LEVEL_WARNING, NULL, "reporter: no report: %s", error_text(result));
         if (job->pid_fd >= 0)
             handle_exit(netd, job, 0); /* waits for the child */
         else

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "platform/service_manager.h"
 #include "platform/stop_signals.h"
 #include "service/closer.h"
 #include "service/lanes.h"
@@ -342,7 +343,7 @@ static void handle_listen(struct netd *netd, void *object, uint32_t events)
         int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-            log_warning("netd: cannot take a connection: %s", error_text(-errno));
+            log_limited(LOG_LEVEL_WARNING, NULL, "netd: cannot take a connection: %s", error_text(-errno));
             listen_again(server, false);
         }
         if (fd < 0)
@@ -391,7 +392,8 @@ static void finish_adoption(struct netd *netd, uint64_t now_ns)
     if (netd->survivors.count > 0)
         log_warning("netd: %u lanes of an earlier instance were not handed back", netd->survivors.count);
     mute_missing(netd);
-    log_info("netd: %u lanes taken over", netd->lane_count);
+    log_about(LOG_LEVEL_INFO, LOG_SUBJECT(.event = LOG_EVENT_LANES_TAKEN_OVER), "netd: %u lanes taken over",
+              netd->lane_count);
     if (network_attach(netd->network) < 0)
         log_error("netd: accelerated traffic does not flow");
 }
@@ -402,6 +404,7 @@ static void tick(struct server *server, uint64_t now_ns, unsigned count)
 
     if (server->deaf)
         listen_again(server, true);
+    service_manager_status("%u accelerated programs", netd->lane_count);
     network_tick(netd->network, now_ns);
     reporter_tick(netd, now_ns);
     if (count % 2 == 0)
@@ -440,6 +443,7 @@ int server_run(struct server *server)
         }
         free_dropped(netd);
         now_ns = platform_now_ns();
+        service_manager_feed(now_ns);
         requests_tick(netd, now_ns);
         finish_adoption(netd, now_ns);
         if (now_ns >= next_tick_ns) {

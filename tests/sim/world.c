@@ -147,11 +147,14 @@ static void env_publish(void *context, const struct clock_values *values)
     world->published = true;
 }
 
-static void env_log(void *context, int level, const char *message)
+static void env_log(void *context, const struct log_site *site, int level, const struct log_subject *subject,
+                    const char *message)
 {
     const struct world *world = context;
 
+    (void)site;
     (void)level;
+    (void)subject;
     if (getenv("WORLD_LOG"))
         printf("# %.3f s: %s\n", world_seconds(world), message);
 }

@@ -223,14 +223,17 @@ static void rig_publish(void *context, const struct clock_values *values)
     rig->publications++;
 }
 
-static void rig_log(void *context, int level, const char *message)
+static void rig_log(void *context, const struct log_site *site, int level, const struct log_subject *subject,
+                    const char *message)
 {
     struct rig *rig = context;
     size_t used = strlen(rig->log);
 
     if (getenv("RIG_VERBOSE"))
         fprintf(stderr, "%12.6f %d %s\n", (double)rig->now_ns * 1e-9, level, message);
-    snprintf(rig->log + used, sizeof rig->log - used, "%s\n", message);
+    assert_non_null(site);
+    snprintf(rig->log + used, sizeof rig->log - used, "%s [%s]\n", message,
+             subject ? log_event_name(subject->event) : "");
 }
 
 static const struct core_env *rig_env(struct rig *rig)

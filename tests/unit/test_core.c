@@ -115,6 +115,7 @@ static void falseticker_of_three(void **state)
     assert_within(source_of(rig, 0).offset_ns - 5000000, 50000);
     assert_int_equal(rig->values.disruptions, 0);
     assert_non_null(strstr(rig->log, "falseticker"));
+    assert_non_null(strstr(rig->log, "[source-lost]"));
     /* Now it repents, and the selected one begins to lie by years. */
     rig->servers[0].offset_ns = 0;
     rig_run(rig, 100);
@@ -156,6 +157,8 @@ static void holdover_then_void_then_back(void **state)
     }
     assert_status(rig, UNSYNCHRONISED);
     assert_non_null(strstr(rig->log, "void"));
+    assert_non_null(strstr(rig->log, "[clock-synchronised]"));
+    assert_non_null(strstr(rig->log, "[clock-lost]"));
     rig->servers[0].silent = false;
     rig_run(rig, 70);
     assert_status(rig, SYNCHRONISED);
@@ -184,6 +187,7 @@ static void small_errors_are_slewed_large_ones_announced(void **state)
     assert_int_equal(rig->values.disruptions, 1);
     assert_int_equal(rig->steps, 1);
     assert_non_null(strstr(rig->log, "steps by"));
+    assert_non_null(strstr(rig->log, "[clock-disrupted]"));
     tai_ns = rig->values.time_ns;
     rig->servers[0].offset_ns = -20ll * 365 * 86400 * NS_PER_S; /* nobody else to ask: followed, announced */
     rig_run(rig, 60);

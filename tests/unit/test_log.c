@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,6 +91,96 @@ static void errno_is_kept_also_when_writing_fails(void **state)
     assert_int_equal(errno, ENOTTY);
 }
 
+static struct log_entry seen;
+static char seen_text[128];
+static bool sink_takes;
+
+static bool sink(const struct log_entry *entry)
+{
+    seen = *entry;
+    snprintf(seen_text, sizeof seen_text, "%s", entry->text);
+    return sink_takes;
+}
+
+static void sink_gets_text_place_and_subject(void **state)
+{
+    const struct log_subject *subject = LOG_SUBJECT(.event = LOG_EVENT_ATTACHED, .interface = "eth0", .pid = 7);
+
+    (void)state;
+    sink_takes = true;
+    log_set_sink(sink);
+    log_about(LOG_LEVEL_WARNING, subject, "%s: attached\n", "eth0");
+    assert_string_equal(seen_text, "eth0: attached?");
+    assert_string_equal(seen.program, "tester");
+    assert_int_equal(seen.level, LOG_LEVEL_WARNING);
+    assert_string_equal(seen.site->function, __func__);
+    assert_int_not_equal(seen.site->line, 0);
+    assert_ptr_equal(seen.subject, subject);
+    assert_string_equal(written(), "");
+    log_info("plain");
+    assert_int_equal(seen.subject->event, LOG_EVENT_NONE);
+    assert_null(seen.subject->interface);
+    log_set_sink(NULL);
+}
+
+static void line_that_the_sink_refuses_is_written(void **state)
+{
+    (void)state;
+    sink_takes = false;
+    log_set_sink(sink);
+    log_info("refused");
+    assert_string_equal(written(), "tester: refused\n");
+    log_set_sink(NULL);
+}
+
+static void repeated_lines_are_left_out_and_counted(void **state)
+{
+    struct log_limit limit = {0};
+    const uint64_t start_ns = 1000000000000;
+    uint32_t withheld = 99;
+
+    (void)state;
+    for (int i = 0; i < LOG_LIMIT_BURST; i++) {
+        assert_true(log_limit_pass(&limit, start_ns, &withheld));
+        assert_int_equal(withheld, 0);
+    }
+    for (int i = 0; i < 5; i++)
+        assert_false(log_limit_pass(&limit, start_ns + 1, &withheld));
+    assert_false(log_limit_pass(&limit, start_ns + LOG_LIMIT_PERIOD_NS - 1, &withheld));
+    assert_true(log_limit_pass(&limit, start_ns + LOG_LIMIT_PERIOD_NS, &withheld));
+    assert_int_equal(withheld, 6);
+    assert_false(log_limit_pass(&limit, start_ns + LOG_LIMIT_PERIOD_NS, &withheld));
+    /* After a long quiet time there is the whole budget again, and no more. */
+    for (int i = 0; i < LOG_LIMIT_BURST; i++)
+        assert_true(log_limit_pass(&limit, start_ns * 2, &withheld));
+    assert_false(log_limit_pass(&limit, start_ns * 2, &withheld));
+}
+
+static void limited_line_tells_what_was_left_out(void **state)
+{
+    static struct log_limit limit = {.withheld = 3};
+
+    (void)state;
+    log_write_limited(&limit, LOG_SITE, LOG_LEVEL_INFO, NULL, "no lane for %s", "x");
+    assert_string_equal(written(), "tester: no lane for x (and 3 more like it)\n");
+    for (int i = 0; i < 3 * LOG_LIMIT_BURST; i++)
+        log_limited(LOG_LEVEL_INFO, NULL, "again");
+    assert_int_equal(strlen(written()), LOG_LIMIT_BURST * strlen("tester: again\n"));
+}
+
+static void events_have_names_and_identifiers_of_their_own(void **state)
+{
+    (void)state;
+    assert_string_equal(log_event_name(LOG_EVENT_NONE), "");
+    for (int i = 1; i < LOG_EVENT_COUNT; i++) {
+        assert_int_equal(strspn(log_event_id((enum log_event)i), "0123456789abcdef"), 32);
+        for (int j = 1; j < i; j++) {
+            assert_string_not_equal(log_event_id((enum log_event)i), log_event_id((enum log_event)j));
+            assert_string_not_equal(log_event_name((enum log_event)i), log_event_name((enum log_event)j));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +189,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(control_characters_cannot_forge_lines, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(long_line_is_cut_and_still_ends, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(errno_is_kept_also_when_writing_fails, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(sink_gets_text_place_and_subject, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(line_that_the_sink_refuses_is_written, open_pipe, close_pipe),
+        cmocka_unit_test(repeated_lines_are_left_out_and_counted),
+        cmocka_unit_test_setup_teardown(limited_line_tells_what_was_left_out, open_pipe, close_pipe),
+        cmocka_unit_test(events_have_names_and_identifiers_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
