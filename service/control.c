@@ -20,6 +20,8 @@ static const struct {
     [CONTROL_CLAIM] = {sizeof(struct control_claim), 0},
     [CONTROL_MIGRATE_REQUEST] = {sizeof(struct control_migrate_request), -1},
     [CONTROL_REPORT] = {sizeof(struct control_report), 0},
+    [CONTROL_DUMP] = {sizeof(struct control_dump), 0},
+    [CONTROL_DUMP_REQUEST] = {sizeof(struct control_dump), -1},
 };
 
 int control_request_size(unsigned type)

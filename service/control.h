@@ -41,6 +41,9 @@ enum control_type {
                         kernel socket; reply after migration */
     CONTROL_MIGRATE_REQUEST, /* service -> program over the event socket: migrate this flow (answered by MIGRATE) */
     CONTROL_REPORT,          /* reply fd: memfd with a JSON document (status or connections) */
+    CONTROL_DUMP,         /* a program's state, for its own user and root; reply fd: a stream socket from which the JSON
+                             document comes, written by the program itself, if it answers: the service does not wait */
+    CONTROL_DUMP_REQUEST, /* service -> program over the event socket; fd: the stream socket's other end */
     CONTROL_TYPE_COUNT
 };
 
@@ -178,6 +181,14 @@ enum control_report_kind {
 struct control_report {
     uint32_t kind;
     uint32_t pad;
+};
+
+/* Which program, and which of its sockets: the flow with this id (as CONTROL_REPORT_CONNECTIONS has them) or those with
+ * these addresses (remote any: with every peer); all zero: everything. */
+struct control_dump {
+    uint32_t pid;
+    uint32_t flow_id;
+    struct net_endpoint local, remote;
 };
 
 /* Size of the body that a request / a reply of this type has; -1 for an unknown type. */

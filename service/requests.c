@@ -503,20 +503,14 @@ static bool may_claim(const struct netd *netd, const struct flow *flow, const st
 static int request_migration(struct netd *netd, struct request *request, const struct flow *flow)
 {
     const struct lane *lane = netd->lanes[flow->owner->lane];
-    struct {
-        struct control_header header;
-        struct control_migrate_request body;
-    } message = {
-        .header = {.magic = CONTROL_MAGIC, .version = CONTROL_VERSION, .type = CONTROL_MIGRATE_REQUEST},
-        .body = {.flow_id = flow->id},
-    };
+    const struct control_migrate_request message = {.flow_id = flow->id};
     struct claim *claim = calloc(1, sizeof(*claim));
+    int result;
 
     if (!claim)
         return -ENOMEM;
-    if (send(lane->event_fd, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-        int result = -errno;
-
+    result = server_send_event(lane, CONTROL_MIGRATE_REQUEST, &message, sizeof(message), -1);
+    if (result < 0) {
         free(claim);
         return result;
     }
@@ -602,6 +596,39 @@ static int handle_report(struct netd *netd, struct request *request, struct repl
     return result;
 }
 
+/* The first client with a lane: a process has one. */
+static struct client *find_program(struct netd *netd, uint32_t pid)
+{
+    list_for_each(link, &netd->clients)
+    {
+        struct client *client = list_entry(link, struct client, link);
+
+        if (client->lane && client->process.pid == (pid_t)pid)
+            return client;
+    }
+    return NULL;
+}
+
+/* Puts the program in touch with who asks; what they say to each other is their affair. */
+static int handle_dump(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_dump *body = request->body;
+    const struct client *program = find_program(netd, body->pid);
+    int ends[2], result;
+
+    if (!program)
+        return LOCKSTEP_E_GONE;
+    if (request->client->uid != 0 && request->client->uid != program->uid)
+        return LOCKSTEP_E_DENIED;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    result = server_send_event(program->lane, CONTROL_DUMP_REQUEST, body, sizeof(*body), ends[1]);
+    close(ends[1]);
+    reply->fds[0] = ends[0];
+    reply->fd_count = 1;
+    return result;
+}
+
 static const struct {
     int (*handle)(struct netd *netd, struct request *request, struct reply *reply);
     int min_fds, max_fds;
@@ -617,6 +644,7 @@ static const struct {
     [CONTROL_MIGRATE] = {handle_migrate, 1, 2},
     [CONTROL_CLAIM] = {handle_claim, 1, 1},
     [CONTROL_REPORT] = {handle_report, 0, 0},
+    [CONTROL_DUMP] = {handle_dump, 0, 0},
 };
 
 int requests_handle(struct netd *netd, struct request *request, struct reply *reply)

@@ -74,9 +74,20 @@ int client_migrate(struct netd_client *client, int socket_fd, int memfd, const s
  * possession). On success the kernel owns the connection. LOCKSTEP_E_GONE: nobody holds it. */
 int client_claim(struct netd_client *client, int socket_fd, const struct control_claim *request);
 
-/* Reads one request from an event socket: 0 and the flow (or client) id, -EAGAIN when there is none,
- * LOCKSTEP_E_NO_SERVICE when the service has closed it. Needs no lock. */
-int client_event_read(int event_fd, uint32_t *flow_id);
+/* A request of the service's. */
+struct client_event {
+    uint16_t type;            /* CONTROL_MIGRATE_REQUEST or CONTROL_DUMP_REQUEST */
+    uint32_t flow_id;         /* MIGRATE_REQUEST: flow (or client) id */
+    struct control_dump dump; /* DUMP_REQUEST */
+    int fd;                   /* DUMP_REQUEST: a stream socket for the document, the caller's to close; else -1 */
+};
+/* Reads one request from an event socket: 0, -EAGAIN when there is none, LOCKSTEP_E_NO_SERVICE when the service has
+ * closed it. Needs no lock. */
+int client_event_read(int event_fd, struct client_event *out);
+/* Asks a program for its state (see CONTROL_DUMP): *fd is a stream socket from which the document comes, to the end of
+ * the stream. LOCKSTEP_E_GONE: no such program has a lane; LOCKSTEP_E_DENIED: somebody else's; LOCKSTEP_E_BAD_FORMAT:
+ * the service is older than that (and has hung up). */
+int client_dump(struct netd_client *client, const struct control_dump *request, int *fd);
 
 /* JSON document of a report in a memfd that may be shared: read it with pread, at once, for after some seconds it may
  * be empty. */

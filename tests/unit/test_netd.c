@@ -1030,8 +1030,9 @@ static void test_14_claim(void **unused)
     struct claimant claimant = {.fd = stranger, .claim = {.protocol = IPPROTO_TCP}};
     struct control_migrate request;
     struct program program;
+    struct client_event asked;
     struct child child;
-    uint32_t flow_id, asked = 0;
+    uint32_t flow_id;
 
     (void)unused;
     program_open(&program);
@@ -1050,7 +1051,8 @@ static void test_14_claim(void **unused)
     child_start(&child, NOBODY, claimant_body, &claimant);
     assert_int_equal(child_end(&child), 0);
     assert_int_equal(client_event_read(program.fds.event, &asked), 0);
-    assert_int_equal(asked, flow_id);
+    assert_int_equal(asked.type, CONTROL_MIGRATE_REQUEST);
+    assert_int_equal(asked.flow_id, flow_id);
     assert_int_equal(client_event_read(program.fds.event, &asked), -EAGAIN);
     claimant.expected = 0;
     child_start(&child, NOBODY, claimant_body, &claimant);
@@ -1063,6 +1065,90 @@ static void test_14_claim(void **unused)
     close(fd);
     close(stranger);
     close(peer);
+    program_close(&program);
+}
+
+struct asker {
+    struct control_dump request;
+    int expected;
+};
+
+/* Asks for a program's state; when that is granted, reads to the end what the program writes. */
+static void asker_body(void *argument, int to_parent, int from_parent)
+{
+    const struct asker *asker = argument;
+    struct netd_client *client;
+    char text[16] = "";
+    int fd = -1, result;
+
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "asker", 0, NULL) == 0);
+    result = client_dump(client, &asker->request, &fd);
+    if (result != asker->expected)
+        fprintf(stderr, "dump: %s, not %s\n", error_text(result), error_text(asker->expected));
+    child_assert(result == asker->expected);
+    if (result == 0) {
+        child_assert(recv(fd, text, sizeof(text), MSG_WAITALL) == 2);
+        child_assert(strcmp(text, "{}") == 0);
+    }
+}
+
+/* The service puts a program and who asks for its state in touch, if they are of one user. */
+static void test_14_dump(void **unused)
+{
+    struct asker asker = {.request = {.pid = (uint32_t)getpid(), .flow_id = 7}};
+    struct client_event event;
+    struct program program;
+    struct child child;
+
+    (void)unused;
+    asker.expected = LOCKSTEP_E_GONE; /* no lane */
+    child_start(&child, 0, asker_body, &asker);
+    assert_int_equal(child_end(&child), 0);
+    program_open(&program);
+    asker.expected = LOCKSTEP_E_DENIED;
+    child_start(&child, NOBODY, asker_body, &asker);
+    assert_int_equal(child_end(&child), 0);
+    assert_int_equal(client_event_read(program.fds.event, &event), -EAGAIN);
+    asker.expected = 0;
+    child_start(&child, 0, asker_body, &asker);
+    while (client_event_read(program.fds.event, &event) == -EAGAIN)
+        usleep(1000);
+    assert_int_equal(event.type, CONTROL_DUMP_REQUEST);
+    assert_int_equal(event.dump.flow_id, 7);
+    assert_int_equal(write(event.fd, "{}", 2), 2);
+    close(event.fd);
+    assert_int_equal(child_end(&child), 0);
+    program_close(&program);
+}
+
+/* A program that fetches no requests: after some the service says so, and goes on. */
+static void test_14_dump_of_a_deaf_program(void **unused)
+{
+    struct control_dump request = {.pid = (uint32_t)getpid()};
+    struct netd_client *client;
+    struct client_event event;
+    struct program program;
+    int fd, asked = 0, answered = 0;
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(client_connect(&client, dir, "asker", 0, NULL), 0);
+    while (asked < 100000 && client_dump(client, &request, &fd) == 0) {
+        asked++;
+        close(fd);
+    }
+    assert_in_range(asked, 1, 99999);
+    assert_int_equal(client_dump(client, &request, &fd), -EAGAIN);
+    while (client_event_read(program.fds.event, &event) == 0) {
+        answered++;
+        close(event.fd);
+    }
+    assert_int_equal(answered, asked);
+    assert_int_equal(client_dump(client, &request, &fd), 0);
+    close(fd);
+    client_close(client);
     program_close(&program);
 }
 
@@ -2010,6 +2096,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_12_death_of_a_program),
         cmocka_unit_test(test_13_migration),
         cmocka_unit_test(test_14_claim),
+        cmocka_unit_test(test_14_dump),
+        cmocka_unit_test(test_14_dump_of_a_deaf_program),
         cmocka_unit_test(test_15_garbage),
         cmocka_unit_test(test_16_replies_not_fetched),
         cmocka_unit_test(test_17_a_lane_that_is_never_drained),
