@@ -5,11 +5,12 @@
 
 #include "stack/sock_private.h"
 
-#define WAITING_MAX   4
-#define PATIENCE_NS   (10 * NS_PER_S) /* a reader that takes nothing for so long has gone */
-#define BUFFER_BYTES  65536
-#define PIECE_BYTES   20480 /* longer than any description, and than what is written under one hold of the lock besides \
-                             */
+#define WAITING_MAX  4
+#define PATIENCE_NS  (10 * NS_PER_S) /* a reader that takes nothing for so long has gone */
+#define BUFFER_BYTES 65536
+#define PIECE_BYTES                                                                                                    \
+    20480 /* longer than any description, and than what is written under one hold of the lock besides                  \
+           */
 #define HOLD_SOCKETS  8
 #define STEP_HOLDS    8
 #define SETS_A_HOLD   16

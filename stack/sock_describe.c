@@ -151,6 +151,7 @@ static void put_flags(const struct sock *sock, struct emitter *out)
     emit_bool(out, "bound_for_kernel", sock->kernel_bound);
     if (sock->kernel_bound)
         emit_text(out, "kernel_reason", sock->kernel_reason);
+    emit_bool(out, "listens_undecided", sock->listening);
     emit_bool(out, "connecting", sock->connecting);
     emit_bool(out, "shut_receive", sock->shut_receive);
     emit_bool(out, "shut_send", sock->shut_send);

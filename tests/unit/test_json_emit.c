@@ -6,7 +6,7 @@
 
 #include "tests/unit/unit.h"
 
-static char buffer[1024];
+static char buffer[2048];
 static struct emitter out;
 
 static const char *written(void)
