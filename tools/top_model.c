@@ -21,6 +21,7 @@ struct top_model {
     struct indexed_table now, before;
     struct top_connection *connections;
     struct top_program *programs;
+    uint32_t connection_room, program_room;
     struct top_totals totals;
 };
 
@@ -230,19 +231,31 @@ void top_model_destroy(struct top_model *model)
     free(model);
 }
 
-/* Room for the rows of a table. */
-static int make_room(struct top_model *model, const struct table_header *header)
+/* Makes an array longer, never shorter. */
+static int make_room(void **rows, uint32_t *room, uint32_t wanted, size_t size)
 {
-    void *connections =
-        reallocarray(model->connections, (size_t)header->connection_count + 1, sizeof *model->connections);
-    void *programs;
+    void *longer;
 
-    if (connections)
-        model->connections = connections;
-    programs = reallocarray(model->programs, (size_t)header->lane_count + 1, sizeof *model->programs);
-    if (programs)
-        model->programs = programs;
-    return connections && programs ? 0 : -ENOMEM;
+    if (wanted <= *room)
+        return 0;
+    longer = reallocarray(*rows, wanted, size);
+    if (!longer)
+        return -ENOMEM;
+    *rows = longer;
+    *room = wanted;
+    return 0;
+}
+
+static int make_rooms(struct top_model *model, const struct table_header *header)
+{
+    void *connections = model->connections, *programs = model->programs;
+    int err = make_room(&connections, &model->connection_room, header->connection_count, sizeof *model->connections);
+
+    if (err == 0)
+        err = make_room(&programs, &model->program_room, header->lane_count, sizeof *model->programs);
+    model->connections = connections;
+    model->programs = programs;
+    return err;
 }
 
 int top_model_update(struct top_model *model, struct connection_table *table)
@@ -255,7 +268,7 @@ int top_model_update(struct top_model *model, struct connection_table *table)
         table_free(table);
         return 0;
     }
-    if (index_table(&next, table) < 0 || make_room(model, &table->header) < 0) {
+    if (index_table(&next, table) < 0 || make_rooms(model, &table->header) < 0) {
         free(next.slots);
         return -ENOMEM;
     }
