@@ -110,11 +110,11 @@ static uint64_t connection_key(const void *row)
 }
 
 static const struct top_column connection_columns[] = {
-    {"PROGRAM", "program", "the program's name", TOP_TEXT, 8, 20, 0, connection_program, NULL},
+    {"PROGRAM", "program", "the program's name", TOP_TEXT, 10, 20, 0, connection_program, NULL},
     {"PID", "pid", "its process", TOP_PLAIN, 7, 7, 60, connection_pid, NULL},
     {"PROTO", "protocol", "tcp or udp", TOP_TEXT, 5, 5, 90, connection_protocol, NULL},
-    {"LOCAL", "local", "the local address and port", TOP_ENDPOINT, 7, 47, 10, connection_local, compare_local},
-    {"REMOTE", "remote", "the remote one", TOP_ENDPOINT, 13, 47, 0, connection_remote, compare_remote},
+    {"LOCAL", "local", "the local address and port", TOP_ENDPOINT, 8, 47, 10, connection_local, compare_local},
+    {"REMOTE", "remote", "the remote one", TOP_ENDPOINT, 15, 47, 0, connection_remote, compare_remote},
     {"STATE", "state", "of TCP; a UDP socket is open or connected", TOP_TEXT, 6, 11, 5, connection_state, NULL},
     {"IFACE", "interface", "the interface", TOP_TEXT, 5, 15, 100, connection_interface, NULL},
     {"RXb/s", "rx_bytes_per_s", "received", TOP_BYTES_PER_S, 5, 5, 0, connection_rx, NULL},
@@ -247,6 +247,13 @@ static uint64_t node_key(const void *row)
     return ((const struct top_node *)row)->key;
 }
 
+static const char *node_unknown(const void *row)
+{
+    const struct top_node *node = row;
+
+    return node->problem[0] && isnan(node->programs) && !node->clock[0] ? node->problem : NULL;
+}
+
 static const struct top_column node_columns[] = {
     {"NODE", "node", "the node's name", TOP_TEXT, 8, 24, 0, node_name, NULL},
     {"CLOCK", "clock", "synchronised, holdover, disrupted or unsynchronised", TOP_TEXT, 7, 14, 0, node_clock, NULL},
@@ -270,11 +277,26 @@ static const struct top_column node_columns[] = {
 #define COLUMNS(array) .columns = array, .column_count = sizeof array / sizeof *array
 
 const struct top_view top_views[TOP_VIEWS] = {
-    [TOP_NODES] = {"nodes", "node", COLUMNS(node_columns), sizeof(struct top_node), 0, false, node_key},
-    [TOP_CONNECTIONS] = {"connections", "connection", COLUMNS(connection_columns), sizeof(struct top_connection), 7,
-                         true, connection_key},
-    [TOP_PROGRAMS] = {"programs", "program", COLUMNS(program_columns), sizeof(struct top_program), 8, true,
-                      program_key},
+    [TOP_NODES] = {.title = "nodes",
+                   .row = "node",
+                   COLUMNS(node_columns),
+                   .row_size = sizeof(struct top_node),
+                   .key = node_key,
+                   .unknown = node_unknown},
+    [TOP_CONNECTIONS] = {.title = "connections",
+                         .row = "connection",
+                         COLUMNS(connection_columns),
+                         .row_size = sizeof(struct top_connection),
+                         .sort = 7,
+                         .descending = true,
+                         .key = connection_key},
+    [TOP_PROGRAMS] = {.title = "programs",
+                      .row = "program",
+                      COLUMNS(program_columns),
+                      .row_size = sizeof(struct top_program),
+                      .sort = 8,
+                      .descending = true,
+                      .key = program_key},
 };
 
 /* --- cells -------------------------------------------------------------------------------------------------- */

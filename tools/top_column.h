@@ -53,6 +53,8 @@ struct top_view {
     size_t sort;                      /* at first, by this column */
     bool descending;                  /* at first */
     uint64_t (*key)(const void *row); /* stays with the row */
+    /* May be NULL. Why nothing is known but the first column, else NULL. */
+    const char *(*unknown)(const void *row);
 };
 
 extern const struct top_view top_views[TOP_VIEWS];

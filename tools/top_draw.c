@@ -151,16 +151,19 @@ static void draw_row(const struct top_ui *ui, int64_t realtime_ns, struct canvas
 {
     const struct top_view *view = &top_views[ui->view];
     enum canvas_style style = row == ui->lists[ui->view].position ? CANVAS_SELECTED : CANVAS_PLAIN;
+    const char *unknown = view->unknown ? view->unknown(ui->rows[row]) : NULL;
     char text[TOP_TEXT_MAX];
     int at = 0;
 
     canvas_paint(canvas, line, style);
-    for (size_t i = 0; i < view->column_count; i++) {
+    for (size_t i = 0; i < view->column_count && !(unknown && at > 0); i++) {
         if (!widths[i])
             continue;
         top_format(&view->columns[i], ui->rows[row], realtime_ns, text);
         at = draw_cell(canvas, line, at, style, &view->columns[i], text, widths[i]);
     }
+    if (unknown)
+        canvas_put(canvas, line, at, style == CANVAS_SELECTED ? style : CANVAS_BAD, unknown);
 }
 
 static void draw_list(const struct top_ui *ui, const struct top_data *data, struct canvas *canvas,

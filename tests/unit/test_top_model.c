@@ -3,10 +3,10 @@
 
 #include <math.h>
 
+#include "monitor/json_report.h"
 #include "tests/unit/top_rig.h"
 #include "tools/top_model.h"
 #include "tools/top_node.h"
-#include "monitor/json_report.h"
 
 static void close_to(double value, double expected)
 {

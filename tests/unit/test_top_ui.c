@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#include "tests/unit/top_rig.h"
 #include "base/histogram.h"
+#include "tests/unit/top_rig.h"
 #include "tools/top_draw.h"
 #include "tools/top_page.h"
 
@@ -157,8 +157,15 @@ static void a_usual_terminal_shows_all_that_matters(void **state)
     for (int i = 0; i < 5; i++)
         assert_string_equal(line(rig, i), expected[i]);
     assert_string_equal(line(rig, 5),
-                        "PROGRAM      LOCAL         REMOTE         STATE RXb/s TXb/s    P50    P99 RETR DROP");
-    assert_string_equal(line(rig, 6), "x");
+                        "PROGRAM     LOCAL     REMOTE          STATE  RXb/s TXb/s    P50    P99 RETR DROP");
+    assert_string_equal(line(rig, 6),
+                        "redis-serv~ ~0.1:7001 10.0.0.3:40001  estab~ 1.00G     0 2.50us 12.3us    0    0");
+    assert_string_equal(line(rig, 7),
+                        "nginx       ~0.1:7001 10.0.0.4:40002  estab~    80   800      -      -   17    3");
+    assert_string_equal(line(rig, 8),
+                        "daq-sender  ~0.1:7001 *               open       0     0      -      -    -    0");
+    assert_string_equal(line(rig, 9), "");
+    assert_true(strncmp(line(rig, 23), "q quit  ? help", 14) == 0);
 }
 
 static void wide_terminals_show_every_column(void **state)

@@ -27,8 +27,7 @@ static inline struct connection_table rig_table(uint32_t lanes, uint32_t connect
         .monotonic_ns = (uint64_t)((100 + second) * 1e9),
         .realtime_ns = RIG_REALTIME_NS + (int64_t)(second * 1e9),
     };
-    size_t size =
-        sizeof header + lanes * sizeof(struct lane_row) + (size_t)connections * sizeof(struct connection_row);
+    size_t size = sizeof header + lanes * sizeof(struct lane_row) + (size_t)connections * sizeof(struct connection_row);
     char *bytes = calloc(1, size);
     struct connection_table table;
 
