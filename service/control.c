@@ -22,6 +22,7 @@ static const struct {
     [CONTROL_REPORT] = {sizeof(struct control_report), 0},
     [CONTROL_DUMP] = {sizeof(struct control_dump), 0},
     [CONTROL_DUMP_REQUEST] = {sizeof(struct control_dump), -1},
+    [CONTROL_FLOW_CLOSED] = {sizeof(struct control_flow_closed), -1},
 };
 
 int control_request_size(unsigned type)

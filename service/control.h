@@ -3,9 +3,9 @@
  *
  * Each message is one datagram: control_header, then exactly the body of its type (host byte order: both ends are one
  * machine). Every request gets one reply of the matching type with the same sequence number and a status (0 or a
- * negative code of base/error.h). ACCEPTED, FLOW_REMOVE and NOT_ACCELERATED get none. The program may send from several
- * threads one request at a time (a lock of its own). Requests that the service makes of a program (MIGRATE_REQUEST)
- * come over the separate event socket that LANE_OPEN's reply carries.
+ * negative code of base/error.h). ACCEPTED, FLOW_REMOVE, FLOW_CLOSED and NOT_ACCELERATED get none. The program may send
+ * from several threads one request at a time (a lock of its own). Requests that the service makes of a program
+ * (MIGRATE_REQUEST) come over the separate event socket that LANE_OPEN's reply carries.
  *
  * Authorisation by possession: FLOW_ADD carries the kernel socket that is bound to the address; the service reads
  * address and port from that descriptor and believes nothing else. */
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/net_addr.h"
+#include "service/lane_stats.h"
 
 #define CONTROL_MAGIC       0x4c4b5350u /* "LKSP" */
 #define CONTROL_VERSION     1
@@ -44,6 +45,8 @@ enum control_type {
     CONTROL_DUMP,         /* a program's state, for its own user and root; reply fd: a stream socket from which the JSON
                              document comes, written by the program itself, if it answers: the service does not wait */
     CONTROL_DUMP_REQUEST, /* service -> program over the event socket; fd: the stream socket's other end */
+    CONTROL_FLOW_CLOSED,     /* no reply: FLOW_REMOVE with the last state of the statistics slot, which is given up;
+                                if the service has CONTROL_FEATURE_FLOW_CLOSED */
     CONTROL_TYPE_COUNT
 };
 
@@ -137,6 +140,13 @@ struct control_flow_remove {
     uint32_t flow_id; /* or client_id of an accepted one */
     uint32_t pad;
 };
+struct control_flow_closed {
+    uint32_t flow_id;     /* as in FLOW_REMOVE */
+    uint32_t unannounced; /* no FLOW_ACCEPTED has told of it: `accepted` does; it was opened and closed since */
+    struct control_flow_accepted accepted;
+    struct lane_stats_slot slot; /* in_use 0: it had none */
+    uint32_t latency[LANE_STATS_SLOT_BUCKETS];
+};
 struct control_not_accelerated {
     uint32_t protocol;
     uint32_t pad;
@@ -201,6 +211,11 @@ int control_reply_size(unsigned type);
 int control_parse(const void *buffer, size_t length, int is_reply, const struct control_header **header,
                   const void **body);
 
+/* What this service understands beyond the first version of the protocol. Programs outlive the service and are older or
+ * newer than it: a message or field that came later is used only if the other end has it. What breaks older ends gets a
+ * new CONTROL_VERSION; then each end says so, and the program's sockets stay with the kernel. */
+enum { CONTROL_FEATURE_FLOW_CLOSED = 1 << 0 };
+
 /* The state page: a memfd sealed against writing by others, mapped read-only by programs. */
 #define STATE_PAGE_NEXTHOPS 4096
 struct state_page {
@@ -208,7 +223,8 @@ struct state_page {
     uint32_t size;
     uint64_t generation;   /* counts changes of addresses, routes, MTUs, links: cached routes of older ones are void */
     uint64_t heartbeat_ns; /* CLOCK_MONOTONIC of the service */
-    uint64_t pad[5];
+    uint64_t features;     /* CONTROL_FEATURE_*; 0: the first version */
+    uint64_t pad[4];
     struct state_nexthop {
         uint32_t sequence; /* seqlock: odd while being written */
         uint32_t ifindex;

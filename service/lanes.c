@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "service/events.h"
 
 #define RING_MIN      65536u
 #define RING_MAX      (1u << 28)
@@ -93,7 +94,7 @@ static struct lane *lane_create(struct netd *netd, struct client *client, uint32
     flow_owner_init(&lane->owner, number, client->uid, &client->user->closer);
     lane->client = client;
     lane->event_fd = -1;
-    lane->since = time(NULL);
+    lane->since_ns = lanes_since(0);
     netd->lanes[number] = lane;
     netd->lane_count++;
     client->lane = lane;
@@ -104,7 +105,7 @@ static struct lane *lane_create(struct netd *netd, struct client *client, uint32
 static void lane_free(struct netd *netd, struct lane *lane)
 {
     if (lane->stats)
-        munmap(lane->stats, sizeof(*lane->stats));
+        munmap(lane->stats, lane->stats_bytes);
     closer_close(lane->owner.closer, lane->event_fd); /* the program may have put anything into its queue */
     lane->client->lane = NULL;
     lane->client->user->lanes--;
@@ -130,6 +131,7 @@ static int make_stats(struct lane *lane)
 
     if (fd < 0)
         return fd;
+    lane->stats_bytes = sizeof(*lane->stats);
     lane->stats->magic = LANE_STATS_MAGIC;
     lane->stats->size = sizeof(*lane->stats);
     return fd;
@@ -201,6 +203,7 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     }
     *reply = (struct control_lane_reply){lane->owner.lane, lane->injector, lane->ring_bytes, 0};
     netd->counters.lanes_opened++;
+    events_lane_opened(netd, lane);
     store_survivors(netd);
     return 0;
 }
@@ -209,11 +212,17 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
 static int map_stats(struct lane *lane, int fd)
 {
     struct statfs status;
+    int result;
 
     /* Memory files only: fstatfs of another one could block, and a page of a huge page file could fault. */
     if (fcntl(fd, F_GET_SEALS) < 0 || fstatfs(fd, &status) < 0 || status.f_type != TMPFS_MAGIC)
         return LOCKSTEP_E_BAD_FORMAT;
-    return platform_memfd_map(fd, sizeof(*lane->stats), false, (void **)&lane->stats);
+    lane->stats_bytes = sizeof(*lane->stats);
+    result = platform_memfd_map(fd, lane->stats_bytes, false, (void **)&lane->stats);
+    if (result != LOCKSTEP_E_BAD_FORMAT)
+        return result;
+    lane->stats_bytes = LANE_STATS_BASE_BYTES; /* of an older service */
+    return platform_memfd_map(fd, lane->stats_bytes, false, (void **)&lane->stats);
 }
 
 /* Asks the kernel, not the file: the system calls about network devices would go to whatever file system it is of. */
@@ -286,6 +295,7 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     }
     survivors_remove(&netd->survivors, request->lane);
     netd->counters.lanes_adopted++;
+    events_lane_opened(netd, lane);
     store_survivors(netd);
     return 0;
 }
@@ -296,6 +306,32 @@ bool lanes_read_slot(const struct lane *lane, uint32_t slot, struct lane_stats_s
         return false;
     memcpy(out, &lane->stats->slots[slot], sizeof(*out));
     return out->in_use != 0;
+}
+
+void lanes_read_histogram(const struct lane *lane, uint32_t slot, uint32_t out[LANE_STATS_SLOT_BUCKETS])
+{
+    const size_t size = LANE_STATS_SLOT_BUCKETS * sizeof(*out);
+
+    if (slot < LANE_STATS_SLOTS && lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+        memcpy(out, lane->stats->latency[slot], size);
+    else
+        memset(out, 0, size);
+}
+
+int64_t lanes_since(uint64_t opened_ns)
+{
+    uint64_t now_ns = platform_now_ns();
+
+    if (opened_ns == 0 || opened_ns > now_ns)
+        opened_ns = now_ns;
+    return (int64_t)opened_ns + platform_realtime_offset_ns();
+}
+
+int64_t lanes_slot_since(const struct lane *lane, uint32_t slot)
+{
+    struct lane_stats_slot stats;
+
+    return lanes_since(lanes_read_slot(lane, slot, &stats) ? stats.opened_ns : 0);
 }
 
 static bool peer_may_live(uint8_t state)
@@ -355,9 +391,11 @@ void lanes_close(struct netd *netd, struct lane *lane, bool reset)
 
         if (orphans && find_orphan(lane, flow, &orphans[count]))
             count++;
+        events_connection_closed(netd, flow, NULL);
         flows_remove(netd->flows, flow);
         lane->client->user->flows--;
     }
+    events_lane_closed(netd, lane);
     divert_lane_destroy(netd->divert, lane->owner.lane);
     /* Only now: what the peers answer is for the kernel. */
     for (size_t i = 0; i < count; i++)

@@ -13,6 +13,7 @@
 #include "service/closer.h"
 #include "service/control.h"
 #include "service/flows.h"
+#include "service/journal.h"
 #include "service/kernel_sockets.h"
 #include "service/lane_stats.h"
 #include "service/netlink.h"
@@ -49,7 +50,9 @@ struct lane {
     unsigned device_index;
     int event_fd;
     struct lane_stats *stats; /* written by the program: nothing in it is to be trusted */
-    time_t since;
+    size_t stats_bytes;       /* LANE_STATS_BASE_BYTES if an older service made the page */
+    int64_t since_ns;         /* CLOCK_REALTIME */
+    bool told;                /* the journal has it */
 };
 
 struct client {
@@ -76,7 +79,7 @@ struct claim {
 };
 
 /* A report that users other than root get. */
-#define REPORT_KINDS   (CONTROL_REPORT_CONNECTIONS + 1)
+#define REPORT_KINDS   (CONTROL_REPORT_HISTOGRAMS + 1)
 #define SHARED_REPORTS 16
 struct shared_report {
     int fd;     /* -1: none */
@@ -100,6 +103,7 @@ struct netd {
     struct netlink *netlink;
     struct flows *flows;
     struct network *network;
+    struct journal *journal;
     struct segment_sender sender;
     uint64_t namespace_cookie;
     uint64_t started_ns;
