@@ -321,6 +321,11 @@ int client_check(struct netd_client *client)
     return __atomic_load_n(&client->broken, __ATOMIC_RELAXED) ? LOCKSTEP_E_NO_SERVICE : 0;
 }
 
+bool client_has(const struct netd_client *client, uint64_t feature)
+{
+    return client->state->features & feature;
+}
+
 const struct state_page *client_state_page(const struct netd_client *client)
 {
     return client->state;
@@ -384,6 +389,13 @@ int client_flow_remove(struct netd_client *client, uint32_t flow_id)
 {
     struct control_flow_remove request = {.flow_id = flow_id};
     struct exchange x = {.type = CONTROL_FLOW_REMOVE, .request = &request};
+
+    return transact(client, &x, false);
+}
+
+int client_flow_closed(struct netd_client *client, const struct control_flow_closed *request)
+{
+    struct exchange x = {.type = CONTROL_FLOW_CLOSED, .request = request};
 
     return transact(client, &x, false);
 }

@@ -10,6 +10,7 @@
 #ifndef LOCKSTEP_STACK_NETD_CLIENT_H
 #define LOCKSTEP_STACK_NETD_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "service/control.h"
@@ -40,6 +41,8 @@ void client_close(struct netd_client *client);
 int client_fd(const struct netd_client *client);
 /* 0 while the connection works, else LOCKSTEP_E_NO_SERVICE. Checks the socket without blocking. */
 int client_check(struct netd_client *client);
+/* Has the service this CONTROL_FEATURE? An older one has not. */
+bool client_has(const struct netd_client *client, uint64_t feature);
 /* Mapped read-only; valid until client_close. */
 const struct state_page *client_state_page(const struct netd_client *client);
 
@@ -61,6 +64,8 @@ int client_flow_add(struct netd_client *client, int socket_fd, const struct cont
 int client_flow_accepted(struct netd_client *client, const struct control_flow_accepted *request);
 /* flow_id or client_id. No reply is awaited. */
 int client_flow_remove(struct netd_client *client, uint32_t flow_id);
+/* The same with its last state, or a whole life in one. The service must have CONTROL_FEATURE_FLOW_CLOSED. */
+int client_flow_closed(struct netd_client *client, const struct control_flow_closed *request);
 int client_not_accelerated(struct netd_client *client, const struct control_not_accelerated *request);
 
 /* Moves a TCP connection into socket_fd (a fresh or bound, never connected kernel socket of request->family). memfd:
@@ -89,8 +94,8 @@ int client_event_read(int event_fd, struct client_event *out);
  * the service is older than that (and has hung up). */
 int client_dump(struct netd_client *client, const struct control_dump *request, int *fd);
 
-/* JSON document of a report in a memfd that may be shared: read it with pread, at once, for after some seconds it may
- * be empty. */
+/* A report (enum control_report_kind) in a memfd that may be shared: read it with pread, at once, for after some
+ * seconds it may be empty (but for the journal: it is mapped). An older service: LOCKSTEP_E_BAD_VALUE. */
 int client_report(struct netd_client *client, uint32_t kind, int *memfd);
 
 #endif
