@@ -45,8 +45,8 @@ enum control_type {
     CONTROL_DUMP,         /* a program's state, for its own user and root; reply fd: a stream socket from which the JSON
                              document comes, written by the program itself, if it answers: the service does not wait */
     CONTROL_DUMP_REQUEST, /* service -> program over the event socket; fd: the stream socket's other end */
-    CONTROL_FLOW_CLOSED,     /* no reply: FLOW_REMOVE with the last state of the statistics slot, which is given up;
-                                if the service has CONTROL_FEATURE_FLOW_CLOSED */
+    CONTROL_FLOW_CLOSED,  /* no reply: FLOW_REMOVE with the last state of the statistics slot, which is given up;
+                             if the service has CONTROL_FEATURE_FLOW_CLOSED */
     CONTROL_TYPE_COUNT
 };
 
