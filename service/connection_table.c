@@ -149,8 +149,5 @@ const char *connection_state_name(const struct connection_row *row)
 
 uint64_t connection_quantile(const uint32_t *buckets, uint32_t per_million)
 {
-    uint64_t value;
-
-    histogram_coarse_quantiles(buckets, &per_million, 1, &value);
-    return value;
+    return histogram_coarse_quantile(buckets, per_million);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The connection and statistics databases as documents: JSON for `lockstep status` and `lockstep connections`, binary
- * for those who look often. */
+/* The connection and statistics databases as JSON documents, for `lockstep status` and `lockstep connections`. */
 #ifndef LOCKSTEP_SERVICE_REPORT_H
 #define LOCKSTEP_SERVICE_REPORT_H
 
@@ -10,8 +9,7 @@
 
 /* An empty memfd for a report; the caller closes it. */
 int report_create(void);
-/* Writes a report (kind: enum control_report_kind). A thousand flows take milliseconds in JSON and less
- * than one in binary. */
+/* Writes a report (kind: enum control_report_kind). Takes milliseconds for a thousand flows. */
 int report_write(const struct netd *netd, uint32_t kind, int fd);
 /* Nobody can change it any more. */
 int report_seal(int fd);

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/histogram.h"
 #include "base/log.h"
-#include "stack/dump.h"
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
@@ -389,16 +388,6 @@ int stack_connect(struct netd_client **out)
     return client_connect(out, dir, settings.program, stack_fd_minimum(), NULL);
 }
 
-const char *stack_program_name(void)
-{
-    return settings.program;
-}
-
-const char *stack_profile_name(void)
-{
-    return settings.profile[0] ? settings.profile : PROFILE_DEFAULT;
-}
-
 /* ---- Opening ---- */
 
 static size_t read_text(const char *path, char *text, size_t size)
@@ -414,7 +403,7 @@ static size_t read_text(const char *path, char *text, size_t size)
 
 static void load_profile(struct profile *profile)
 {
-    const char *name = stack_profile_name();
+    const char *name = settings.profile[0] ? settings.profile : PROFILE_DEFAULT;
     char text[4096], problem[512];
 
     if (profile_builtin(name, profile) == 0)
@@ -556,14 +545,16 @@ static int open_parts(struct stack_state *s, const char **why)
     *why = "the service is not reachable";
     err = stack_connect(&s->pub.client);
     if (err < 0) {
-        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
+        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why; /* by an older service */
         return err;
     }
     mark_own(client_fd(s->pub.client), 1);
     *why = "the service gave no lane";
     err = client_lane_open(s->pub.client, wanted_injector(), 0, &s->lane_reply, &s->fds);
-    if (err < 0)
+    if (err < 0) {
+        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
         return err;
+    }
     s->pub.lane = s->lane_reply.lane;
     *why = "the lane cannot be opened";
     err = open_lane(s);
@@ -697,7 +688,6 @@ void stack_fork_child(void)
 
     s->open = false;
     waiters_forget();
-    dump_forget();
     if (open) {
         /* The page itself stayed with the parent: what is counted from here on goes nowhere. */
         mmap(s->pub.stats, sizeof *s->pub.stats, PROT_READ | PROT_WRITE,
