@@ -71,22 +71,29 @@ static uint64_t stable_quantile(const uint64_t *buckets, uint64_t count, uint32_
     return count == 0 ? 0 : value_of_rank(buckets, rank_of(count, per_million));
 }
 
-uint64_t histogram_coarse_quantile(const uint32_t *buckets, uint32_t per_million)
+static uint64_t value_in_coarse(const uint32_t *buckets, unsigned index, uint64_t rank)
 {
-    uint64_t count = 0, rank;
+    unsigned first = index << HISTOGRAM_COARSE_SHIFT, last = first + (1u << HISTOGRAM_COARSE_SHIFT) - 1;
+
+    return value_between(histogram_bucket_low(first), histogram_bucket_high(last), rank, buckets[index]);
+}
+
+uint64_t histogram_coarse_quantiles(const uint32_t *buckets, const uint32_t *per_million, size_t quantiles,
+                                    uint64_t *out)
+{
+    uint64_t count = 0, below = 0;
+    unsigned index = 0;
 
     for (unsigned i = 0; i < HISTOGRAM_COARSE_BUCKETS; i++)
         count += buckets[i];
-    if (count == 0)
-        return 0;
-    rank = rank_of(count, per_million);
-    for (unsigned i = 0;; i++) {
-        unsigned first = i << HISTOGRAM_COARSE_SHIFT, last = first + (1u << HISTOGRAM_COARSE_SHIFT) - 1;
+    for (size_t i = 0; i < quantiles; i++) {
+        uint64_t rank = count == 0 ? 0 : rank_of(count, per_million[i]);
 
-        if (rank <= buckets[i])
-            return value_between(histogram_bucket_low(first), histogram_bucket_high(last), rank, buckets[i]);
-        rank -= buckets[i];
+        while (rank > below + buckets[index])
+            below += buckets[index++];
+        out[i] = count == 0 ? 0 : value_in_coarse(buckets, index, rank - below);
     }
+    return count;
 }
 
 uint64_t histogram_quantile(const uint64_t *buckets, uint32_t per_million)

@@ -48,8 +48,10 @@ uint64_t histogram_count(const uint64_t *buckets);
  * bucket); 0 if nothing was counted. 1,000,000 gives the top of the highest bucket in use. */
 uint64_t histogram_quantile(const uint64_t *buckets, uint32_t per_million);
 
-/* The same of a coarse histogram; it must not change meanwhile. */
-uint64_t histogram_coarse_quantile(const uint32_t *buckets, uint32_t per_million);
+/* Several of a coarse histogram, in ascending order; returns how many values were counted. It must not change
+ * meanwhile. */
+uint64_t histogram_coarse_quantiles(const uint32_t *buckets, const uint32_t *per_million, size_t quantiles,
+                                    uint64_t *out);
 
 struct histogram_summary {
     uint64_t count;

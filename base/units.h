@@ -13,4 +13,8 @@ const char *units_format_bytes(uint64_t bytes, char *text);         /* B, KiB, M
 const char *units_format_count(uint64_t count, char *text);         /* "", k, M, G, ... */
 const char *units_format_bits_per_s(double bits_per_s, char *text); /* b/s, kb/s, Mb/s, Gb/s */
 
+/* For narrow columns, three significant digits: "999", "1.23k", "45.6M"; "999ns", "1.23us", "12.3s". Negative: 0. */
+const char *units_format_short(double value, char *text);
+const char *units_format_short_ns(double ns, char *text);
+
 #endif

@@ -149,5 +149,8 @@ const char *connection_state_name(const struct connection_row *row)
 
 uint64_t connection_quantile(const uint32_t *buckets, uint32_t per_million)
 {
-    return histogram_coarse_quantile(buckets, per_million);
+    uint64_t value;
+
+    histogram_coarse_quantiles(buckets, &per_million, 1, &value);
+    return value;
 }

@@ -20,7 +20,9 @@ static const struct {
     [CONTROL_CLAIM] = {sizeof(struct control_claim), 0},
     [CONTROL_MIGRATE_REQUEST] = {sizeof(struct control_migrate_request), -1},
     [CONTROL_REPORT] = {sizeof(struct control_report), 0},
-    [CONTROL_POLICY] = {sizeof(struct control_policy), sizeof(struct control_policy_reply)},
+    [CONTROL_DUMP] = {sizeof(struct control_dump), 0},
+    [CONTROL_DUMP_REQUEST] = {sizeof(struct control_dump), -1},
+    [CONTROL_FLOW_CLOSED] = {sizeof(struct control_flow_closed), -1},
 };
 
 int control_request_size(unsigned type)

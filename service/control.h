@@ -3,9 +3,9 @@
  *
  * Each message is one datagram: control_header, then exactly the body of its type (host byte order: both ends are one
  * machine). Every request gets one reply of the matching type with the same sequence number and a status (0 or a
- * negative code of base/error.h). ACCEPTED, FLOW_REMOVE and NOT_ACCELERATED get none. The program may send from several
- * threads one request at a time (a lock of its own). Requests that the service makes of a program (MIGRATE_REQUEST)
- * come over the separate event socket that LANE_OPEN's reply carries.
+ * negative code of base/error.h). ACCEPTED, FLOW_REMOVE, FLOW_CLOSED and NOT_ACCELERATED get none. The program may send
+ * from several threads one request at a time (a lock of its own). Requests that the service makes of a program
+ * (MIGRATE_REQUEST) come over the separate event socket that LANE_OPEN's reply carries.
  *
  * Authorisation by possession: FLOW_ADD carries the kernel socket that is bound to the address; the service reads
  * address and port from that descriptor and believes nothing else. */
@@ -16,13 +16,13 @@
 #include <stdint.h>
 
 #include "base/net_addr.h"
+#include "service/lane_stats.h"
 
 #define CONTROL_MAGIC       0x4c4b5350u /* "LKSP" */
 #define CONTROL_VERSION     1
 #define CONTROL_MAX_FDS     8
 #define CONTROL_NAME_MAX    64
 #define CONTROL_TEXT_MAX    128
-#define CONTROL_PATH_MAX    512
 #define CONTROL_SOCKET_NAME "netd.sock"
 #define CONTROL_DEFAULT_DIR "/run/lockstep"
 #define CONTROL_DIR_ENV     "LOCKSTEP_RUNTIME_DIR"
@@ -42,7 +42,11 @@ enum control_type {
                         kernel socket; reply after migration */
     CONTROL_MIGRATE_REQUEST, /* service -> program over the event socket: migrate this flow (answered by MIGRATE) */
     CONTROL_REPORT,          /* reply fd: memfd with a JSON document (status or connections) */
-    CONTROL_POLICY,          /* what does the policy say of a program of this user's? */
+    CONTROL_DUMP,         /* a program's state, for its own user and root; reply fd: a stream socket from which the JSON
+                             document comes, written by the program itself, if it answers: the service does not wait */
+    CONTROL_DUMP_REQUEST, /* service -> program over the event socket; fd: the stream socket's other end */
+    CONTROL_FLOW_CLOSED,  /* no reply: FLOW_REMOVE with the last state of the statistics slot, which is given up;
+                             if the service has CONTROL_FEATURE_FLOW_CLOSED */
     CONTROL_TYPE_COUNT
 };
 
@@ -136,6 +140,13 @@ struct control_flow_remove {
     uint32_t flow_id; /* or client_id of an accepted one */
     uint32_t pad;
 };
+struct control_flow_closed {
+    uint32_t flow_id;     /* as in FLOW_REMOVE */
+    uint32_t unannounced; /* no FLOW_ACCEPTED has told of it: `accepted` does; it was opened and closed since */
+    struct control_flow_accepted accepted;
+    struct lane_stats_slot slot; /* in_use 0: it had none */
+    uint32_t latency[LANE_STATS_SLOT_BUCKETS];
+};
 struct control_not_accelerated {
     uint32_t protocol;
     uint32_t pad;
@@ -182,13 +193,12 @@ struct control_report {
     uint32_t pad;
 };
 
-struct control_policy {
-    char program[CONTROL_PATH_MAX]; /* absolute path of the executable, "": not known */
-};
-struct control_policy_reply {
-    uint32_t kernel; /* 1: all its sockets stay with the kernel */
-    uint32_t pad;
-    char reason[CONTROL_TEXT_MAX]; /* `policy: rule "office"` */
+/* Which program, and which of its sockets: the flow with this id (as CONTROL_REPORT_CONNECTIONS has them) or those with
+ * these addresses (remote any: with every peer); all zero: everything. */
+struct control_dump {
+    uint32_t pid;
+    uint32_t flow_id;
+    struct net_endpoint local, remote;
 };
 
 /* Size of the body that a request / a reply of this type has; -1 for an unknown type. */
@@ -201,6 +211,11 @@ int control_reply_size(unsigned type);
 int control_parse(const void *buffer, size_t length, int is_reply, const struct control_header **header,
                   const void **body);
 
+/* What this service understands beyond the first version of the protocol. Programs outlive the service and are older or
+ * newer than it: a message or field that came later is used only if the other end has it. What breaks older ends gets a
+ * new CONTROL_VERSION; then each end says so, and the program's sockets stay with the kernel. */
+enum { CONTROL_FEATURE_FLOW_CLOSED = 1 << 0 };
+
 /* The state page: a memfd sealed against writing by others, mapped read-only by programs. */
 #define STATE_PAGE_NEXTHOPS 4096
 struct state_page {
@@ -208,7 +223,8 @@ struct state_page {
     uint32_t size;
     uint64_t generation;   /* counts changes of addresses, routes, MTUs, links: cached routes of older ones are void */
     uint64_t heartbeat_ns; /* CLOCK_MONOTONIC of the service */
-    uint64_t pad[5];
+    uint64_t features;     /* CONTROL_FEATURE_*; 0: the first version */
+    uint64_t pad[4];
     struct state_nexthop {
         uint32_t sequence; /* seqlock: odd while being written */
         uint32_t ifindex;

@@ -46,6 +46,7 @@ struct flows {
     struct table bindings, guards, ids, inodes, cookies;
     struct list multicast; /* bindings */
     uint32_t next_id;
+    uint64_t last_key;
     struct flow_vlan vlans[MAX_VLANS];
     size_t vlan_count;
     uint32_t next_group;
@@ -508,6 +509,11 @@ static void guards_drop(struct flows *flows, const struct flow *flow)
         guard_drop(flows, &keys[i]);
 }
 
+uint64_t flows_new_key(struct flows *flows)
+{
+    return ++flows->last_key;
+}
+
 int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *wanted, int fd, struct flow **out)
 {
     struct flow *flow = malloc(sizeof(*flow));
@@ -534,6 +540,7 @@ int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *
         return result;
     }
     flow->fd = fd;
+    flow->key = flows_new_key(flows);
     list_push_back(&owner->flows, &flow->of_owner);
     owner->count++;
     table_insert(&flows->ids, &flow->by_id, id_hash(flows, owner->lane, flow->id));

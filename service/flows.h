@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 #include "base/list.h"
 #include "base/net_addr.h"
@@ -33,7 +32,8 @@ void flow_owner_init(struct flow_owner *owner, uint32_t lane, uid_t uid, struct 
 #define FLOW_CLIENT_ID (1u << 31) /* ids that the program chose, for accepted connections */
 
 struct flow {
-    uint32_t id; /* the service's, or the program's with FLOW_CLIENT_ID */
+    uint32_t id;  /* the service's, or the program's with FLOW_CLIENT_ID */
+    uint64_t key; /* chosen by flows_add, never used again */
     enum control_flow_kind kind;
     uint8_t protocol;
     bool accepted;
@@ -45,7 +45,7 @@ struct flow {
     struct net_addr guard;             /* what it may send from: an address, or any */
     uint64_t inode, cookie;            /* of the kernel socket, 0: unknown */
     bool cookie_verified;              /* read from the socket; else it is what the program says */
-    time_t since;                      /* CLOCK_REALTIME */
+    int64_t since_ns;                  /* CLOCK_REALTIME */
     /* The database's own. */
     int fd; /* kernel socket kept as reservation, -1: none */
     struct flow_owner *owner;
@@ -61,6 +61,8 @@ void flows_destroy(struct flows *flows);
 /* Takes a copy of *wanted (its id is chosen here unless it has FLOW_CLIENT_ID) and, on success, takes fd over.
  * LOCKSTEP_E_CONFLICT: another flow has this connection; LOCKSTEP_E_EXHAUSTED: too many flows or members of a group. */
 int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *wanted, int fd, struct flow **out);
+/* A key for what was a flow only for a moment. */
+uint64_t flows_new_key(struct flows *flows);
 /* Removes it from the divert and closes the reservation. */
 void flows_remove(struct flows *flows, struct flow *flow);
 /* By id or client id, among the owner's. */

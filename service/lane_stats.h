@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The lane's statistics page: a sealed memfd made by the service, written by the program without system calls, read by
  * the service. The service trusts nothing in it: it only displays it, and bounds-checks what it uses. Fields are
- * written with relaxed atomics by one thread at a time (under the stack's lock); 64-bit fields are aligned. */
+ * written with relaxed atomics by one thread at a time (under the stack's lock); 64-bit fields are aligned. A program
+ * and the service may be of different versions: the layout only grows at its end. */
 #ifndef LOCKSTEP_SERVICE_LANE_STATS_H
 #define LOCKSTEP_SERVICE_LANE_STATS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/net_addr.h"
@@ -20,7 +22,8 @@ struct lane_stats_slot {
     uint32_t in_use;
     uint8_t protocol;
     uint8_t tcp_state; /* TCP_ESTABLISHED ... as in linux/tcp_states (1..11), 0 for UDP */
-    uint8_t pad[2];
+    uint8_t connected; /* TCP: the handshake was completed */
+    uint8_t pad;
     struct net_addr local, remote;
     uint16_t local_port, remote_port; /* host order */
     uint32_t snd_nxt, rcv_nxt;        /* for resetting the peer when the program dies */
@@ -44,6 +47,16 @@ struct lane_stats {
     uint64_t send_failures;
     uint64_t latency_ns[LANE_STATS_BUCKETS]; /* kernel stamp to the program taking it from the ring */
     struct lane_stats_slot slots[LANE_STATS_SLOTS];
+    /* From here on: not in the pages of an older service, nor filled in by an older program. */
+    uint64_t spin_ns;    /* processor time that waiting threads spun away in vain */
+    uint32_t slots_used; /* none behind these has ever been used */
+    uint32_t pad;
+    /* Of each slot, kernel stamp to the program taking the packet from the ring; index by histogram_index() >> 2. */
+    _Alignas(64) uint32_t latency[LANE_STATS_SLOTS][LANE_STATS_SLOT_BUCKETS];
 };
+
+/* Every page has at least this; whether there is more is seen from the memfd's size. */
+#define LANE_STATS_BASE_BYTES offsetof(struct lane_stats, spin_ns)
+_Static_assert(LANE_STATS_BASE_BYTES == 3674200, "the first part never changes: programs outlive the service");
 
 #endif

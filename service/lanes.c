@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
-#include "service/admission.h"
+#include "service/events.h"
 
 #define RING_MIN      65536u
 #define RING_MAX      (1u << 28)
@@ -61,14 +61,14 @@ static int choose_lane(struct netd *netd)
     return LOCKSTEP_E_EXHAUSTED;
 }
 
-static uint32_t ring_size(const struct policy_lane *policy, const struct client *client, uint32_t wanted)
+static uint32_t ring_size(const struct netd *netd, const struct client *client, uint32_t wanted)
 {
     uint64_t limit = RING_MAX, size = RING_MIN;
 
     if (client->uid != 0)
-        limit = policy->ring_bytes > RING_USER_MAX ? policy->ring_bytes : RING_USER_MAX;
+        limit = netd->policy.ring_bytes > RING_USER_MAX ? netd->policy.ring_bytes : RING_USER_MAX;
     if (wanted == 0)
-        wanted = (uint32_t)policy->ring_bytes;
+        wanted = (uint32_t)netd->policy.ring_bytes;
     while (size < wanted && size * 2 <= limit)
         size *= 2;
     return (uint32_t)size;
@@ -78,6 +78,8 @@ static int check_limits(const struct netd *netd, const struct client *client)
 {
     if (client->lane)
         return LOCKSTEP_E_CONFLICT;
+    if (policy_denies(&netd->policy, client->uid))
+        return LOCKSTEP_E_DENIED;
     if (client->uid != 0 && client->user->lanes >= (uint64_t)netd->policy.lanes_per_user)
         return LOCKSTEP_E_EXHAUSTED;
     return 0;
@@ -92,7 +94,7 @@ static struct lane *lane_create(struct netd *netd, struct client *client, uint32
     flow_owner_init(&lane->owner, number, client->uid, &client->user->closer);
     lane->client = client;
     lane->event_fd = -1;
-    lane->since = time(NULL);
+    lane->since_ns = lanes_since(0);
     netd->lanes[number] = lane;
     netd->lane_count++;
     client->lane = lane;
@@ -103,7 +105,7 @@ static struct lane *lane_create(struct netd *netd, struct client *client, uint32
 static void lane_free(struct netd *netd, struct lane *lane)
 {
     if (lane->stats)
-        munmap(lane->stats, sizeof(*lane->stats));
+        munmap(lane->stats, lane->stats_bytes);
     closer_close(lane->owner.closer, lane->event_fd); /* the program may have put anything into its queue */
     lane->client->lane = NULL;
     lane->client->user->lanes--;
@@ -129,6 +131,7 @@ static int make_stats(struct lane *lane)
 
     if (fd < 0)
         return fd;
+    lane->stats_bytes = sizeof(*lane->stats);
     lane->stats->magic = LANE_STATS_MAGIC;
     lane->stats->size = sizeof(*lane->stats);
     return fd;
@@ -147,11 +150,11 @@ static int make_direct(const struct netd *netd, int *fd)
     return LOCKSTEP_E_GONE;
 }
 
-static int make_injector(struct netd *netd, struct lane *lane, bool direct, int *fd)
+static int make_injector(struct netd *netd, struct lane *lane, uint32_t wanted, int *fd)
 {
     int result;
 
-    if (direct) {
+    if (wanted == CONTROL_INJECTOR_DIRECT && policy_grants_direct(&netd->policy, lane->client->uid)) {
         lane->injector = CONTROL_INJECTOR_DIRECT;
         return make_direct(netd, fd);
     }
@@ -165,14 +168,11 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
                struct control_lane_reply *reply, int fds[LANE_FDS])
 {
     struct divert_lane_fds lane_fds = {-1, -1};
-    struct policy_lane policy;
     struct lane *lane;
     int result = check_limits(netd, client), number;
 
     for (int i = 0; i < LANE_FDS; i++)
         fds[i] = -1;
-    if (result == 0)
-        result = admission_lane(netd, client, &policy);
     if (result < 0)
         return result;
     number = choose_lane(netd);
@@ -181,7 +181,7 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     lane = lane_create(netd, client, (uint32_t)number);
     if (!lane)
         return -ENOMEM;
-    lane->ring_bytes = ring_size(&policy, client, request->ring_bytes);
+    lane->ring_bytes = ring_size(netd, client, request->ring_bytes);
     result = divert_lane_create(netd->divert, lane->owner.lane, lane->ring_bytes, &lane_fds);
     if (result < 0) {
         lane_free(netd, lane);
@@ -189,7 +189,7 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     }
     fds[0] = lane_fds.ring;
     fds[1] = lane_fds.control;
-    result = make_injector(netd, lane, policy.direct && request->injector == CONTROL_INJECTOR_DIRECT, &fds[2]);
+    result = make_injector(netd, lane, request->injector, &fds[2]);
     if (result == 0)
         result = fds[3] = make_stats(lane);
     if (result >= 0)
@@ -203,6 +203,7 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     }
     *reply = (struct control_lane_reply){lane->owner.lane, lane->injector, lane->ring_bytes, 0};
     netd->counters.lanes_opened++;
+    events_lane_opened(netd, lane);
     store_survivors(netd);
     return 0;
 }
@@ -211,11 +212,17 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
 static int map_stats(struct lane *lane, int fd)
 {
     struct statfs status;
+    int result;
 
     /* Memory files only: fstatfs of another one could block, and a page of a huge page file could fault. */
     if (fcntl(fd, F_GET_SEALS) < 0 || fstatfs(fd, &status) < 0 || status.f_type != TMPFS_MAGIC)
         return LOCKSTEP_E_BAD_FORMAT;
-    return platform_memfd_map(fd, sizeof(*lane->stats), false, (void **)&lane->stats);
+    lane->stats_bytes = sizeof(*lane->stats);
+    result = platform_memfd_map(fd, lane->stats_bytes, false, (void **)&lane->stats);
+    if (result != LOCKSTEP_E_BAD_FORMAT)
+        return result;
+    lane->stats_bytes = LANE_STATS_BASE_BYTES; /* of an older service */
+    return platform_memfd_map(fd, lane->stats_bytes, false, (void **)&lane->stats);
 }
 
 /* Asks the kernel, not the file: the system calls about network devices would go to whatever file system it is of. */
@@ -278,7 +285,6 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     if (!lane)
         return -ENOMEM;
     lane->ring_bytes = request->ring_bytes;
-    lane->adopted_ns = platform_now_ns();
     result = adopt_parts(netd, lane, request, fds, event_fd);
     if (result < 0) {
         log_limited(LOG_LEVEL_WARNING, REFUSED(client), "lanes: lane %u of %s (process %d) cannot be taken over: %s",
@@ -289,6 +295,7 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     }
     survivors_remove(&netd->survivors, request->lane);
     netd->counters.lanes_adopted++;
+    events_lane_opened(netd, lane);
     store_survivors(netd);
     return 0;
 }
@@ -299,6 +306,32 @@ bool lanes_read_slot(const struct lane *lane, uint32_t slot, struct lane_stats_s
         return false;
     memcpy(out, &lane->stats->slots[slot], sizeof(*out));
     return out->in_use != 0;
+}
+
+void lanes_read_histogram(const struct lane *lane, uint32_t slot, uint32_t out[LANE_STATS_SLOT_BUCKETS])
+{
+    const size_t size = LANE_STATS_SLOT_BUCKETS * sizeof(*out);
+
+    if (slot < LANE_STATS_SLOTS && lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+        memcpy(out, lane->stats->latency[slot], size);
+    else
+        memset(out, 0, size);
+}
+
+int64_t lanes_since(uint64_t opened_ns)
+{
+    uint64_t now_ns = platform_now_ns();
+
+    if (opened_ns == 0 || opened_ns > now_ns)
+        opened_ns = now_ns;
+    return (int64_t)opened_ns + platform_realtime_offset_ns();
+}
+
+int64_t lanes_slot_since(const struct lane *lane, uint32_t slot)
+{
+    struct lane_stats_slot stats;
+
+    return lanes_since(lanes_read_slot(lane, slot, &stats) ? stats.opened_ns : 0);
 }
 
 static bool peer_may_live(uint8_t state)
@@ -358,9 +391,11 @@ void lanes_close(struct netd *netd, struct lane *lane, bool reset)
 
         if (orphans && find_orphan(lane, flow, &orphans[count]))
             count++;
+        events_connection_closed(netd, flow, NULL);
         flows_remove(netd->flows, flow);
         lane->client->user->flows--;
     }
+    events_lane_closed(netd, lane);
     divert_lane_destroy(netd->divert, lane->owner.lane);
     /* Only now: what the peers answer is for the kernel. */
     for (size_t i = 0; i < count; i++)

@@ -18,7 +18,7 @@
 #include "platform/platform.h"
 #include "platform/service_manager.h"
 #include "service/closer.h"
-#include "service/options.h"
+#include "service/events.h"
 #include "service/server.h"
 #include "service/socket_info.h"
 
@@ -133,8 +133,15 @@ static void unlock_interfaces(void)
 
 static int open_parts(void)
 {
-    int result = segment_sender_open(&netd.sender);
+    int result = journal_create(&netd.journal);
 
+    if (result < 0)
+        log_error("netd: cannot make the journal: %s", error_text(result));
+    else
+        events_text(netd.journal, JOURNAL_SERVICE, "lockstep-netd", "version %s started, process %d", LOCKSTEP_VERSION,
+                    (int)getpid());
+    if (result == 0)
+        result = segment_sender_open(&netd.sender);
     if (result == 0)
         result = netlink_open(&netd.netlink);
     if (result == 0)
@@ -142,7 +149,7 @@ static int open_parts(void)
     if (result == 0)
         result = flows_create(&netd.flows, netd.divert, netd.netlink);
     if (result == 0)
-        result = network_create(&netd.network, &netd.policy, netd.divert, netd.netlink, netd.flows);
+        result = network_create(&netd.network, &netd.policy, netd.divert, netd.netlink, netd.flows, netd.journal);
     return result;
 }
 
@@ -154,6 +161,7 @@ static void close_parts(bool detach)
         divert_close(netd.divert, detach);
     netlink_close(netd.netlink);
     segment_sender_close(&netd.sender);
+    journal_destroy(netd.journal);
 }
 
 /* Attaches now, or after the programs of an earlier instance have handed their lanes back. */
@@ -182,6 +190,8 @@ static int serve(struct server *server)
     }
     /* With lanes in use the attached programs stay: connections go on until the next instance takes them over. */
     keep = netd.lane_count > 0 || netd.adopting;
+    events_text(netd.journal, JOURNAL_SERVICE, "lockstep-netd", "stopped; %u lanes go on without it",
+                keep ? netd.lane_count : 0);
     if (keep)
         log_info("netd: %u lanes go on without the service", netd.lane_count);
     server_drop_clients(server, keep);
@@ -194,7 +204,7 @@ int netd_main(int argc, char **argv)
     struct server server;
     int exit_status, result;
 
-    if (options_load(argc, argv, &netd.policy, &exit_status) < 0)
+    if (policy_load(argc, argv, &netd.policy, &exit_status) < 0)
         return exit_status;
     log_init("lockstep-netd", (enum log_level)netd.policy.log_level);
     journal_log_open();

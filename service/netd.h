@@ -13,11 +13,11 @@
 #include "service/closer.h"
 #include "service/control.h"
 #include "service/flows.h"
+#include "service/journal.h"
 #include "service/kernel_sockets.h"
 #include "service/lane_stats.h"
 #include "service/netlink.h"
 #include "service/network.h"
-#include "service/peer.h"
 #include "service/policy.h"
 #include "service/segment.h"
 #include "service/survivors.h"
@@ -50,15 +50,9 @@ struct lane {
     unsigned device_index;
     int event_fd;
     struct lane_stats *stats; /* written by the program: nothing in it is to be trusted */
-    time_t since;
-    uint64_t adopted_ns; /* from an earlier instance; 0: this one made it */
-};
-
-/* The socket that the policy has denied last (admission.h). */
-struct denial {
-    uint8_t protocol;
-    uint16_t port;                  /* local */
-    char reason[POLICY_REASON_MAX]; /* "": none */
+    size_t stats_bytes;       /* LANE_STATS_BASE_BYTES if an older service made the page */
+    int64_t since_ns;         /* CLOCK_REALTIME */
+    bool told;                /* the journal has it */
 };
 
 struct client {
@@ -67,8 +61,6 @@ struct client {
     int pid_fd; /* readable when the process has ended; -1: none */
     struct survivor process;
     uid_t uid;
-    struct peer_groups groups;
-    struct denial denial;
     bool greeted;
     char program[CONTROL_NAME_MAX];
     struct user *user;
@@ -87,7 +79,7 @@ struct claim {
 };
 
 /* A report that users other than root get. */
-#define REPORT_KINDS   (CONTROL_REPORT_CONNECTIONS + 1)
+#define REPORT_KINDS   (CONTROL_REPORT_HISTOGRAMS + 1)
 #define SHARED_REPORTS 16
 struct shared_report {
     int fd;     /* -1: none */
@@ -111,6 +103,7 @@ struct netd {
     struct netlink *netlink;
     struct flows *flows;
     struct network *network;
+    struct journal *journal;
     struct segment_sender sender;
     uint64_t namespace_cookie;
     uint64_t started_ns;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "service/events.h"
 
 #define MTU_MAX 65535
 
@@ -32,6 +33,7 @@ struct network {
     struct nexthops *nexthops;
     struct links links;
     enum divert_mode wanted;
+    struct journal *journal;
     bool attach;     /* interfaces are to be attached when they appear */
     int changed;     /* LINKS_CHANGED bits collected while messages are read */
     bool new_routes; /* generation to be raised */
@@ -208,11 +210,14 @@ static int attach(struct network *network, struct network_interface *interface)
     if (result < 0) {
         log_about(LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_NOT_ATTACHED, .interface = interface->name),
                   "network: cannot attach to %s: %s", interface->name, error_text(result));
+        events_text(network->journal, JOURNAL_INTERFACE, interface->name, "cannot attach: %s", error_text(result));
         return result;
     }
     interface->attached = true;
     log_about(LOG_LEVEL_INFO, LOG_SUBJECT(.event = LOG_EVENT_ATTACHED, .interface = interface->name),
               "%s: attached as %s (%s)", interface->name, divert_mode_name(interface->mode), interface->why);
+    events_text(network->journal, JOURNAL_INTERFACE, interface->name, "attached as %s (%s)",
+                divert_mode_name(interface->mode), interface->why);
     return 0;
 }
 
@@ -228,6 +233,7 @@ static void update_interfaces(struct network *network)
         if (interface->ifindex) {
             log_about(LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_INTERFACE_GONE, .interface = interface->name),
                       "network: interface %s has gone", interface->name);
+            events_text(network->journal, JOURNAL_INTERFACE, interface->name, "detached: the interface has gone");
             if (interface->attached)
                 divert_detach(network->divert, interface->ifindex);
         }
@@ -393,7 +399,7 @@ void network_tick(struct network *network, uint64_t now_ns)
 }
 
 int network_create(struct network **out, const struct policy *policy, struct divert *divert, struct netlink *netlink,
-                   struct flows *flows)
+                   struct flows *flows, struct journal *journal)
 {
     struct network *network = calloc(1, sizeof(*network));
     int result;
@@ -403,6 +409,7 @@ int network_create(struct network **out, const struct policy *policy, struct div
     network->divert = divert;
     network->netlink = netlink;
     network->flows = flows;
+    network->journal = journal;
     network->wanted = (enum divert_mode)policy->attach;
     result = nexthops_create(&network->nexthops, divert, netlink);
     if (result == 0)
@@ -504,15 +511,6 @@ static int check_route(const struct route_info *info, struct control_route_reply
     default:
         return refuse(reply, "%s", "no unicast route");
     }
-}
-
-unsigned network_interface_to(const struct network *network, const struct net_addr *from, const struct net_addr *to,
-                              uint32_t uid)
-{
-    const struct route_query query = {.destination = *to, .source = *from, .uid = uid};
-    struct route_info info = {0};
-
-    return netlink_route(network->netlink, &query, &info) < 0 ? 0 : info.ifindex;
 }
 
 int network_route(struct network *network, const struct control_route *request, uint32_t uid, uint64_t now_ns,

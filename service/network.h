@@ -10,6 +10,7 @@
 #include "divert/divert.h"
 #include "service/control.h"
 #include "service/flows.h"
+#include "service/journal.h"
 #include "service/links.h"
 #include "service/netlink.h"
 #include "service/nexthops.h"
@@ -25,10 +26,10 @@ struct network_interface {
     const char *why;
 };
 
-/* Reads links, addresses and neighbours. flows: told about VLANs. LOCKSTEP_E_UNKNOWN_NAME when an interface of the
- * policy does not exist (logged). */
+/* Reads links, addresses and neighbours. flows: told about VLANs; journal: about interfaces. LOCKSTEP_E_UNKNOWN_NAME
+ * when an interface of the policy does not exist (logged). */
 int network_create(struct network **out, const struct policy *policy, struct divert *divert, struct netlink *netlink,
-                   struct flows *flows);
+                   struct flows *flows, struct journal *journal);
 void network_destroy(struct network *network);
 
 /* Attaches the divert to every interface that is there, and from now on to those that come. */
@@ -50,9 +51,6 @@ bool network_is_local(const struct network *network, const struct net_addr *addr
 bool network_is_broadcast(const struct network *network, const struct net_addr *address);
 /* The interface that has this address, 0: none. */
 unsigned network_interface_of(const struct network *network, const struct net_addr *address);
-/* The interface by which packets from one address to another leave, 0: none. */
-unsigned network_interface_to(const struct network *network, const struct net_addr *from, const struct net_addr *to,
-                              uint32_t uid);
 /* Does this interface, or the one below it, carry accelerated traffic? */
 bool network_is_accelerated(const struct network *network, unsigned ifindex);
 

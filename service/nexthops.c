@@ -99,6 +99,7 @@ int nexthops_create(struct nexthops **out, struct divert *divert, struct netlink
     nexthops->state->size = sizeof(struct state_page);
     /* Not to be mistaken for a generation of an earlier instance. */
     nexthops->state->generation = platform_now_ns();
+    nexthops->state->features = CONTROL_FEATURE_FLOW_CLOSED;
     nexthops->state->heartbeat_ns = platform_now_ns();
     *out = nexthops;
     return 0;

@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "platform/platform.h"
 #include "service/closer.h"
-#include "service/lanes.h"
+#include "service/rows.h"
+
+#define NS_PER_S 1000000000ull
 
 static void put_text(struct json_object *object, const char *key, const char *value)
 {
@@ -140,35 +142,35 @@ static void put_guard(struct json_object *object, const struct guard_counters *g
 
 static void put_lane(struct json_object *object, const struct netd *netd, const struct lane *lane)
 {
-    struct lane_control counters = {0};
     struct guard_counters guard = {0};
-    const struct lane_stats *stats = lane->stats;
+    struct lane_row row;
 
-    put_number(object, "lane", lane->owner.lane);
-    put_number(object, "pid", (uint64_t)lane->client->process.pid);
-    put_number(object, "uid", lane->client->uid);
-    put_text(object, "program", lane->client->program);
-    put_text(object, "injector", lane->injector == CONTROL_INJECTOR_DIRECT ? "direct" : "guarded");
-    put_text(object, "device", lane->device);
-    put_number(object, "since", (uint64_t)lane->since);
-    put_number(object, "flows", lane->owner.count);
-    put_number(object, "ring_bytes", lane->ring_bytes);
-    divert_lane_counters(netd->divert, lane->owner.lane, &counters);
-    put_number(object, "rx_packets", counters.packets);
-    put_number(object, "rx_bytes", counters.bytes);
-    put_number(object, "overruns", counters.overruns);
-    put_number(object, "wakeups", counters.wakeups);
+    rows_lane(netd, lane, &row);
+    put_number(object, "lane", row.lane);
+    put_number(object, "pid", row.pid);
+    put_number(object, "uid", row.uid);
+    put_text(object, "program", row.program);
+    put_text(object, "injector", row.injector == CONTROL_INJECTOR_DIRECT ? "direct" : "guarded");
+    put_text(object, "device", row.device);
+    put_number(object, "since", (uint64_t)row.since_ns / NS_PER_S);
+    put_number(object, "flows", row.flows);
+    put_number(object, "ring_bytes", row.ring_bytes);
+    put_number(object, "rx_packets", row.rx_packets);
+    put_number(object, "rx_bytes", row.rx_bytes);
+    put_number(object, "overruns", row.overruns);
+    put_number(object, "wakeups", row.wakeups);
     if (lane->injector == CONTROL_INJECTOR_GUARDED)
         divert_guard_counters(netd->divert, lane->owner.lane, &guard);
     put_guard(object, &guard);
-    if (!stats)
+    if (!lane->stats)
         return;
-    put_number(object, "tx_packets", stats->tx_packets);
-    put_number(object, "tx_bytes", stats->tx_bytes);
-    put_number(object, "bad_packets", stats->bad_packets);
-    put_number(object, "ring_high_water", stats->ring_high_water);
-    put_number(object, "sleeps", stats->sleeps);
-    put_number(object, "send_failures", stats->send_failures);
+    put_number(object, "tx_packets", row.tx_packets);
+    put_number(object, "tx_bytes", row.tx_bytes);
+    put_number(object, "bad_packets", row.bad_packets);
+    put_number(object, "ring_high_water", row.ring_high_water);
+    put_number(object, "sleeps", row.sleeps);
+    put_number(object, "send_failures", row.send_failures);
+    put_number(object, "spin_ns", row.spin_ns);
 }
 
 static void put_counters(struct json_object *object, const struct netd *netd)
@@ -229,64 +231,51 @@ static struct json_object *make_status(const struct netd *netd)
 
 /* --- connections -------------------------------------------------------------------------------------------- */
 
-static const char *state_name(const struct flow *flow, const struct lane_stats_slot *slot)
-{
-    static const char *const names[] = {"",           "established", "syn-sent",  "syn-recv",
-                                        "fin-wait-1", "fin-wait-2",  "time-wait", "close",
-                                        "close-wait", "last-ack",    "listen",    "closing"};
-
-    if (flow->protocol == IPPROTO_UDP)
-        return flow->kind == CONTROL_FLOW_CONNECT ? "connected" : "open";
-    if (slot && slot->tcp_state > 0 && slot->tcp_state < sizeof(names) / sizeof(names[0]))
-        return names[slot->tcp_state];
-    return flow->kind == CONTROL_FLOW_BOUND ? "listen" : "unknown";
-}
-
-static const char *interface_of(const struct netd *netd, const struct flow *flow)
-{
-    unsigned ifindex = flow->ifindex ? flow->ifindex : network_interface_of(netd->network, &flow->local.addr);
-    const struct link *link = links_find(network_links(netd->network), ifindex);
-
-    return link ? link->name : "*";
-}
-
 static void put_flow(struct json_object *object, const struct netd *netd, const struct lane *lane,
                      const struct flow *flow)
 {
     static const char *const kinds[] = {"connect", "bound", "multicast"};
     struct divert_flow counters;
-    struct lane_stats_slot slot;
-    bool known = lanes_read_slot(lane, flow->slot, &slot);
+    struct row_values values;
+    struct connection_row row;
 
-    put_number(object, "lane", lane->owner.lane);
-    put_number(object, "flow", flow->id);
-    put_number(object, "pid", (uint64_t)lane->client->process.pid);
-    put_number(object, "uid", lane->client->uid);
-    put_text(object, "program", lane->client->program);
-    put_text(object, "protocol", flow->protocol == IPPROTO_TCP ? "tcp" : "udp");
-    put_text(object, "family", net_addr_is_v4(&flow->local.addr) ? "ipv4" : "ipv6");
-    put_text(object, "kind", flow->accepted ? "accepted" : kinds[flow->kind]);
-    put_endpoint(object, "local", &flow->local);
-    put_endpoint(object, "remote", &flow->remote);
-    put_text(object, "state", state_name(flow, known ? &slot : NULL));
-    put_text(object, "interface", interface_of(netd, flow));
-    put_number(object, "since", (uint64_t)flow->since);
+    rows_read_values(netd, flow, false, &values);
+    rows_connection(netd, flow, &values, &row);
+    put_number(object, "lane", row.lane);
+    put_number(object, "flow", row.flow);
+    put_number(object, "key", row.key);
+    put_number(object, "pid", row.pid);
+    put_number(object, "uid", row.uid);
+    put_text(object, "program", row.program);
+    put_text(object, "protocol", row.protocol == IPPROTO_TCP ? "tcp" : "udp");
+    put_text(object, "family", net_addr_is_v4(&row.local.addr) ? "ipv4" : "ipv6");
+    put_text(object, "kind", row.accepted ? "accepted" : kinds[row.kind]);
+    put_endpoint(object, "local", &row.local);
+    put_endpoint(object, "remote", &row.remote);
+    put_text(object, "state", connection_state_name(&row));
+    put_text(object, "interface", row.interface);
+    put_number(object, "since", (uint64_t)row.since_ns / NS_PER_S);
     flows_counters(netd->flows, flow, &counters);
     put_number(object, "diverted_packets", counters.packets);
     put_number(object, "diverted_bytes", counters.bytes);
     put_number(object, "ring_drops", counters.drops);
-    if (!known)
+    if (!lane->stats || !values.slot.in_use)
         return;
-    put_number(object, "rx_bytes", slot.rx_bytes);
-    put_number(object, "tx_bytes", slot.tx_bytes);
-    put_number(object, "rx_packets", slot.rx_packets);
-    put_number(object, "tx_packets", slot.tx_packets);
-    put_number(object, "drops", slot.drops);
-    if (flow->protocol != IPPROTO_TCP)
+    put_number(object, "rx_bytes", row.rx_bytes);
+    put_number(object, "tx_bytes", row.tx_bytes);
+    put_number(object, "rx_packets", row.rx_packets);
+    put_number(object, "tx_packets", row.tx_packets);
+    put_number(object, "drops", row.drops);
+    if (row.latency_count > 0) {
+        put_number(object, "latency_p50_ns", row.latency_p50_ns);
+        put_number(object, "latency_p99_ns", row.latency_p99_ns);
+        put_number(object, "latency_max_ns", row.latency_max_ns);
+    }
+    if (row.protocol != IPPROTO_TCP)
         return;
-    put_number(object, "retransmissions", slot.retransmissions);
-    put_number(object, "srtt_us", slot.srtt_us);
-    put_number(object, "cwnd", slot.cwnd);
+    put_number(object, "retransmissions", row.retransmissions);
+    put_number(object, "srtt_us", row.srtt_us);
+    put_number(object, "cwnd", row.cwnd);
 }
 
 static void put_kernel_socket(struct json_object *object, const struct kernel_socket *socket)
@@ -370,7 +359,7 @@ void report_empty(int fd)
         log_warning("report: cannot free its memory: %s", error_text(-errno));
 }
 
-int report_write(const struct netd *netd, uint32_t kind, int fd)
+static int write_json(const struct netd *netd, uint32_t kind, int fd)
 {
     struct json_object *root = kind == CONTROL_REPORT_STATUS ? make_status(netd) : make_connections(netd);
     size_t length;
@@ -380,4 +369,11 @@ int report_write(const struct netd *netd, uint32_t kind, int fd)
 
     json_object_put(root);
     return result;
+}
+
+int report_write(const struct netd *netd, uint32_t kind, int fd)
+{
+    if (kind == CONTROL_REPORT_TABLE || kind == CONTROL_REPORT_HISTOGRAMS)
+        return rows_write_table(netd, kind == CONTROL_REPORT_HISTOGRAMS, fd);
+    return write_json(netd, kind, fd);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The connection and statistics databases as JSON documents, for `lockstep status` and `lockstep connections`. */
+/* The connection and statistics databases as documents: JSON for `lockstep status` and `lockstep connections`, binary
+ * for those who look often. */
 #ifndef LOCKSTEP_SERVICE_REPORT_H
 #define LOCKSTEP_SERVICE_REPORT_H
 
@@ -9,7 +10,8 @@
 
 /* An empty memfd for a report; the caller closes it. */
 int report_create(void);
-/* Writes a report (kind: enum control_report_kind). Takes milliseconds for a thousand flows. */
+/* Writes a report (kind: enum control_report_kind). A thousand flows take milliseconds in JSON and less
+ * than one in binary. */
 int report_write(const struct netd *netd, uint32_t kind, int fd);
 /* Nobody can change it any more. */
 int report_seal(int fd);

@@ -16,8 +16,10 @@
 #include "service/server.h"
 
 #define MAX_JOBS       8
-#define MAX_WAITING    64  /* requests of one user other than root */
-#define LONG_REPORT    200 /* lanes and flows: from then on it is written by a child */
+#define MAX_WAITING    64 /* requests of one user other than root */
+/* Lanes and flows: from then on a report is written by a child. A binary one takes as long as the fork would. */
+#define LONG_REPORT    200
+#define LONG_TABLE     20000
 #define SHARED_FOR_NS  250000000ull
 #define READ_WITHIN_NS 3000000000ull /* then it is gone, whoever has it */
 
@@ -254,13 +256,14 @@ static int report_now(struct netd *netd, struct client *client, uint32_t sequenc
 int reporter_request(struct netd *netd, struct client *client, uint32_t sequence, uint32_t kind)
 {
     const struct shared_report *latest = shared_latest(netd, kind);
+    uint32_t most = kind <= CONTROL_REPORT_CONNECTIONS ? LONG_REPORT : LONG_TABLE;
     bool shared = client->uid != 0;
 
     if (shared && latest->fd >= 0 && platform_now_ns() - latest->made_ns < SHARED_FOR_NS) {
         server_reply_fd(client, CONTROL_REPORT, sequence, latest->reader);
         return 0;
     }
-    if (netd->lane_count + flows_count(netd->flows) > LONG_REPORT)
+    if (netd->lane_count + flows_count(netd->flows) > most)
         return wait_for_report(netd, client, sequence, kind, shared);
     return report_now(netd, client, sequence, kind, shared);
 }

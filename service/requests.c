@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
-#include "service/admission.h"
+#include "service/events.h"
 #include "service/lanes.h"
 #include "service/repair.h"
 #include "service/reporter.h"
@@ -44,6 +44,8 @@ static int handle_hello(struct netd *netd, struct request *request, struct reply
     struct client *client = request->client;
     size_t count, used = 0;
 
+    if (policy_denies(&netd->policy, client->uid))
+        return LOCKSTEP_E_DENIED;
     memcpy(client->program, body->program, sizeof(client->program) - 1);
     make_printable(client->program);
     client->greeted = true;
@@ -260,7 +262,6 @@ static int describe_flow(struct netd *netd, const struct control_flow_add *body,
         .inode = info->inode,
         .cookie = info->cookie,
         .cookie_verified = true,
-        .since = time(NULL),
     };
     if (info->local.port == 0 || body->slot >= LANE_STATS_SLOTS)
         return LOCKSTEP_E_BAD_VALUE;
@@ -287,6 +288,13 @@ void requests_check_listeners(struct netd *netd, uint64_t now_ns)
     flows_check_kernel_listeners(netd->flows);
 }
 
+static void note_added(struct netd *netd, struct client *client, const struct flow *flow)
+{
+    client->user->flows++;
+    netd->counters.flows_added++;
+    events_connection_opened(netd, flow);
+}
+
 static int handle_flow_add(struct netd *netd, struct request *request, struct reply *reply)
 {
     struct client *client = request->client;
@@ -299,17 +307,16 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
         result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
     if (result == 0)
         result = describe_flow(netd, request->body, &info, &wanted);
-    if (result == 0)
-        result = admission_flow(netd, client, &wanted);
-    if (result == 0)
-        result = flows_add(netd->flows, &client->lane->owner, &wanted, request->fds[0], &flow);
+    if (result < 0)
+        return result;
+    wanted.since_ns = lanes_slot_since(client->lane, wanted.slot);
+    result = flows_add(netd->flows, &client->lane->owner, &wanted, request->fds[0], &flow);
     if (result < 0)
         return result;
     request->fds[0] = -1; /* the reservation */
     if (flow->kind == CONTROL_FLOW_MULTICAST)
         requests_check_listeners(netd, platform_now_ns()); /* or the kernel gets a copy for its first second */
-    client->user->flows++;
-    netd->counters.flows_added++;
+    note_added(netd, client, flow);
     *(struct control_flow_reply *)reply->body = (struct control_flow_reply){flow->id, 0};
     return 0;
 }
@@ -328,9 +335,16 @@ static bool had_before(const struct netd *netd, const struct lane *lane, const s
     return false;
 }
 
-static int add_accepted(struct netd *netd, struct client *client, const struct control_flow_accepted *body)
+/* Checks what a program says of a connection that it accepted. */
+static int describe_accepted(struct netd *netd, const struct client *client, const struct control_flow_accepted *body,
+                             struct flow *flow)
 {
-    struct flow wanted = {
+    const struct flow *listener;
+    int result = check_flow_limit(netd, client);
+
+    if (result < 0)
+        return result;
+    *flow = (struct flow){
         .id = body->client_id,
         .kind = CONTROL_FLOW_CONNECT,
         .protocol = IPPROTO_TCP,
@@ -340,14 +354,8 @@ static int add_accepted(struct netd *netd, struct client *client, const struct c
         .remote = body->remote,
         .guard = body->local.addr,
         .cookie = body->socket_cookie,
-        .since = time(NULL),
+        .since_ns = lanes_slot_since(client->lane, body->slot),
     };
-    const struct flow *listener;
-    struct flow *flow;
-    int result = check_flow_limit(netd, client);
-
-    if (result < 0)
-        return result;
     if (!(body->client_id & FLOW_CLIENT_ID) || body->slot >= LANE_STATS_SLOTS ||
         !valid_remote(&body->local, &body->remote) || flows_find(netd->flows, &client->lane->owner, body->client_id))
         return LOCKSTEP_E_BAD_VALUE;
@@ -355,16 +363,23 @@ static int add_accepted(struct netd *netd, struct client *client, const struct c
         return LOCKSTEP_E_DENIED;
     listener = flows_covering(netd->flows, &client->lane->owner, IPPROTO_TCP, &body->local);
     if (listener) {
-        wanted.ifindex = listener->ifindex;
-        wanted.bulk = listener->bulk;
+        flow->ifindex = listener->ifindex;
+        flow->bulk = listener->bulk;
     } else if (!had_before(netd, client->lane, body)) {
         return LOCKSTEP_E_DENIED;
     }
-    result = flows_add(netd->flows, &client->lane->owner, &wanted, -1, &flow);
-    if (result == 0) {
-        client->user->flows++;
-        netd->counters.flows_added++;
-    }
+    return 0;
+}
+
+static int add_accepted(struct netd *netd, struct client *client, const struct control_flow_accepted *body)
+{
+    struct flow wanted, *flow;
+    int result = describe_accepted(netd, client, body, &wanted);
+
+    if (result == 0)
+        result = flows_add(netd->flows, &client->lane->owner, &wanted, -1, &flow);
+    if (result == 0)
+        note_added(netd, client, flow);
     return result;
 }
 
@@ -402,11 +417,15 @@ static void answer_claims(struct netd *netd, const struct lane *lane, uint32_t i
     }
 }
 
-/* The flow goes, and claims on it are answered. */
-static void remove_flow(struct netd *netd, struct lane *lane, struct flow *flow, int status)
+/* The flow goes, and claims on it are answered. final: as in events_connection_closed. */
+static void remove_flow(struct netd *netd, struct lane *lane, struct flow *flow,
+                        const struct control_flow_closed *final)
 {
     uint32_t id = flow->id;
+    /* A datagram socket has no state: without its flow it is the kernel's. */
+    int status = flow->protocol == IPPROTO_UDP ? 0 : LOCKSTEP_E_GONE;
 
+    events_connection_closed(netd, flow, final);
     flows_remove(netd->flows, flow);
     lane->client->user->flows--;
     answer_claims(netd, lane, id, status);
@@ -421,8 +440,40 @@ static int handle_flow_remove(struct netd *netd, struct request *request, struct
     (void)reply;
     if (!flow)
         return LOCKSTEP_E_GONE;
-    /* A datagram socket has no state: without its flow it is the kernel's. */
-    remove_flow(netd, lane, flow, flow->protocol == IPPROTO_UDP ? 0 : LOCKSTEP_E_GONE);
+    remove_flow(netd, lane, flow, NULL);
+    return 0;
+}
+
+/* A connection that was accepted and closed before the program came to tell of it: never a flow, but recorded. */
+static int record_moment(struct netd *netd, struct client *client, const struct control_flow_closed *body)
+{
+    struct flow flow;
+    int result = describe_accepted(netd, client, &body->accepted, &flow);
+
+    if (result < 0)
+        return result;
+    flow.owner = &client->lane->owner;
+    flow.key = flows_new_key(netd->flows);
+    list_init(&flow.members);
+    flow.since_ns = lanes_since(body->slot.opened_ns);
+    events_connection_opened(netd, &flow);
+    events_connection_closed(netd, &flow, body);
+    return 0;
+}
+
+static int handle_flow_closed(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_flow_closed *body = request->body;
+    struct lane *lane = request->client->lane;
+    struct flow *flow;
+
+    (void)reply;
+    if (body->unannounced)
+        return record_moment(netd, request->client, body);
+    flow = lane ? flows_find(netd->flows, &lane->owner, body->flow_id) : NULL;
+    if (!flow)
+        return LOCKSTEP_E_GONE;
+    remove_flow(netd, lane, flow, body);
     return 0;
 }
 
@@ -438,17 +489,13 @@ static int handle_not_accelerated(struct netd *netd, struct request *request, st
         .remote = body->remote,
         .since = time(NULL),
     };
-    const char *policy;
 
     (void)reply;
     memcpy(item.program, client->program, sizeof(item.program));
     memcpy(item.reason, body->reason, sizeof(item.reason) - 1);
     make_printable(item.reason);
-    /* Programs know that, and not which rule it was. */
-    policy = admission_reason(client, body->protocol, &body->local);
-    if (policy && strcmp(item.reason, error_text(LOCKSTEP_E_DENIED)) == 0)
-        snprintf(item.reason, sizeof(item.reason), "%s", policy);
     kernel_sockets_add(&netd->kernel_sockets, &item);
+    events_kernel_socket(netd, &item);
     return 0;
 }
 
@@ -473,6 +520,7 @@ static int migrate(struct netd *netd, struct request *request, struct lane *lane
     result = repair_prepare(&repair, request->fds[0], request->fd_count > 1 ? request->fds[1] : -1, &state);
     if (result < 0)
         return result;
+    events_connection_closed(netd, flow, NULL);
     flows_remove(netd->flows, flow);
     lane->client->user->flows--;
     result = repair_finish(&repair, &netd->sender);
@@ -509,20 +557,14 @@ static bool may_claim(const struct netd *netd, const struct flow *flow, const st
 static int request_migration(struct netd *netd, struct request *request, const struct flow *flow)
 {
     const struct lane *lane = netd->lanes[flow->owner->lane];
-    struct {
-        struct control_header header;
-        struct control_migrate_request body;
-    } message = {
-        .header = {.magic = CONTROL_MAGIC, .version = CONTROL_VERSION, .type = CONTROL_MIGRATE_REQUEST},
-        .body = {.flow_id = flow->id},
-    };
+    const struct control_migrate_request message = {.flow_id = flow->id};
     struct claim *claim = calloc(1, sizeof(*claim));
+    int result;
 
     if (!claim)
         return -ENOMEM;
-    if (send(lane->event_fd, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-        int result = -errno;
-
+    result = server_send_event(lane, CONTROL_MIGRATE_REQUEST, &message, sizeof(message), -1);
+    if (result < 0) {
         free(claim);
         return result;
     }
@@ -596,27 +638,53 @@ void requests_tick(struct netd *netd, uint64_t now_ns)
     }
 }
 
-static int handle_policy(struct netd *netd, struct request *request, struct reply *reply)
-{
-    const struct control_policy *body = request->body;
-    struct control_policy_reply *answer = (void *)reply->body;
-    char program[CONTROL_PATH_MAX];
-
-    memcpy(program, body->program, sizeof(program));
-    program[sizeof(program) - 1] = '\0';
-    answer->kernel = !admission_allows(netd, request->client, program, answer->reason);
-    return 0;
-}
-
 static int handle_report(struct netd *netd, struct request *request, struct reply *reply)
 {
     const struct control_report *body = request->body;
     int result;
 
+    if (body->kind == CONTROL_REPORT_JOURNAL) {
+        reply->fds[0] = journal_reader_fd(netd->journal);
+        reply->fd_count = reply->kept = 1;
+        return 0;
+    }
     if (body->kind >= REPORT_KINDS)
         return LOCKSTEP_E_BAD_VALUE;
     result = reporter_request(netd, request->client, request->sequence, body->kind);
     reply->deferred = result == 0;
+    return result;
+}
+
+/* The first client with a lane: a process has one. */
+static struct client *find_program(struct netd *netd, uint32_t pid)
+{
+    list_for_each(link, &netd->clients)
+    {
+        struct client *client = list_entry(link, struct client, link);
+
+        if (client->lane && client->process.pid == (pid_t)pid)
+            return client;
+    }
+    return NULL;
+}
+
+/* Puts the program in touch with who asks; what they say to each other is their affair. */
+static int handle_dump(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_dump *body = request->body;
+    const struct client *program = find_program(netd, body->pid);
+    int ends[2], result;
+
+    if (!program)
+        return LOCKSTEP_E_GONE;
+    if (request->client->uid != 0 && request->client->uid != program->uid)
+        return LOCKSTEP_E_DENIED;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    result = server_send_event(program->lane, CONTROL_DUMP_REQUEST, body, sizeof(*body), ends[1]);
+    close(ends[1]);
+    reply->fds[0] = ends[0];
+    reply->fd_count = 1;
     return result;
 }
 
@@ -635,7 +703,8 @@ static const struct {
     [CONTROL_MIGRATE] = {handle_migrate, 1, 2},
     [CONTROL_CLAIM] = {handle_claim, 1, 1},
     [CONTROL_REPORT] = {handle_report, 0, 0},
-    [CONTROL_POLICY] = {handle_policy, 0, 0},
+    [CONTROL_DUMP] = {handle_dump, 0, 0},
+    [CONTROL_FLOW_CLOSED] = {handle_flow_closed, 0, 0},
 };
 
 int requests_handle(struct netd *netd, struct request *request, struct reply *reply)

@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -96,23 +97,17 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
     list_push_back(&netd->dropped, &client->link);
 }
 
-static void client_free(struct client *client)
-{
-    if (client)
-        free(client->groups.list);
-    free(client);
-}
-
 static void free_dropped(struct netd *netd)
 {
     struct list *link;
 
     while ((link = list_pop_front(&netd->dropped)))
-        client_free(list_entry(link, struct client, link));
+        free(list_entry(link, struct client, link));
 }
 
-static void send_message(struct client *client, const struct control_header *header, const void *body, size_t size,
-                         const int *fds, int fd_count)
+/* 0 or a negated errno; never waits. */
+static int send_message(int fd, const struct control_header *header, const void *body, size_t size, const int *fds,
+                        int fd_count)
 {
     union {
         char bytes[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
@@ -133,9 +128,22 @@ static void send_message(struct client *client, const struct control_header *hea
         cmsg->cmsg_len = CMSG_LEN((size_t)fd_count * sizeof(int));
         memcpy(CMSG_DATA(cmsg), fds, (size_t)fd_count * sizeof(int));
     }
-    /* Who does not fetch its replies has lost its connection: the loop sees the hang-up. */
-    if (sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Who does not fetch its replies has lost its connection: the loop sees the hang-up. */
+static void send_reply(const struct client *client, const struct control_header *header, const void *body, size_t size,
+                       const int *fds, int fd_count)
+{
+    if (send_message(client->fd, header, body, size, fds, fd_count) < 0)
         shutdown(client->fd, SHUT_RDWR);
+}
+
+int server_send_event(const struct lane *lane, unsigned type, const void *body, size_t size, int fd)
+{
+    const struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, 0, 0};
+
+    return send_message(lane->event_fd, &header, body, size, &fd, fd >= 0);
 }
 
 void server_reply(struct client *client, unsigned type, uint32_t sequence, int status)
@@ -143,7 +151,7 @@ void server_reply(struct client *client, unsigned type, uint32_t sequence, int s
     struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, sequence, status};
 
     if (client->fd >= 0)
-        send_message(client, &header, NULL, 0, NULL, 0);
+        send_reply(client, &header, NULL, 0, NULL, 0);
 }
 
 void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, int fd)
@@ -151,7 +159,7 @@ void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, in
     struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, sequence, 0};
 
     if (client->fd >= 0)
-        send_message(client, &header, NULL, 0, &fd, 1);
+        send_reply(client, &header, NULL, 0, &fd, 1);
 }
 
 static void answer(struct netd *netd, struct request *request)
@@ -168,8 +176,8 @@ static void answer(struct netd *netd, struct request *request)
         shutdown(request->client->fd, SHUT_RDWR);
     }
     if (size >= 0 && !reply.deferred)
-        send_message(request->client, &header, reply.body, status == 0 || reply.with_body ? (size_t)size : 0, reply.fds,
-                     status == 0 ? reply.fd_count : 0);
+        send_reply(request->client, &header, reply.body, status == 0 || reply.with_body ? (size_t)size : 0, reply.fds,
+                   status == 0 ? reply.fd_count : 0);
     for (int i = reply.kept; i < reply.fd_count; i++)
         close(reply.fds[i]);
 }
@@ -311,13 +319,12 @@ static int client_create(struct server *server, int fd)
     client->fd = fd;
     client->process = (struct survivor){credentials.pid, survivors_start_time(credentials.pid), 0};
     client->uid = credentials.uid;
-    peer_groups(fd, credentials.gid, &client->groups);
     snprintf(client->program, sizeof(client->program), "?");
     client->on_socket = (struct event_source){handle_client, client};
     client->on_exit = (struct event_source){handle_exit, client};
     if (server_watch(netd, fd, &client->on_socket) < 0)
         goto failed;
-    client->pid_fd = peer_pidfd(fd, client->process.pid);
+    client->pid_fd = (int)syscall(SYS_pidfd_open, client->process.pid, 0);
     if (client->pid_fd >= 0)
         server_watch(netd, client->pid_fd, &client->on_exit);
     client->user->clients++;
@@ -325,7 +332,7 @@ static int client_create(struct server *server, int fd)
     netd->counters.clients_accepted++;
     return 0;
 failed:
-    client_free(client);
+    free(client);
     hang_up(netd, user, fd);
     return LOCKSTEP_E_EXHAUSTED;
 }

@@ -30,6 +30,9 @@ void server_drop_clients(struct server *server, bool keep_lanes);
 void server_reply(struct client *client, unsigned type, uint32_t sequence, int status);
 /* The same with a descriptor, which stays the caller's. */
 void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, int fd);
+/* A request to a program, over its lane's event socket; fd (-1: none) stays the caller's. A negated errno if the
+ * program does not fetch them. */
+int server_send_event(const struct lane *lane, unsigned type, const void *body, size_t size, int fd);
 /* Calls the source when fd is readable, until fd is closed. */
 int server_watch(const struct netd *netd, int fd, struct event_source *source);
 

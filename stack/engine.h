@@ -24,6 +24,7 @@
 #include "service/lane_stats.h"
 
 struct engine;
+struct emitter;
 struct tcp_conn;     /* a connection */
 struct tcp_listener; /* accepts connections */
 struct udp_socket;
@@ -231,6 +232,17 @@ struct engine_ops {
     size_t (*udp_next_bytes)(const struct udp_socket *socket); /* FIONREAD: the next datagram's length */
     int (*udp_error)(struct udp_socket *socket);               /* SO_ERROR */
     void (*udp_receive_buffer)(struct udp_socket *socket, uint32_t bytes);
+
+    /* For people who look for a fault: members of a JSON object that the caller has begun. Of bounded length: 2 KB for
+     * the engine, 12 KB for a socket. */
+    void (*describe)(const struct engine *engine, struct emitter *out);
+    void (*tcp_describe)(const struct tcp_conn *conn, struct emitter *out);
+    void (*tcp_listener_describe)(const struct tcp_listener *listener, struct emitter *out);
+    void (*udp_describe)(const struct udp_socket *socket, struct emitter *out);
+    /* The connections that no handle stands for: half-open, waiting to be accepted, closed by the program and not over
+     * yet. The first with start, then the next; NULL: no more. The lock may be let go between two calls; connections
+     * that come meanwhile are part of it. One walk at a time. */
+    const struct tcp_conn *(*tcp_walk)(struct engine *engine, bool start);
 };
 
 extern const struct engine_ops engine_lwip;

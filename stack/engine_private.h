@@ -284,6 +284,7 @@ struct engine {
     uint64_t challenge_second;
     unsigned challenge_count;
     struct reassembly *reassembly;
+    struct list *walk; /* the next of a walk through conns (tcp_walk); NULL: none */
 };
 
 extern struct engine *engine_current; /* lwIP is a process-wide thing */
@@ -463,6 +464,13 @@ size_t op_tcp_notsent_bytes(const struct tcp_conn *conn);
 bool op_tcp_drained(struct engine *engine, const void *connection_id);
 void op_tcp_each(struct engine *engine, void (*visit)(void *context, struct tcp_conn *conn, void *connection_id),
                  void *context);
+
+/* ---- engine_describe.c */
+void op_describe(const struct engine *engine, struct emitter *out);
+void op_tcp_describe(const struct tcp_conn *conn, struct emitter *out);
+void op_tcp_listener_describe(const struct tcp_listener *listener, struct emitter *out);
+void op_udp_describe(const struct udp_socket *socket, struct emitter *out);
+const struct tcp_conn *op_tcp_walk(struct engine *engine, bool start);
 
 /* ---- engine_export.c */
 int op_tcp_export(struct tcp_conn *conn, struct control_migrate *state, engine_sink sink, void *context);

@@ -43,6 +43,8 @@ void conn_free(struct tcp_conn *conn)
     list_remove(&conn->borrow_link);
     list_remove(&conn->id_link);
     list_remove(&conn->listener_link);
+    if (conn->engine->walk == &conn->all_link)
+        conn->engine->walk = conn->all_link.next;
     list_remove(&conn->all_link);
     pool_free(conn);
 }

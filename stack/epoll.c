@@ -49,6 +49,11 @@ bool epoll_known(int fd)
     return epoll_set_find(fd) != NULL;
 }
 
+struct list *epoll_sets(void)
+{
+    return &sets;
+}
+
 bool epoll_used(void)
 {
     return !list_empty(&sets) || !list_empty(&spare);

@@ -236,6 +236,11 @@ static void on_gone(struct sock_watch *watch, bool now_kernel)
     stack_wake();
 }
 
+struct epoll_item *epoll_item_of(const struct sock_watch *watch)
+{
+    return watch->notify == on_edge ? list_entry(watch, struct epoll_item, watch) : NULL;
+}
+
 int epoll_item_add(struct epoll_set *set, int fd, struct sock *sock, const struct epoll_event *event)
 {
     const uint32_t exclusive = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;

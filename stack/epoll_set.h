@@ -77,7 +77,12 @@ void epoll_set_ring(struct epoll_set *set);
 /* Rings it without asking the engine. */
 void epoll_set_ring_up(struct epoll_set *set);
 
+struct list *epoll_sets(void); /* all */
+/* epoll_describe.c: for `lockstep dump` */
+extern const struct dump_epoll epoll_describer;
+
 /* epoll_item.c */
+struct epoll_item *epoll_item_of(const struct sock_watch *watch); /* NULL: the watch is somebody else's */
 struct epoll_item *epoll_set_item(const struct epoll_set *set, int fd, uint32_t generation);
 struct epoll_item *epoll_set_member(const struct epoll_set *set, int fd, const struct sock *sock);
 void epoll_set_each(struct epoll_set *set, void (*visit)(struct epoll_item *item));

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "stack/dump.h"
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
@@ -13,6 +14,7 @@
 #define QUIET_TICKS    10                /* without a poll by the program before the helper sleeps on the ring */
 #define RECONNECT_NS   (50 * NS_PER_MS)
 #define ROUNDS_A_TICK  64
+#define OWN_WATCHES    5
 #define WATCH_MAX      16
 #define ACTIVE_TICK_NS (6 * NS_PER_MS) /* with a program that drives the stack all the time */
 
@@ -148,7 +150,7 @@ static void reconnect(struct stack_state *s)
 
 static void look_after_service(struct stack_state *s, bool client_event, bool lane_event)
 {
-    uint32_t flow_id;
+    struct client_event event;
 
     if (!s->service_lost && client_event && client_check(s->pub.client) < 0) {
         stack_lock_quiet();
@@ -163,8 +165,12 @@ static void look_after_service(struct stack_state *s, bool client_event, bool la
     }
     flows_announce();
     routes_refresh();
-    while (lane_event && s->fds.event >= 0 && client_event_read(s->fds.event, &flow_id) == 0)
-        sock_migrate_request(flow_id);
+    while (lane_event && s->fds.event >= 0 && client_event_read(s->fds.event, &event) == 0) {
+        if (event.type == CONTROL_DUMP_REQUEST)
+            dump_request(stack_own_fd(event.fd), &event.dump);
+        else
+            sock_migrate_request(event.flow_id);
+    }
 }
 
 /* ---- The thread ---- */
@@ -172,19 +178,21 @@ static void look_after_service(struct stack_state *s, bool client_event, bool la
 /* Sleeps, then does what the service wants. */
 static void rest(struct stack_state *s, uint64_t rest_ns, bool on_ring)
 {
-    struct pollfd fds[4 + WATCH_MAX] = {{s->helper_event_fd, POLLIN, 0},
-                                        {s->service_lost ? -1 : client_fd(s->pub.client), 0, 0}, /* hang-up only */
-                                        {s->service_lost ? -1 : s->fds.event, POLLIN, 0},
-                                        {on_ring ? lane_poll_fd(s->lane) : -1, POLLIN, 0}};
-    unsigned watched = handover_watch(fds + 4, WATCH_MAX);
+    struct pollfd fds[OWN_WATCHES + WATCH_MAX] = {
+        {s->helper_event_fd, POLLIN, 0},
+        {s->service_lost ? -1 : client_fd(s->pub.client), 0, 0}, /* hang-up only */
+        {s->service_lost ? -1 : s->fds.event, POLLIN, 0},
+        {on_ring ? lane_poll_fd(s->lane) : -1, POLLIN, 0},
+        {dump_fd(), POLLOUT, 0}};
+    unsigned watched = handover_watch(fds + OWN_WATCHES, WATCH_MAX);
     struct timespec timeout;
     uint64_t count;
 
     if ((s->service_lost || look_soon) && rest_ns > RECONNECT_NS)
         rest_ns = RECONNECT_NS;
     timeout = (struct timespec){(time_t)(rest_ns / NS_PER_S), (long)(rest_ns % NS_PER_S)};
-    sys_ppoll(fds, 4 + watched, &timeout, NULL);
-    for (unsigned i = 4; i < 4 + watched; i++) {
+    sys_ppoll(fds, OWN_WATCHES + watched, &timeout, NULL);
+    for (unsigned i = OWN_WATCHES; i < OWN_WATCHES + watched; i++) {
         if (fds[i].revents)
             handover_seen(fds[i].fd);
     }
@@ -212,6 +220,8 @@ static void *helper_main(void *argument)
             stack_unlock_quiet();
         }
         lane_heartbeat(s->lane, platform_now_ns());
+        if (dump_step())
+            rest_ns = 0;
         rest(s, rest_ns, on_ring);
     }
     return NULL;

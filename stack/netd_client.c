@@ -122,7 +122,8 @@ static int take_fds(struct netd_client *client, struct msghdr *message, int *fds
 }
 
 /* Receives one message into buffer; its length or a negative code. */
-static long receive_message(struct netd_client *client, void *buffer, size_t size, int *fds, int wanted, int *fd_count)
+static long receive_message(struct netd_client *client, void *buffer, size_t size, int flags, int *fds, int wanted,
+                            int *fd_count)
 {
     union {
         char bytes[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
@@ -134,7 +135,7 @@ static long receive_message(struct netd_client *client, void *buffer, size_t siz
     long length;
 
     do {
-        length = sys_call6(SYS_recvmsg, client->fd, (long)&message, MSG_CMSG_CLOEXEC, 0, 0, 0);
+        length = sys_call6(SYS_recvmsg, client->fd, (long)&message, MSG_CMSG_CLOEXEC | flags, 0, 0, 0);
     } while (length == -EINTR);
     if (length <= 0)
         return length < 0 ? length : -ECONNRESET;
@@ -157,7 +158,7 @@ static int receive_reply(struct netd_client *client, const struct exchange *x)
     for (int i = 0; i < CONTROL_MAX_FDS; i++)
         fds[i] = -1;
     for (;;) {
-        long length = receive_message(client, &buffer, sizeof(buffer), fds, x->reply_fd_count, &fd_count);
+        long length = receive_message(client, &buffer, sizeof(buffer), 0, fds, x->reply_fd_count, &fd_count);
 
         if (length < 0)
             return LOCKSTEP_E_NO_SERVICE;
@@ -320,6 +321,11 @@ int client_check(struct netd_client *client)
     return __atomic_load_n(&client->broken, __ATOMIC_RELAXED) ? LOCKSTEP_E_NO_SERVICE : 0;
 }
 
+bool client_has(const struct netd_client *client, uint64_t feature)
+{
+    return client->state->features & feature;
+}
+
 const struct state_page *client_state_page(const struct netd_client *client)
 {
     return client->state;
@@ -387,6 +393,13 @@ int client_flow_remove(struct netd_client *client, uint32_t flow_id)
     return transact(client, &x, false);
 }
 
+int client_flow_closed(struct netd_client *client, const struct control_flow_closed *request)
+{
+    struct exchange x = {.type = CONTROL_FLOW_CLOSED, .request = request};
+
+    return transact(client, &x, false);
+}
+
 int client_not_accelerated(struct netd_client *client, const struct control_not_accelerated *request)
 {
     struct exchange x = {.type = CONTROL_NOT_ACCELERATED, .request = request};
@@ -409,27 +422,44 @@ int client_claim(struct netd_client *client, int socket_fd, const struct control
     return transact(client, &x, true);
 }
 
-int client_event_read(int event_fd, uint32_t *flow_id)
+int client_event_read(int event_fd, struct client_event *out)
 {
-    struct {
+    struct netd_client end = {.fd = event_fd};
+    union {
         struct control_header header;
-        struct control_migrate_request body;
+        char bytes[sizeof(struct control_header) + sizeof(struct control_dump)];
     } message;
     const struct control_header *header;
     const void *body;
+    int fd_count = 0;
     long length;
 
-    do {
-        length = sys_call6(SYS_recvfrom, event_fd, (long)&message, sizeof(message), MSG_DONTWAIT, 0, 0);
-    } while (length == -EINTR);
+    *out = (struct client_event){.fd = -1};
+    length = receive_message(&end, &message, sizeof(message), MSG_DONTWAIT, &out->fd, 1, &fd_count);
     if (length == -EAGAIN)
         return -EAGAIN;
-    if (length <= 0)
+    if (length < 0 && length != LOCKSTEP_E_BAD_FORMAT)
         return LOCKSTEP_E_NO_SERVICE;
-    if (control_parse(&message, (size_t)length, 0, &header, &body) < 0 || header->type != CONTROL_MIGRATE_REQUEST)
-        return -EAGAIN;
-    *flow_id = message.body.flow_id;
-    return 0;
+    if (length > 0 && control_parse(&message, (size_t)length, 0, &header, &body) == 0) {
+        out->type = header->type;
+        if (header->type == CONTROL_MIGRATE_REQUEST) {
+            out->flow_id = ((const struct control_migrate_request *)body)->flow_id;
+            return 0;
+        }
+        if (header->type == CONTROL_DUMP_REQUEST && out->fd >= 0) {
+            memcpy(&out->dump, body, sizeof(out->dump));
+            return 0;
+        }
+    }
+    close_fds(&out->fd, fd_count);
+    return -EAGAIN;
+}
+
+int client_dump(struct netd_client *client, const struct control_dump *request, int *fd)
+{
+    struct exchange x = {.type = CONTROL_DUMP, .request = request, .reply_fds = fd, .reply_fd_count = 1};
+
+    return transact(client, &x, true);
 }
 
 int client_report(struct netd_client *client, uint32_t kind, int *memfd)

@@ -10,6 +10,7 @@
 #ifndef LOCKSTEP_STACK_NETD_CLIENT_H
 #define LOCKSTEP_STACK_NETD_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "service/control.h"
@@ -40,6 +41,8 @@ void client_close(struct netd_client *client);
 int client_fd(const struct netd_client *client);
 /* 0 while the connection works, else LOCKSTEP_E_NO_SERVICE. Checks the socket without blocking. */
 int client_check(struct netd_client *client);
+/* Has the service this CONTROL_FEATURE? An older one has not. */
+bool client_has(const struct netd_client *client, uint64_t feature);
 /* Mapped read-only; valid until client_close. */
 const struct state_page *client_state_page(const struct netd_client *client);
 
@@ -61,6 +64,8 @@ int client_flow_add(struct netd_client *client, int socket_fd, const struct cont
 int client_flow_accepted(struct netd_client *client, const struct control_flow_accepted *request);
 /* flow_id or client_id. No reply is awaited. */
 int client_flow_remove(struct netd_client *client, uint32_t flow_id);
+/* The same with its last state, or a whole life in one. The service must have CONTROL_FEATURE_FLOW_CLOSED. */
+int client_flow_closed(struct netd_client *client, const struct control_flow_closed *request);
 int client_not_accelerated(struct netd_client *client, const struct control_not_accelerated *request);
 
 /* Moves a TCP connection into socket_fd (a fresh or bound, never connected kernel socket of request->family). memfd:
@@ -74,12 +79,23 @@ int client_migrate(struct netd_client *client, int socket_fd, int memfd, const s
  * possession). On success the kernel owns the connection. LOCKSTEP_E_GONE: nobody holds it. */
 int client_claim(struct netd_client *client, int socket_fd, const struct control_claim *request);
 
-/* Reads one request from an event socket: 0 and the flow (or client) id, -EAGAIN when there is none,
- * LOCKSTEP_E_NO_SERVICE when the service has closed it. Needs no lock. */
-int client_event_read(int event_fd, uint32_t *flow_id);
+/* A request of the service's. */
+struct client_event {
+    uint16_t type;            /* CONTROL_MIGRATE_REQUEST or CONTROL_DUMP_REQUEST */
+    uint32_t flow_id;         /* MIGRATE_REQUEST: flow (or client) id */
+    struct control_dump dump; /* DUMP_REQUEST */
+    int fd;                   /* DUMP_REQUEST: a stream socket for the document, the caller's to close; else -1 */
+};
+/* Reads one request from an event socket: 0, -EAGAIN when there is none, LOCKSTEP_E_NO_SERVICE when the service has
+ * closed it. Needs no lock. */
+int client_event_read(int event_fd, struct client_event *out);
+/* Asks a program for its state (see CONTROL_DUMP): *fd is a stream socket from which the document comes, to the end of
+ * the stream. LOCKSTEP_E_GONE: no such program has a lane; LOCKSTEP_E_DENIED: somebody else's; LOCKSTEP_E_BAD_FORMAT:
+ * the service is older than that (and has hung up). */
+int client_dump(struct netd_client *client, const struct control_dump *request, int *fd);
 
-/* JSON document of a report in a memfd that may be shared: read it with pread, at once, for after some seconds it may
- * be empty. */
+/* A report (enum control_report_kind) in a memfd that may be shared: read it with pread, at once, for after some
+ * seconds it may be empty (but for the journal: it is mapped). An older service: LOCKSTEP_E_BAD_VALUE. */
 int client_report(struct netd_client *client, uint32_t kind, int *memfd);
 
 #endif

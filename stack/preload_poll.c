@@ -5,6 +5,7 @@
 #include <sys/select.h>
 
 #include "platform/platform.h"
+#include "stack/dump.h"
 #include "stack/epoll.h"
 #include "stack/epoll_set.h"
 #include "stack/polling.h"
@@ -16,6 +17,11 @@ int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room);
 int __select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict exceptional,
              struct timeval *restrict timeout);
+
+__attribute__((constructor)) static void set_up(void)
+{
+    dump_epoll = &epoll_describer;
+}
 
 /* ---- Deadlines: CLOCK_MONOTONIC nanoseconds, 0: do not wait, UINT64_MAX: for ever ---- */
 

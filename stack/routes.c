@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/json_emit.h"
 #include "stack/stack_private.h"
 
 #define ROUTE_SETS        4096
@@ -233,4 +234,35 @@ void routes_forget(void)
     memset(sets, 0, sizeof sets);
     stale = false;
     memset(interfaces, 0, sizeof interfaces);
+}
+
+static void describe(const struct route_entry *entry, struct emitter *out)
+{
+    char text[NET_ADDR_TEXT_MAX];
+
+    emit_object_begin(out, NULL);
+    emit_text(out, "destination", net_addr_format(&entry->query.destination, text));
+    emit_text(out, "source", net_addr_format(entry->result == 0 ? &entry->route.source : &entry->query.source, text));
+    emit_bool(out, "usable", entry->result == 0);
+    emit_bool(out, "current", entry->generation == routes_generation());
+    if (entry->result == 0) {
+        emit_unsigned(out, "ifindex", entry->route.ifindex);
+        emit_unsigned(out, "nexthop", entry->route.nexthop);
+        emit_unsigned(out, "mtu_bytes", entry->route.mtu);
+        emit_bool(out, "on_link", entry->route.flags & CONTROL_ROUTE_LOCAL_LINK);
+    } else {
+        emit_text(out, "reason", entry->why[0] ? entry->why : error_text(entry->result));
+    }
+    emit_object_end(out);
+}
+
+bool routes_describe(unsigned *position, unsigned count, struct emitter *out)
+{
+    for (; count > 0 && *position < ROUTE_SETS; count--, ++*position) {
+        for (int way = 0; way < ROUTE_WAYS; way++) {
+            if (sets[*position][way].used)
+                describe(&sets[*position][way], out);
+        }
+    }
+    return *position < ROUTE_SETS;
 }

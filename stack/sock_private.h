@@ -149,6 +149,11 @@ int sock_descriptor(const struct sock *sock); /* one of its descriptors, -1: non
 void sock_forget(int fd);
 bool sock_only_descriptor(const struct sock *sock, int fd);
 struct list *sock_all(void); /* all socks. Stack lock held */
+/* All socks one after the other: the first with start; NULL: no more. The lock may be let go between two calls (a sock
+ * returned before may have gone then). One walk at a time. Stack lock held. */
+const struct sock *sock_walk(bool start);
+/* All its descriptors, at most max of them to out; returns their number. */
+size_t sock_descriptors(const struct sock *sock, int *out, size_t max);
 
 /* ---- sock.c ---- */
 void sock_finish(struct sock *sock); /* the last reference has gone: closes what the engine has. Lock not held */

@@ -16,6 +16,7 @@ static struct platform_lock table_lock; /* chains and the free list; taken last 
 static struct slot *table;
 static size_t table_size;
 static struct list free_socks, all_socks;
+static struct list *walk; /* the next of a walk through all_socks, NULL: none. Stack lock */
 
 static void *map_memory(size_t bytes)
 {
@@ -93,6 +94,8 @@ void sock_put(struct sock *sock)
         return;
     sock_finish(sock);
     stack_lock_quiet();
+    if (walk == &sock->link)
+        walk = sock->link.next;
     list_remove(&sock->link);
     stack_unlock_quiet();
     platform_lock_acquire(&table_lock);
@@ -144,6 +147,34 @@ struct list *sock_all(void)
     if (!all_socks.next)
         list_init(&all_socks);
     return &all_socks;
+}
+
+const struct sock *sock_walk(bool start)
+{
+    if (start)
+        walk = sock_all()->next;
+    while (walk && walk != &all_socks) {
+        const struct sock *sock = list_entry(walk, struct sock, link);
+
+        walk = walk->next;
+        if (__atomic_load_n(&sock->refs, __ATOMIC_ACQUIRE) > 0)
+            return sock;
+    }
+    walk = NULL;
+    return NULL;
+}
+
+size_t sock_descriptors(const struct sock *sock, int *out, size_t max)
+{
+    size_t count = 0;
+
+    platform_lock_acquire(&table_lock);
+    for (int fd = sock->first_fd; fd >= 0; fd = table[fd].next, count++) {
+        if (count < max)
+            out[count] = fd;
+    }
+    platform_lock_release(&table_lock);
+    return count;
 }
 
 void sock_install(struct sock *sock, int fd)

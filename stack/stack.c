@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/histogram.h"
 #include "base/log.h"
+#include "stack/dump.h"
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
@@ -388,6 +389,16 @@ int stack_connect(struct netd_client **out)
     return client_connect(out, dir, settings.program, stack_fd_minimum(), NULL);
 }
 
+const char *stack_program_name(void)
+{
+    return settings.program;
+}
+
+const char *stack_profile_name(void)
+{
+    return settings.profile[0] ? settings.profile : PROFILE_DEFAULT;
+}
+
 /* ---- Opening ---- */
 
 static size_t read_text(const char *path, char *text, size_t size)
@@ -403,7 +414,7 @@ static size_t read_text(const char *path, char *text, size_t size)
 
 static void load_profile(struct profile *profile)
 {
-    const char *name = settings.profile[0] ? settings.profile : PROFILE_DEFAULT;
+    const char *name = stack_profile_name();
     char text[4096], problem[512];
 
     if (profile_builtin(name, profile) == 0)
@@ -545,16 +556,14 @@ static int open_parts(struct stack_state *s, const char **why)
     *why = "the service is not reachable";
     err = stack_connect(&s->pub.client);
     if (err < 0) {
-        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why; /* by an older service */
+        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
         return err;
     }
     mark_own(client_fd(s->pub.client), 1);
     *why = "the service gave no lane";
     err = client_lane_open(s->pub.client, wanted_injector(), 0, &s->lane_reply, &s->fds);
-    if (err < 0) {
-        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
+    if (err < 0)
         return err;
-    }
     s->pub.lane = s->lane_reply.lane;
     *why = "the lane cannot be opened";
     err = open_lane(s);
@@ -688,6 +697,7 @@ void stack_fork_child(void)
 
     s->open = false;
     waiters_forget();
+    dump_forget();
     if (open) {
         /* The page itself stayed with the parent: what is counted from here on goes nowhere. */
         mmap(s->pub.stats, sizeof *s->pub.stats, PROT_READ | PROT_WRITE,

@@ -83,6 +83,10 @@ void stack_watch_ring(struct stack_state *s);
 /* Runs the engine's timers now; the time of the next one. Lock held. */
 uint64_t stack_run_timers(uint64_t now_ns);
 
+/* As the environment had them when the library was loaded. */
+const char *stack_program_name(void);
+const char *stack_profile_name(void);
+
 /* Connects to the service that the environment named when the library was loaded. */
 int stack_connect(struct netd_client **out);
 
@@ -136,6 +140,9 @@ uint64_t routes_generation(void);
  * the packet's source address. */
 bool routes_full_checksum(uint32_t ifindex, const void *packet, size_t length);
 void routes_forget(void);
+/* An object for each cached route in the next `count` sets from *position on, which moves on; false: that was all. */
+struct emitter;
+bool routes_describe(unsigned *position, unsigned count, struct emitter *out);
 
 /* Around a fork: the other locks of the socket layer, so that the child finds complete lists. Taken in this order, the
  * stack lock between the second and the third; the child (one thread) lets them go like the parent. */

@@ -25,8 +25,9 @@ struct report_table {
 };
 void report_print_table(struct json_object *report, const struct report_table *what, FILE *out, unsigned width);
 
-/* The human forms (status.c, connections.c). width as for text_table_print. connections may be NULL. */
+/* The human forms (status.c, connections.c, dump.c). width as for text_table_print. connections may be NULL. */
 void status_print(struct json_object *status, struct json_object *connections, FILE *out, unsigned width);
+void dump_print(struct json_object *document, FILE *out, unsigned width);
 void connections_print(struct json_object *connections, bool all, FILE *out, unsigned width);
 
 #endif

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         out = fopen("/dev/null", "w");
     status_print(report, report, out, 80);
     connections_print(report, true, out, 80);
+    dump_print(report, out, 80);
     report_print_json(report, out);
     json_object_put(report);
     return 0;

@@ -1,86 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The whole service, with the real divert, in one of two namespaces; this process talks to it as programs do (and as
- * they should not). The other namespace's kernel is the peer. */
+/* The whole service: this process talks to it as programs do (and as they should not). */
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/tcp.h>
-#include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include <json-c/json.h>
 
 #include "base/error.h"
-#include "divert/inject.h"
-#include "divert/lane.h"
-#include "platform/platform.h"
-#include "service/lane_stats.h"
-#include "service/netd.h"
-#include "stack/netd_client.h"
-#include "tests/unit/namespaces.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/netd_rig.h"
 
 enum { TCP_ESTABLISHED = 1 }; /* as in netinet/tcp.h, which linux/tcp.h excludes */
-
-#define NOBODY 65534
-#define HERE   "10.77.0.1"
-#define PEER   "10.77.0.2"
-
-static char dir[64];
-static pid_t service;
-
-/* --- the service -------------------------------------------------------------------------------------------- */
-
-static void service_start(void)
-{
-    char socket_path[128];
-
-    enter(0);
-    service = fork();
-    if (service == 0) {
-        char *arguments[] = {"lockstep-netd", "--interface", "v0", "--runtime-dir", dir, "--log-level", "error", NULL};
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close_range(3, ~0u, 0);
-        exit(netd_main(7, arguments));
-    }
-    snprintf(socket_path, sizeof(socket_path), "%s/%s", dir, CONTROL_SOCKET_NAME);
-    for (int i = 0; i < 500; i++) {
-        struct netd_client *client;
-
-        if (client_connect(&client, dir, "probe", 0, NULL) == 0) {
-            client_close(client);
-            return;
-        }
-        usleep(10000);
-    }
-    fail_msg("the service does not answer");
-}
-
-static void service_end(int signal_number)
-{
-    int status;
-
-    assert_int_equal(kill(service, signal_number), 0);
-    assert_int_equal(waitpid(service, &status, 0), service);
-    service = 0;
-}
-
-static bool service_lives(void)
-{
-    return waitpid(service, NULL, WNOHANG) == 0;
-}
 
 /* --- reports ------------------------------------------------------------------------------------------------ */
 
@@ -136,82 +72,6 @@ static void wait_total(const char *name, uint64_t wanted, int limit_ms)
         usleep(5000);
     }
     assert_int_equal(total(name), wanted);
-}
-
-/* --- a program's end ---------------------------------------------------------------------------------------- */
-
-struct program {
-    struct netd_client *client;
-    struct control_lane_reply lane;
-    struct client_lane_fds fds;
-    struct lane *ring;
-    struct injector *injector;
-    struct lane_stats *stats;
-};
-
-static void program_open(struct program *program)
-{
-    memset(program, 0, sizeof(*program));
-    assert_int_equal(client_connect(&program->client, dir, "test", 0, NULL), 0);
-    assert_int_equal(client_lane_open(program->client, CONTROL_INJECTOR_GUARDED, 0, &program->lane, &program->fds), 0);
-    assert_int_equal(
-        lane_open(&program->ring, dup(program->fds.ring), program->lane.ring_bytes, dup(program->fds.control)), 0);
-    assert_int_equal(injector_open_guarded(&program->injector, dup(program->fds.injector)), 0);
-    assert_int_equal(platform_memfd_map(program->fds.stats, sizeof(*program->stats), true, (void **)&program->stats),
-                     0);
-    lane_heartbeat(program->ring, platform_now_ns());
-}
-
-static void program_close(struct program *program)
-{
-    client_close(program->client);
-    lane_close(program->ring);
-    injector_close(program->injector);
-    munmap(program->stats, sizeof(*program->stats));
-    close(program->fds.ring);
-    close(program->fds.control);
-    close(program->fds.injector);
-    close(program->fds.stats);
-    close(program->fds.event);
-}
-
-static struct net_endpoint endpoint(const char *text, uint16_t port)
-{
-    struct net_endpoint out = {.port = port};
-
-    assert_int_equal(net_addr_parse(text, &out.addr), 0);
-    return out;
-}
-
-static void set_int(int fd, int level, int name, int value)
-{
-    assert_int_equal(setsockopt(fd, level, name, &value, sizeof(value)), 0);
-}
-
-/* A socket bound in namespace `which`; text "" binds to the wildcard address. */
-static int bound_socket(int which, int type, const char *text, uint16_t port, bool reuse)
-{
-    struct net_endpoint local = *text ? endpoint(text, port) : (struct net_endpoint){net_addr_any(true), port};
-    bool v4 = net_addr_is_v4(&local.addr);
-    struct sockaddr_storage address;
-    socklen_t length = net_endpoint_to_sockaddr(&local, v4 ? AF_INET : AF_INET6, 0, &address);
-    int fd;
-
-    enter(which);
-    fd = socket(v4 ? AF_INET : AF_INET6, type, 0);
-    assert_true(fd >= 0);
-    if (reuse)
-        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
-    enter(0);
-    return fd;
-}
-
-static int flow_add_bound(struct program *program, int fd, uint32_t slot, uint32_t *flow_id)
-{
-    struct control_flow_add request = {.kind = CONTROL_FLOW_BOUND, .slot = slot};
-
-    return client_flow_add(program->client, fd, &request, flow_id);
 }
 
 /* Sends a datagram from the peer's kernel. */
@@ -303,14 +163,6 @@ static int route_to(struct program *program, const char *text, struct control_ro
 
     return client_route(program->client, &request, reply);
 }
-
-#define child_assert(condition)                                                                                        \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "child, line %d: %s\n", __LINE__, #condition);                                             \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
-    } while (0)
 
 /* --- tests -------------------------------------------------------------------------------------------------- */
 
@@ -619,57 +471,6 @@ static void test_09_multicast(void **unused)
 
 /* A child process with a program of its own. It tells the parent over a pipe when it is ready, and goes on when the
  * parent says so. */
-struct child {
-    pid_t pid;
-    int from_child, to_child;
-};
-
-static void tell(int fd)
-{
-    if (write(fd, "x", 1) != 1)
-        _exit(98);
-}
-
-static bool await(int fd)
-{
-    char byte;
-
-    return read(fd, &byte, 1) == 1;
-}
-
-static void child_start(struct child *child, uid_t uid, void (*body)(void *argument, int to_parent, int from_parent),
-                        void *argument)
-{
-    int up[2], down[2];
-
-    assert_int_equal(pipe(up), 0);
-    assert_int_equal(pipe(down), 0);
-    child->pid = fork();
-    if (child->pid == 0) {
-        if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
-            _exit(99);
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(up[0]);
-        close(down[1]);
-        body(argument, up[1], down[0]);
-        _exit(0);
-    }
-    close(up[1]);
-    close(down[0]);
-    child->from_child = up[0];
-    child->to_child = down[1];
-}
-
-static int child_end(struct child *child)
-{
-    int status;
-
-    close(child->to_child);
-    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
-    close(child->from_child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 static void unprivileged_body(void *argument, int to_parent, int from_parent)
 {
     struct program program;
@@ -1030,8 +831,9 @@ static void test_14_claim(void **unused)
     struct claimant claimant = {.fd = stranger, .claim = {.protocol = IPPROTO_TCP}};
     struct control_migrate request;
     struct program program;
+    struct client_event asked;
     struct child child;
-    uint32_t flow_id, asked = 0;
+    uint32_t flow_id;
 
     (void)unused;
     program_open(&program);
@@ -1050,7 +852,8 @@ static void test_14_claim(void **unused)
     child_start(&child, NOBODY, claimant_body, &claimant);
     assert_int_equal(child_end(&child), 0);
     assert_int_equal(client_event_read(program.fds.event, &asked), 0);
-    assert_int_equal(asked, flow_id);
+    assert_int_equal(asked.type, CONTROL_MIGRATE_REQUEST);
+    assert_int_equal(asked.flow_id, flow_id);
     assert_int_equal(client_event_read(program.fds.event, &asked), -EAGAIN);
     claimant.expected = 0;
     child_start(&child, NOBODY, claimant_body, &claimant);
@@ -1063,6 +866,90 @@ static void test_14_claim(void **unused)
     close(fd);
     close(stranger);
     close(peer);
+    program_close(&program);
+}
+
+struct asker {
+    struct control_dump request;
+    int expected;
+};
+
+/* Asks for a program's state; when that is granted, reads to the end what the program writes. */
+static void asker_body(void *argument, int to_parent, int from_parent)
+{
+    const struct asker *asker = argument;
+    struct netd_client *client;
+    char text[16] = "";
+    int fd = -1, result;
+
+    (void)to_parent;
+    (void)from_parent;
+    child_assert(client_connect(&client, dir, "asker", 0, NULL) == 0);
+    result = client_dump(client, &asker->request, &fd);
+    if (result != asker->expected)
+        fprintf(stderr, "dump: %s, not %s\n", error_text(result), error_text(asker->expected));
+    child_assert(result == asker->expected);
+    if (result == 0) {
+        child_assert(recv(fd, text, sizeof(text), MSG_WAITALL) == 2);
+        child_assert(strcmp(text, "{}") == 0);
+    }
+}
+
+/* The service puts a program and who asks for its state in touch, if they are of one user. */
+static void test_14_dump(void **unused)
+{
+    struct asker asker = {.request = {.pid = (uint32_t)getpid(), .flow_id = 7}};
+    struct client_event event;
+    struct program program;
+    struct child child;
+
+    (void)unused;
+    asker.expected = LOCKSTEP_E_GONE; /* no lane */
+    child_start(&child, 0, asker_body, &asker);
+    assert_int_equal(child_end(&child), 0);
+    program_open(&program);
+    asker.expected = LOCKSTEP_E_DENIED;
+    child_start(&child, NOBODY, asker_body, &asker);
+    assert_int_equal(child_end(&child), 0);
+    assert_int_equal(client_event_read(program.fds.event, &event), -EAGAIN);
+    asker.expected = 0;
+    child_start(&child, 0, asker_body, &asker);
+    while (client_event_read(program.fds.event, &event) == -EAGAIN)
+        usleep(1000);
+    assert_int_equal(event.type, CONTROL_DUMP_REQUEST);
+    assert_int_equal(event.dump.flow_id, 7);
+    assert_int_equal(write(event.fd, "{}", 2), 2);
+    close(event.fd);
+    assert_int_equal(child_end(&child), 0);
+    program_close(&program);
+}
+
+/* A program that fetches no requests: after some the service says so, and goes on. */
+static void test_14_dump_of_a_deaf_program(void **unused)
+{
+    struct control_dump request = {.pid = (uint32_t)getpid()};
+    struct netd_client *client;
+    struct client_event event;
+    struct program program;
+    int fd, asked = 0, answered = 0;
+
+    (void)unused;
+    program_open(&program);
+    assert_int_equal(client_connect(&client, dir, "asker", 0, NULL), 0);
+    while (asked < 100000 && client_dump(client, &request, &fd) == 0) {
+        asked++;
+        close(fd);
+    }
+    assert_in_range(asked, 1, 99999);
+    assert_int_equal(client_dump(client, &request, &fd), -EAGAIN);
+    while (client_event_read(program.fds.event, &event) == 0) {
+        answered++;
+        close(event.fd);
+    }
+    assert_int_equal(answered, asked);
+    assert_int_equal(client_dump(client, &request, &fd), 0);
+    close(fd);
+    client_close(client);
     program_close(&program);
 }
 
@@ -1969,24 +1856,6 @@ static void test_26_interface_comes_back(void **unused)
     program_close(&program);
 }
 
-static int set_up(void **unused)
-{
-    (void)unused;
-    snprintf(dir, sizeof(dir), "/tmp/lockstep-test-netd-%d", (int)getpid());
-    namespaces_create();
-    service_start();
-    return 0;
-}
-
-static int tear_down(void **unused)
-{
-    (void)unused;
-    if (service)
-        service_end(SIGTERM);
-    shell("rm -rf %s", dir);
-    return 0;
-}
-
 static bool vlan_possible(void)
 {
     return system("ip link add w0 type veth peer name w1 2>/dev/null && ip link add link w0 name w0.9 type vlan id 9"
@@ -2010,6 +1879,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_12_death_of_a_program),
         cmocka_unit_test(test_13_migration),
         cmocka_unit_test(test_14_claim),
+        cmocka_unit_test(test_14_dump),
+        cmocka_unit_test(test_14_dump_of_a_deaf_program),
         cmocka_unit_test(test_15_garbage),
         cmocka_unit_test(test_16_replies_not_fetched),
         cmocka_unit_test(test_17_a_lane_that_is_never_drained),
@@ -2044,5 +1915,5 @@ int main(int argc, char **argv)
         puts("# left out: test_24_vlan, this kernel has no VLAN devices");
         cmocka_set_skip_filter("test_24_vlan");
     }
-    return cmocka_run_group_tests_name("netd", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("netd", tests, rig_set_up, rig_tear_down);
 }

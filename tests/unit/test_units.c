@@ -41,12 +41,31 @@ static void bytes_counts_and_rates(void **state)
     assert_string_equal(units_format_bits_per_s(-1, text), "0 b/s");
 }
 
+static void short_forms_have_three_digits(void **state)
+{
+    char text[UNITS_TEXT_MAX];
+
+    (void)state;
+    assert_string_equal(units_format_short(0, text), "0");
+    assert_string_equal(units_format_short(999, text), "999");
+    assert_string_equal(units_format_short(1000, text), "1.00k");
+    assert_string_equal(units_format_short(99949, text), "99.9k");
+    assert_string_equal(units_format_short(99951, text), "100k");
+    assert_string_equal(units_format_short(999600, text), "1.00M");
+    assert_string_equal(units_format_short(1e21, text), "1000E");
+    assert_string_equal(units_format_short(-5, text), "0");
+    assert_string_equal(units_format_short_ns(850, text), "850ns");
+    assert_string_equal(units_format_short_ns(12345, text), "12.3us");
+    assert_string_equal(units_format_short_ns(4.2e9, text), "4.20s");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nanoseconds),
         cmocka_unit_test(rounding_never_shows_a_thousand),
         cmocka_unit_test(bytes_counts_and_rates),
+        cmocka_unit_test(short_forms_have_three_digits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

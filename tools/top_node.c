@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tools/top_node.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "monitor/json_report.h"
+
+static void copy(char *out, size_t size, struct json_object *object, const char *key)
+{
+    snprintf(out, size, "%s", report_text(object, key));
+}
+
+static void fill_clock(struct top_node *node, struct json_object *clock)
+{
+    copy(node->clock, sizeof node->clock, clock, "status");
+    copy(node->source, sizeof node->source, clock, "selected");
+    if (report_number(clock, "local_reference"))
+        snprintf(node->source, sizeof node->source, "itself");
+    node->offset_ns = report_real(clock, "remaining_ns");
+    node->bound_ns = report_real(clock, "bound_ns");
+    node->rate_ppm = report_real(clock, "frequency_ppm");
+}
+
+static void fill_interfaces(struct top_node *node, struct json_object *status)
+{
+    node->interfaces[0] = '\0';
+    for (size_t i = 0; i < report_count(status, "interfaces"); i++) {
+        struct json_object *interface = report_element(status, "interfaces", i);
+        bool missing = !report_member(interface, "ifindex"), up = report_number(interface, "up");
+        size_t used = strlen(node->interfaces);
+
+        snprintf(node->interfaces + used, sizeof node->interfaces - used, "%s%s %s%s", i ? ", " : "",
+                 report_text(interface, "name"), missing ? "missing" : report_text(interface, "mode"),
+                 missing || up ? "" : " down");
+    }
+}
+
+static void fill_path(struct top_node *node, struct json_object *status)
+{
+    struct json_object *totals = report_member(status, "totals"), *divert = report_member(status, "divert");
+
+    copy(node->version, sizeof node->version, status, "version");
+    node->uptime_s = report_real(status, "uptime_s");
+    node->programs = report_real(totals, "lanes");
+    node->sockets = report_real(totals, "flows");
+    node->kernel_sockets = report_real(totals, "kernel_sockets");
+    node->diverted = report_real(divert, "diverted");
+    node->lost = report_real(divert, "overrun");
+    fill_interfaces(node, status);
+}
+
+void top_node_fill(struct top_node *node, struct json_object *status, struct json_object *clock)
+{
+    fill_clock(node, clock);
+    fill_path(node, status);
+    node->diverted_s = node->lost_s = NAN;
+}
+
+void top_node_compare(struct top_node *node, const struct top_node *before, double seconds)
+{
+    bool same = node->uptime_s >= before->uptime_s && node->diverted >= before->diverted && node->lost >= before->lost;
+
+    if (!same || !(seconds > 0))
+        return;
+    node->diverted_s = (node->diverted - before->diverted) / seconds;
+    node->lost_s = (node->lost - before->lost) / seconds;
+}

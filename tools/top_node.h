@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The state of one node in a line: for `lockstep top` and for `lockstep status` of several nodes. Pure. */
+#ifndef LOCKSTEP_TOOLS_TOP_NODE_H
+#define LOCKSTEP_TOOLS_TOP_NODE_H
+
+#include <json-c/json.h>
+#include <stdint.h>
+
+#define TOP_NODE_NAME_MAX    64
+#define TOP_NODE_PROBLEM_MAX 200
+
+/* Numbers that are not known are NAN, texts "". */
+struct top_node {
+    uint64_t key; /* its place among the nodes */
+    char name[TOP_NODE_NAME_MAX];
+    char problem[TOP_NODE_PROBLEM_MAX]; /* why it, or a part of it, cannot be asked */
+    /* the clock */
+    char clock[16]; /* "synchronised" ... of clock/report.h */
+    char source[TOP_NODE_NAME_MAX];
+    double offset_ns; /* of the published time to what the source says, still to be corrected */
+    double bound_ns, rate_ppm;
+    /* the path */
+    char version[24];
+    char interfaces[128]; /* "eth0 xdp-native, eth1 tc down" */
+    double uptime_s, programs, sockets, kernel_sockets;
+    double diverted, lost;     /* packets since the service started */
+    double diverted_s, lost_s; /* and a second, set by top_node_compare */
+};
+
+/* From the service's status (service/report.h) and the clock daemon's (clock/report.h); either may be NULL. Leaves key,
+ * name and problem alone. */
+void top_node_fill(struct top_node *node, struct json_object *status, struct json_object *clock);
+/* Sets the changes a second from how it was `seconds` ago. */
+void top_node_compare(struct top_node *node, const struct top_node *before, double seconds);
+
+#endif
