@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The last things that netd's journal told, in words. Single-threaded. */
+#ifndef LOCKSTEP_MONITOR_EVENT_LOG_H
+#define LOCKSTEP_MONITOR_EVENT_LOG_H
+
+#include <stddef.h>
+
+#include "monitor/json_stream.h"
+#include "service/journal.h"
+
+#define EVENT_LOG_MAX  200
+#define EVENT_TEXT_MAX 300
+
+struct event_log {
+    struct event {
+        int64_t realtime_ns;
+        const char *type;
+        char text[EVENT_TEXT_MAX];
+    } events[EVENT_LOG_MAX];
+    unsigned first, count;
+    uint64_t kernel_sockets, lost; /* since the beginning: sockets that stayed with the kernel, records lost */
+};
+
+/* A type of its own that is not known is passed over. Bytes after a text's missing end are not read. */
+void event_log_add(struct event_log *log, const struct journal_record *record);
+/* "lost" and "events": newest first. */
+void event_log_write(const struct event_log *log, struct json_stream *json);
+
+#endif
