@@ -84,13 +84,30 @@ static void unknown_key(struct parser *parser, const char *name)
     fail(parser, LOCKSTEP_E_UNKNOWN_NAME, name, reason);
 }
 
+/* False, with what is to be said of it: a required key is missing. */
+static bool has_required(struct parser *parser)
+{
+    const struct config_key *keys = parser->section->keys;
+    char allowed[128], reason[160];
+
+    for (size_t i = 0; keys[i].name; i++) {
+        if (!keys[i].value.required || parser->given & 1ull << i)
+            continue;
+        value_describe(&keys[i].value, allowed, sizeof allowed);
+        snprintf(reason, sizeof reason, "missing%s%s", *allowed ? "; must be " : "", allowed);
+        fail_at(parser, parser->header_line, LOCKSTEP_E_BAD_VALUE, keys[i].name, reason);
+        return false;
+    }
+    return true;
+}
+
 /* What only the whole section tells. */
 static void leave_section(struct parser *parser)
 {
     char problem[VALUE_PROBLEM_MAX] = "not possible here";
     int err;
 
-    if (parser->err || !parser->section || !parser->section->end)
+    if (parser->err || !parser->section || !has_required(parser) || !parser->section->end)
         return;
     err = parser->section->end(parser->root, parser->object, problem);
     if (err)

@@ -32,6 +32,7 @@ struct value_spec {
     int64_t max;
     const char *const *names; /* ENUM: ends with NULL */
     const char *initial;      /* default, in the form a user would write; NULL: all bytes zero. Not for TEXTS, LIST */
+    bool required;            /* in a section of a configuration file: it must be given */
     /* LIST: adds one item, without blanks around it, to the field of object; problem as value_parse's. */
     int (*add)(const char *item, void *field, void *object, char *problem);
 };

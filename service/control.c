@@ -23,6 +23,7 @@ static const struct {
     [CONTROL_DUMP] = {sizeof(struct control_dump), 0},
     [CONTROL_DUMP_REQUEST] = {sizeof(struct control_dump), -1},
     [CONTROL_FLOW_CLOSED] = {sizeof(struct control_flow_closed), -1},
+    [CONTROL_POLICY] = {sizeof(struct control_policy), sizeof(struct control_policy_reply)},
 };
 
 int control_request_size(unsigned type)

@@ -23,6 +23,7 @@
 #define CONTROL_MAX_FDS     8
 #define CONTROL_NAME_MAX    64
 #define CONTROL_TEXT_MAX    128
+#define CONTROL_PATH_MAX    512
 #define CONTROL_SOCKET_NAME "netd.sock"
 #define CONTROL_DEFAULT_DIR "/run/lockstep"
 #define CONTROL_DIR_ENV     "LOCKSTEP_RUNTIME_DIR"
@@ -47,6 +48,7 @@ enum control_type {
     CONTROL_DUMP_REQUEST, /* service -> program over the event socket; fd: the stream socket's other end */
     CONTROL_FLOW_CLOSED,  /* no reply: FLOW_REMOVE with the last state of the statistics slot, which is given up;
                              if the service has CONTROL_FEATURE_FLOW_CLOSED */
+    CONTROL_POLICY,       /* what does the policy say of a program of this user's? */
     CONTROL_TYPE_COUNT
 };
 
@@ -199,6 +201,15 @@ struct control_dump {
     uint32_t pid;
     uint32_t flow_id;
     struct net_endpoint local, remote;
+};
+
+struct control_policy {
+    char program[CONTROL_PATH_MAX]; /* absolute path of the executable, "": not known */
+};
+struct control_policy_reply {
+    uint32_t kernel; /* 1: all its sockets stay with the kernel */
+    uint32_t pad;
+    char reason[CONTROL_TEXT_MAX]; /* `policy: rule "office"` */
 };
 
 /* Size of the body that a request / a reply of this type has; -1 for an unknown type. */

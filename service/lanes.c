@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "service/admission.h"
 #include "service/events.h"
 
 #define RING_MIN      65536u
@@ -61,14 +62,14 @@ static int choose_lane(struct netd *netd)
     return LOCKSTEP_E_EXHAUSTED;
 }
 
-static uint32_t ring_size(const struct netd *netd, const struct client *client, uint32_t wanted)
+static uint32_t ring_size(const struct policy_lane *policy, const struct client *client, uint32_t wanted)
 {
     uint64_t limit = RING_MAX, size = RING_MIN;
 
     if (client->uid != 0)
-        limit = netd->policy.ring_bytes > RING_USER_MAX ? netd->policy.ring_bytes : RING_USER_MAX;
+        limit = policy->ring_bytes > RING_USER_MAX ? policy->ring_bytes : RING_USER_MAX;
     if (wanted == 0)
-        wanted = (uint32_t)netd->policy.ring_bytes;
+        wanted = (uint32_t)policy->ring_bytes;
     while (size < wanted && size * 2 <= limit)
         size *= 2;
     return (uint32_t)size;
@@ -78,8 +79,6 @@ static int check_limits(const struct netd *netd, const struct client *client)
 {
     if (client->lane)
         return LOCKSTEP_E_CONFLICT;
-    if (policy_denies(&netd->policy, client->uid))
-        return LOCKSTEP_E_DENIED;
     if (client->uid != 0 && client->user->lanes >= (uint64_t)netd->policy.lanes_per_user)
         return LOCKSTEP_E_EXHAUSTED;
     return 0;
@@ -150,11 +149,11 @@ static int make_direct(const struct netd *netd, int *fd)
     return LOCKSTEP_E_GONE;
 }
 
-static int make_injector(struct netd *netd, struct lane *lane, uint32_t wanted, int *fd)
+static int make_injector(struct netd *netd, struct lane *lane, bool direct, int *fd)
 {
     int result;
 
-    if (wanted == CONTROL_INJECTOR_DIRECT && policy_grants_direct(&netd->policy, lane->client->uid)) {
+    if (direct) {
         lane->injector = CONTROL_INJECTOR_DIRECT;
         return make_direct(netd, fd);
     }
@@ -168,11 +167,14 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
                struct control_lane_reply *reply, int fds[LANE_FDS])
 {
     struct divert_lane_fds lane_fds = {-1, -1};
+    struct policy_lane policy;
     struct lane *lane;
     int result = check_limits(netd, client), number;
 
     for (int i = 0; i < LANE_FDS; i++)
         fds[i] = -1;
+    if (result == 0)
+        result = admission_lane(netd, client, &policy);
     if (result < 0)
         return result;
     number = choose_lane(netd);
@@ -181,7 +183,7 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     lane = lane_create(netd, client, (uint32_t)number);
     if (!lane)
         return -ENOMEM;
-    lane->ring_bytes = ring_size(netd, client, request->ring_bytes);
+    lane->ring_bytes = ring_size(&policy, client, request->ring_bytes);
     result = divert_lane_create(netd->divert, lane->owner.lane, lane->ring_bytes, &lane_fds);
     if (result < 0) {
         lane_free(netd, lane);
@@ -189,7 +191,7 @@ int lanes_open(struct netd *netd, struct client *client, const struct control_la
     }
     fds[0] = lane_fds.ring;
     fds[1] = lane_fds.control;
-    result = make_injector(netd, lane, request->injector, &fds[2]);
+    result = make_injector(netd, lane, policy.direct && request->injector == CONTROL_INJECTOR_DIRECT, &fds[2]);
     if (result == 0)
         result = fds[3] = make_stats(lane);
     if (result >= 0)
@@ -285,6 +287,7 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     if (!lane)
         return -ENOMEM;
     lane->ring_bytes = request->ring_bytes;
+    lane->adopted_ns = platform_now_ns();
     result = adopt_parts(netd, lane, request, fds, event_fd);
     if (result < 0) {
         log_limited(LOG_LEVEL_WARNING, REFUSED(client), "lanes: lane %u of %s (process %d) cannot be taken over: %s",

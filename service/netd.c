@@ -19,6 +19,7 @@
 #include "platform/service_manager.h"
 #include "service/closer.h"
 #include "service/events.h"
+#include "service/options.h"
 #include "service/server.h"
 #include "service/socket_info.h"
 
@@ -204,7 +205,7 @@ int netd_main(int argc, char **argv)
     struct server server;
     int exit_status, result;
 
-    if (policy_load(argc, argv, &netd.policy, &exit_status) < 0)
+    if (options_load(argc, argv, &netd.policy, &exit_status) < 0)
         return exit_status;
     log_init("lockstep-netd", (enum log_level)netd.policy.log_level);
     journal_log_open();

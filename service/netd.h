@@ -18,6 +18,7 @@
 #include "service/lane_stats.h"
 #include "service/netlink.h"
 #include "service/network.h"
+#include "service/peer.h"
 #include "service/policy.h"
 #include "service/segment.h"
 #include "service/survivors.h"
@@ -52,7 +53,15 @@ struct lane {
     struct lane_stats *stats; /* written by the program: nothing in it is to be trusted */
     size_t stats_bytes;       /* LANE_STATS_BASE_BYTES if an older service made the page */
     int64_t since_ns;         /* CLOCK_REALTIME */
+    uint64_t adopted_ns;      /* from an earlier instance; 0: this one made it */
     bool told;                /* the journal has it */
+};
+
+/* The socket that the policy has denied last (admission.h). */
+struct denial {
+    uint8_t protocol;
+    uint16_t port;                  /* local */
+    char reason[POLICY_REASON_MAX]; /* "": none */
 };
 
 struct client {
@@ -61,6 +70,8 @@ struct client {
     int pid_fd; /* readable when the process has ended; -1: none */
     struct survivor process;
     uid_t uid;
+    struct peer_groups groups;
+    struct denial denial;
     bool greeted;
     char program[CONTROL_NAME_MAX];
     struct user *user;

@@ -513,6 +513,15 @@ static int check_route(const struct route_info *info, struct control_route_reply
     }
 }
 
+unsigned network_interface_to(const struct network *network, const struct net_addr *from, const struct net_addr *to,
+                              uint32_t uid)
+{
+    const struct route_query query = {.destination = *to, .source = *from, .uid = uid};
+    struct route_info info = {0};
+
+    return netlink_route(network->netlink, &query, &info) < 0 ? 0 : info.ifindex;
+}
+
 int network_route(struct network *network, const struct control_route *request, uint32_t uid, uint64_t now_ns,
                   struct control_route_reply *reply, bool *made_nexthop)
 {

@@ -51,6 +51,9 @@ bool network_is_local(const struct network *network, const struct net_addr *addr
 bool network_is_broadcast(const struct network *network, const struct net_addr *address);
 /* The interface that has this address, 0: none. */
 unsigned network_interface_of(const struct network *network, const struct net_addr *address);
+/* The interface by which packets from one address to another leave, 0: none. */
+unsigned network_interface_to(const struct network *network, const struct net_addr *from, const struct net_addr *to,
+                              uint32_t uid);
 /* Does this interface, or the one below it, carry accelerated traffic? */
 bool network_is_accelerated(const struct network *network, unsigned ifindex);
 

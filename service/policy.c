@@ -2,33 +2,45 @@
 #include "service/policy.h"
 
 #include <errno.h>
-#include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/config.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/option.h"
 #include "divert/divert.h"
-#include "service/control.h"
-
-#define CONFIG_FILE_MAX 65536
 
 static const char *const attach_names[] = {"auto", "xdp-native", "xdp-generic", "tc", NULL};
 _Static_assert(DIVERT_MODE_AUTO == 0 && DIVERT_MODE_XDP_NATIVE == 1 && DIVERT_MODE_XDP_GENERIC == 2 &&
                    DIVERT_MODE_TC == 3,
                "names and modes are in the same order");
-static const char *const injector_names[] = {"auto", "guarded", "direct", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
+_Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3, "names and levels are in the same order");
 
-static const struct config_key config_keys[] = {
-    {"interfaces", "Interface to accelerate; the key may be repeated.", {VALUE_TEXTS(struct policy, interfaces)}},
+static int add_interface(const char *item, void *field, void *object, char *problem)
+{
+    const struct value_spec spec = {VALUE_TEXTS(struct policy, interfaces)};
+
+    (void)field;
+    if (rule_check_interface(item, problem) < 0)
+        return LOCKSTEP_E_BAD_VALUE;
+    for (int i = 0; i < POLICY_MAX_INTERFACES; i++) {
+        if (strcmp(((struct policy *)object)->interfaces[i], item) == 0) {
+            snprintf(problem, VALUE_PROBLEM_MAX, "is there twice");
+            return LOCKSTEP_E_CONFLICT;
+        }
+    }
+    return value_parse(&spec, item, object, problem);
+}
+
+const struct config_key policy_keys[] = {
+    {"interfaces", "Interface to accelerate.", {VALUE_LIST(struct policy, interfaces, add_interface)}},
     {"attach", "How the divert is attached.", {VALUE_ENUM(struct policy, attach, attach_names), .initial = "auto"}},
+    {"default-action",
+     "What becomes of what no rule matches.",
+     {VALUE_ENUM(struct policy, default_action, rule_action_names), .initial = "accelerate"}},
     {"injector-policy",
      "auto: the direct injector for who may have it and asks; guarded: for nobody; direct: for everybody.",
-     {VALUE_ENUM(struct policy, injector_policy, injector_names), .initial = "auto"}},
+     {VALUE_ENUM(struct policy, injector_policy, rule_injector_names), .initial = "auto"}},
     {"ring-bytes",
      "Size of a lane's ring when the program does not ask for another; rounded up to a power of two.",
      {VALUE_SIZE(struct policy, ring_bytes), .initial = "4M", .min = 65536, .max = 1 << 28}},
@@ -39,189 +51,236 @@ static const struct config_key config_keys[] = {
      "Most flows of one user other than root.",
      {VALUE_INT(struct policy, flows_per_user), .initial = "16384", .min = 1, .max = DIVERT_MAX_FLOWS}},
     {"direct-injector-users",
-     "User (name or number) other than root that gets the direct injector; the key may be repeated.",
-     {VALUE_TEXTS(struct policy, direct_injector_users)}},
+     "User (name or number) other than root that gets the direct injector.",
+     {VALUE_LIST(struct policy, direct_injector_users, rule_add_user)}},
     {"deny-users",
-     "User (name or number) whose programs stay with the kernel; the key may be repeated.",
-     {VALUE_TEXTS(struct policy, deny_users)}},
-    {0},
-};
-static const struct config_section config_sections[] = {{"netd", config_keys, NULL, NULL}, {0}};
-
-/* What the command line may set beside the configuration file's keys. */
-struct command_line {
-    struct policy policy;
-    char config[256];
-    char attach[16], injector_policy[16]; /* empty: as the file says */
-};
-
-static const struct option_entry option_entries[] = {
-    {"interface",
-     'i',
-     "Interface to accelerate, with the VLANs on it; may be repeated.",
-     {VALUE_TEXTS(struct command_line, policy.interfaces)},
-     "NAME"},
-    {"runtime-dir",
-     'd',
-     "Directory for the control socket; one service each.",
-     {VALUE_TEXT(struct command_line, policy.runtime_dir), .initial = CONTROL_DEFAULT_DIR},
-     "DIR"},
-    {"attach",
-     'a',
-     "How the divert is attached: auto, xdp-native, xdp-generic or tc.",
-     {VALUE_TEXT(struct command_line, attach)},
-     "MODE"},
-    {"injector-policy",
-     0,
-     "Who gets the direct injector: auto, guarded or direct.",
-     {VALUE_TEXT(struct command_line, injector_policy)},
-     "POLICY"},
-    {"config",
-     'c',
-     "Configuration file (default: " POLICY_CONFIG_FILE ", if there is one).",
-     {VALUE_TEXT(struct command_line, config)},
-     "FILE"},
+     "User (name or number) whose programs stay with the kernel.",
+     {VALUE_LIST(struct policy, deny_users, rule_add_user)}},
     {"log-level",
-     'l',
-     "Least severe messages shown: error, warning, info or debug.",
-     {VALUE_ENUM(struct command_line, policy.log_level, level_names), .initial = "info"},
-     "LEVEL"},
+     "Least severe messages shown.",
+     {VALUE_ENUM(struct policy, log_level, level_names), .initial = "info"}},
     {0},
 };
 
-static const struct option_program program = {
-    .name = "lockstep-netd",
-    .summary = "The service of the accelerated path: attaches the divert and hands out lanes.",
-    .entries = option_entries,
+/* --- sections ----------------------------------------------------------------------------------------------- */
+
+static const struct rule *find_rule(const struct policy *policy, const char *name)
+{
+    for (unsigned i = 0; i < policy->rule_count; i++) {
+        if (strcmp(policy->rules[i].name, name) == 0)
+            return &policy->rules[i];
+    }
+    return NULL;
+}
+
+static bool is_printable(const char *name)
+{
+    while (*name >= ' ' && *name <= '~' && *name != '"' && *name != '\\')
+        name++;
+    return *name == '\0';
+}
+
+/* Sets problem; false: it can be a new rule's name. */
+static bool is_wrong_name(const struct policy *policy, const char *name, char *problem)
+{
+    const struct rule *other = find_rule(policy, name);
+
+    if (!*name || strlen(name) >= RULE_NAME_MAX)
+        snprintf(problem, VALUE_PROBLEM_MAX, "needs a name of 1 to %d characters: [rule NAME]", RULE_NAME_MAX - 1);
+    else if (!is_printable(name))
+        snprintf(problem, VALUE_PROBLEM_MAX, "the name must be of printable ASCII without quotes and backslashes");
+    else if (other)
+        snprintf(problem, VALUE_PROBLEM_MAX, "there is a rule of this name already, in line %d", other->line);
+    else if (policy->rule_count == POLICY_MAX_RULES)
+        snprintf(problem, VALUE_PROBLEM_MAX, "one rule too many (at most %d)", POLICY_MAX_RULES);
+    else
+        return false;
+    return true;
+}
+
+static void *begin_rule(void *root, const char *label, int line, char *problem)
+{
+    struct policy *policy = root;
+    struct rule *rules, *rule;
+
+    if (is_wrong_name(policy, label, problem))
+        return NULL;
+    rules = realloc(policy->rules, (policy->rule_count + 1) * sizeof *rules);
+    if (!rules) {
+        snprintf(problem, VALUE_PROBLEM_MAX, "no memory");
+        return NULL;
+    }
+    policy->rules = rules;
+    rule = &rules[policy->rule_count++];
+    memset(rule, 0, sizeof *rule);
+    rule->names = policy->names;
+    rule->line = line;
+    snprintf(rule->name, sizeof rule->name, "%s", label);
+    return rule;
+}
+
+static const struct config_section sections[] = {
+    {"netd", policy_keys, NULL, NULL},
+    {"rule", rule_keys, begin_rule, rule_check},
+    {0},
 };
 
-/* Reads a whole small file; its length or a negated errno. */
+/* --- the file ----------------------------------------------------------------------------------------------- */
+
+static void set_initial(struct policy *policy, const char *file, const struct rule_names *names)
+{
+    memset(policy, 0, sizeof *policy);
+    policy->names = names;
+    snprintf(policy->file, sizeof policy->file, "%s", file);
+    config_set_initial(sections, policy);
+}
+
+int policy_parse(const char *file, const char *text, size_t length, const struct rule_names *names, struct policy *out,
+                 char *problem)
+{
+    int err;
+
+    set_initial(out, file, names);
+    err = config_parse(sections, file, text, length, out, problem);
+    if (err < 0)
+        policy_free(out);
+    return err;
+}
+
+void policy_free(struct policy *policy)
+{
+    free(policy->rules);
+    policy->rules = NULL;
+    policy->rule_count = 0;
+}
+
+/* The whole file; its length or a negated errno. */
 static long read_file(const char *path, char *text, size_t size)
 {
     FILE *file = fopen(path, "re");
     size_t length;
+    int err = 0;
 
     if (!file)
         return -errno;
     length = fread(text, 1, size, file);
+    if (ferror(file))
+        err = errno ? -errno : -EIO;
     fclose(file);
-    return length == size ? -EFBIG : (long)length;
+    return err ? err : length == size ? -EFBIG : (long)length;
 }
 
-static int load_file(const char *path, struct policy *policy)
+int policy_read(const char *file, struct policy *out, char *problem)
 {
-    static char text[CONFIG_FILE_MAX];
-    char problem[CONFIG_PROBLEM_MAX];
-    const char *name = *path ? path : POLICY_CONFIG_FILE;
-    long length = read_file(name, text, sizeof(text));
+    char *text = malloc(POLICY_FILE_MAX);
+    long length = text ? read_file(file, text, POLICY_FILE_MAX) : -ENOMEM;
+    int err = (int)length;
 
-    if (length == -ENOENT && !*path)
-        return 0;
-    if (length < 0) {
-        fprintf(stderr, "lockstep-netd: cannot read %s: %s\n", name, error_text((int)length));
-        return -1;
+    if (length >= 0) {
+        err = policy_parse(file, text, (size_t)length, &rule_system_names, out, problem);
+    } else {
+        set_initial(out, file, &rule_system_names);
+        snprintf(problem, CONFIG_PROBLEM_MAX, "cannot read %.200s: %s", file, error_text(err));
     }
-    if (config_parse(config_sections, name, text, (size_t)length, policy, problem) < 0) {
-        fprintf(stderr, "lockstep-netd: %s\n", problem);
-        return -1;
+    free(text);
+    return err;
+}
+
+void policy_print(const struct policy *policy, FILE *out)
+{
+    fputs("[netd]\n", out);
+    for (int i = 0; i < POLICY_MAX_INTERFACES && policy->interfaces[i][0]; i++)
+        fprintf(out, "interfaces = %s\n", policy->interfaces[i]);
+    fprintf(out, "attach = %s\n", attach_names[policy->attach]);
+    fprintf(out, "default-action = %s\n", rule_action_names[policy->default_action]);
+    fprintf(out, "injector-policy = %s\n", rule_injector_names[policy->injector_policy]);
+    fprintf(out, "ring-bytes = %llu\n", (unsigned long long)policy->ring_bytes);
+    fprintf(out, "lanes-per-user = %lld\n", (long long)policy->lanes_per_user);
+    fprintf(out, "flows-per-user = %lld\n", (long long)policy->flows_per_user);
+    fprintf(out, "log-level = %s\n", level_names[policy->log_level]);
+    rule_ids_print(out, "direct-injector-users", &policy->direct_injector_users);
+    rule_ids_print(out, "deny-users", &policy->deny_users);
+    for (unsigned i = 0; i < policy->rule_count; i++) {
+        fputc('\n', out);
+        rule_print(&policy->rules[i], out);
     }
-    return 0;
 }
 
-/* An option that stands for a key of the file. */
-static int override(const char *name, const char *text, struct policy *policy)
+/* --- decisions ---------------------------------------------------------------------------------------------- */
+
+void policy_decide(const struct policy *policy, const struct rule_query *query, struct policy_decision *out)
 {
-    char problem[VALUE_PROBLEM_MAX];
-    const struct config_key *key = config_keys;
+    enum rule_condition which;
 
-    if (!*text)
-        return 0;
-    while (strcmp(key->name, name) != 0)
-        key++;
-    if (value_parse(&key->value, text, policy, problem) == 0)
-        return 0;
-    fprintf(stderr, "lockstep-netd: --%s: %s %s\n", name, text, problem);
-    return -1;
-}
+    *out = (struct policy_decision){RULE_KERNEL, POLICY_DENY_USERS, 0};
+    if (rule_ids_contain(&policy->deny_users, query->uid))
+        return;
+    for (out->rule = 0; out->rule < policy->rule_count; out->rule++) {
+        const struct rule *rule = &policy->rules[out->rule];
+        enum rule_outcome outcome = rule_match(rule, query, &which);
 
-/* A user's number: as it is written, or by name. False: neither. */
-static bool resolve_user(const char *text, uid_t *uid)
-{
-    const struct passwd *entry;
-
-    if (text[strspn(text, "0123456789")] == 0) {
-        unsigned long number = strtoul(text, NULL, 10);
-
-        *uid = (uid_t)number;
-        return strlen(text) <= 10 && number < (uid_t)-1;
-    }
-    entry = getpwnam(text);
-    if (entry)
-        *uid = entry->pw_uid;
-    return entry;
-}
-
-static int resolve_users(const char *key, const char users[POLICY_MAX_USERS][33], uid_t *uids, unsigned *count)
-{
-    for (int i = 0; i < POLICY_MAX_USERS && users[i][0]; i++) {
-        if (!resolve_user(users[i], &uids[*count])) {
-            fprintf(stderr, "lockstep-netd: %s: there is no user %s\n", key, users[i]);
-            return -1;
+        /* A program of which some sockets may be accelerated is. */
+        if (outcome == RULE_MATCHES || (outcome == RULE_DEPENDS && rule->action == RULE_ACCELERATE)) {
+            out->source = POLICY_RULE;
+            out->action = (enum rule_action)rule->action;
+            return;
         }
-        ++*count;
     }
-    return 0;
+    out->source = POLICY_DEFAULT;
+    out->action = (enum rule_action)policy->default_action;
 }
 
-int policy_load(int argc, char *const *argv, struct policy *policy, int *exit_status)
+const char *policy_reason(const struct policy *policy, const struct policy_decision *decision, char *text)
 {
-    static struct command_line line;
-
-    if (option_run(&program, argc, argv, &line, exit_status) < 0)
-        return -1;
-    *exit_status = 2;
-    memset(policy, 0, sizeof(*policy));
-    config_set_initial(config_sections, policy);
-    if (load_file(line.config, policy) < 0)
-        return -1;
-    if (line.policy.interfaces[0][0])
-        memcpy(policy->interfaces, line.policy.interfaces, sizeof(policy->interfaces));
-    if (override("attach", line.attach, policy) < 0 || override("injector-policy", line.injector_policy, policy) < 0)
-        return -1;
-    memcpy(policy->runtime_dir, line.policy.runtime_dir, sizeof(policy->runtime_dir));
-    policy->log_level = line.policy.log_level;
-    if (resolve_users("direct-injector-users", policy->direct_injector_users, policy->direct_uids,
-                      &policy->direct_uid_count) < 0 ||
-        resolve_users("deny-users", policy->deny_users, policy->denied_uids, &policy->denied_uid_count) < 0)
-        return -1;
-    if (!policy->interfaces[0][0]) {
-        fprintf(stderr, "lockstep-netd: no interface to accelerate: give --interface NAME, or interfaces in %s\n",
-                POLICY_CONFIG_FILE);
-        return -1;
+    switch (decision->source) {
+    case POLICY_DENY_USERS:
+        snprintf(text, POLICY_REASON_MAX, "policy: deny-users");
+        break;
+    case POLICY_RULE:
+        snprintf(text, POLICY_REASON_MAX, "policy: rule \"%s\"", policy->rules[decision->rule].name);
+        break;
+    case POLICY_DEFAULT:
+        snprintf(text, POLICY_REASON_MAX, "policy: default-action");
+        break;
     }
-    *exit_status = 0;
-    return 0;
+    return text;
 }
 
-static bool user_listed(const uid_t *uids, unsigned count, uid_t uid)
+void policy_lane(const struct policy *policy, const struct rule_query *query, struct policy_lane *out)
 {
-    for (unsigned i = 0; i < count; i++) {
-        if (uids[i] == uid)
+    struct rule_query program = *query;
+    int injector = RULE_INJECTOR_AUTO;
+    enum rule_condition which;
+
+    program.socket = false;
+    out->ring_bytes = policy->ring_bytes;
+    for (unsigned i = 0; i < policy->rule_count; i++) {
+        const struct rule *rule = &policy->rules[i];
+
+        if (rule_match(rule, &program, &which) != RULE_MATCHES)
+            continue;
+        injector = rule->injector;
+        if (rule->ring_bytes)
+            out->ring_bytes = rule->ring_bytes;
+        break;
+    }
+    if (policy->injector_policy != RULE_INJECTOR_AUTO)
+        injector = policy->injector_policy;
+    else if (rule_ids_contain(&policy->direct_injector_users, query->uid))
+        injector = RULE_INJECTOR_DIRECT;
+    out->direct = injector == RULE_INJECTOR_DIRECT || (injector == RULE_INJECTOR_AUTO && query->uid == 0);
+}
+
+bool policy_has_rules(const struct policy *policy)
+{
+    return policy->rule_count || policy->deny_users.count || policy->default_action != RULE_ACCELERATE;
+}
+
+bool policy_needs_interface(const struct policy *policy)
+{
+    for (unsigned i = 0; i < policy->rule_count; i++) {
+        if (policy->rules[i].interfaces.count)
             return true;
     }
     return false;
-}
-
-bool policy_denies(const struct policy *policy, uid_t uid)
-{
-    return user_listed(policy->denied_uids, policy->denied_uid_count, uid);
-}
-
-bool policy_grants_direct(const struct policy *policy, uid_t uid)
-{
-    if (policy->injector_policy == POLICY_INJECTOR_GUARDED)
-        return false;
-    if (policy->injector_policy == POLICY_INJECTOR_DIRECT)
-        return true;
-    return uid == 0 || user_listed(policy->direct_uids, policy->direct_uid_count, uid);
 }

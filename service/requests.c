@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "service/admission.h"
 #include "service/events.h"
 #include "service/lanes.h"
 #include "service/repair.h"
@@ -44,8 +45,6 @@ static int handle_hello(struct netd *netd, struct request *request, struct reply
     struct client *client = request->client;
     size_t count, used = 0;
 
-    if (policy_denies(&netd->policy, client->uid))
-        return LOCKSTEP_E_DENIED;
     memcpy(client->program, body->program, sizeof(client->program) - 1);
     make_printable(client->program);
     client->greeted = true;
@@ -307,6 +306,8 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
         result = socket_info_read(request->fds[0], netd->namespace_cookie, &info);
     if (result == 0)
         result = describe_flow(netd, request->body, &info, &wanted);
+    if (result == 0)
+        result = admission_flow(netd, client, &wanted);
     if (result < 0)
         return result;
     wanted.since_ns = lanes_slot_since(client->lane, wanted.slot);
@@ -489,11 +490,16 @@ static int handle_not_accelerated(struct netd *netd, struct request *request, st
         .remote = body->remote,
         .since = time(NULL),
     };
+    const char *policy;
 
     (void)reply;
     memcpy(item.program, client->program, sizeof(item.program));
     memcpy(item.reason, body->reason, sizeof(item.reason) - 1);
     make_printable(item.reason);
+    /* Programs know that, and not which rule it was. */
+    policy = admission_reason(client, body->protocol, &body->local);
+    if (policy && strcmp(item.reason, error_text(LOCKSTEP_E_DENIED)) == 0)
+        snprintf(item.reason, sizeof(item.reason), "%s", policy);
     kernel_sockets_add(&netd->kernel_sockets, &item);
     events_kernel_socket(netd, &item);
     return 0;
@@ -638,6 +644,18 @@ void requests_tick(struct netd *netd, uint64_t now_ns)
     }
 }
 
+static int handle_policy(struct netd *netd, struct request *request, struct reply *reply)
+{
+    const struct control_policy *body = request->body;
+    struct control_policy_reply *answer = (void *)reply->body;
+    char program[CONTROL_PATH_MAX];
+
+    memcpy(program, body->program, sizeof(program));
+    program[sizeof(program) - 1] = '\0';
+    answer->kernel = !admission_allows(netd, request->client, program, answer->reason);
+    return 0;
+}
+
 static int handle_report(struct netd *netd, struct request *request, struct reply *reply)
 {
     const struct control_report *body = request->body;
@@ -705,6 +723,7 @@ static const struct {
     [CONTROL_REPORT] = {handle_report, 0, 0},
     [CONTROL_DUMP] = {handle_dump, 0, 0},
     [CONTROL_FLOW_CLOSED] = {handle_flow_closed, 0, 0},
+    [CONTROL_POLICY] = {handle_policy, 0, 0},
 };
 
 int requests_handle(struct netd *netd, struct request *request, struct reply *reply)

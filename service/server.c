@@ -12,7 +12,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -97,12 +96,19 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
     list_push_back(&netd->dropped, &client->link);
 }
 
+static void client_free(struct client *client)
+{
+    if (client)
+        free(client->groups.list);
+    free(client);
+}
+
 static void free_dropped(struct netd *netd)
 {
     struct list *link;
 
     while ((link = list_pop_front(&netd->dropped)))
-        free(list_entry(link, struct client, link));
+        client_free(list_entry(link, struct client, link));
 }
 
 /* 0 or a negated errno; never waits. */
@@ -319,12 +325,13 @@ static int client_create(struct server *server, int fd)
     client->fd = fd;
     client->process = (struct survivor){credentials.pid, survivors_start_time(credentials.pid), 0};
     client->uid = credentials.uid;
+    peer_groups(fd, credentials.gid, &client->groups);
     snprintf(client->program, sizeof(client->program), "?");
     client->on_socket = (struct event_source){handle_client, client};
     client->on_exit = (struct event_source){handle_exit, client};
     if (server_watch(netd, fd, &client->on_socket) < 0)
         goto failed;
-    client->pid_fd = (int)syscall(SYS_pidfd_open, client->process.pid, 0);
+    client->pid_fd = peer_pidfd(fd, client->process.pid);
     if (client->pid_fd >= 0)
         server_watch(netd, client->pid_fd, &client->on_exit);
     client->user->clients++;
@@ -332,7 +339,7 @@ static int client_create(struct server *server, int fd)
     netd->counters.clients_accepted++;
     return 0;
 failed:
-    free(client);
+    client_free(client);
     hang_up(netd, user, fd);
     return LOCKSTEP_E_EXHAUSTED;
 }

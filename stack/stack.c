@@ -556,14 +556,16 @@ static int open_parts(struct stack_state *s, const char **why)
     *why = "the service is not reachable";
     err = stack_connect(&s->pub.client);
     if (err < 0) {
-        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
+        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why; /* by an older service */
         return err;
     }
     mark_own(client_fd(s->pub.client), 1);
     *why = "the service gave no lane";
     err = client_lane_open(s->pub.client, wanted_injector(), 0, &s->lane_reply, &s->fds);
-    if (err < 0)
+    if (err < 0) {
+        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why;
         return err;
+    }
     s->pub.lane = s->lane_reply.lane;
     *why = "the lane cannot be opened";
     err = open_lane(s);

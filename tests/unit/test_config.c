@@ -19,6 +19,7 @@ struct netd {
     char interface[2][16];
     struct rule rules[2];
     int rule_count;
+    int mode;
 };
 
 static const struct config_key netd_keys[] = {
@@ -74,8 +75,14 @@ static int end_rule(void *root, void *object, char *problem)
     return rule->allow && rule->port == 1 ? LOCKSTEP_E_BAD_VALUE : 0;
 }
 
+static const char *const modes[] = {"fast", "slow", NULL};
+static const struct config_key mode_keys[] = {
+    {"mode", "Mode.", {VALUE_ENUM(struct netd, mode, modes), .required = true}},
+    {0},
+};
+
 static const struct config_section sections[] = {
-    {"netd", netd_keys, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule}, {0}};
+    {"netd", netd_keys, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule}, {"mode", mode_keys, NULL, NULL}, {0}};
 
 static struct netd netd;
 static char problem[CONFIG_PROBLEM_MAX];
@@ -142,8 +149,8 @@ static void mistakes_name_file_line_and_key(void **state)
     refused("[netd]\nring = 1K\nring = 2K", LOCKSTEP_E_CONFLICT, "netd.conf:3: [netd] ring: given twice");
     refused("ring = 1K", LOCKSTEP_E_BAD_FORMAT, "netd.conf:1: ring: not in a section");
     refused("[net]\nring = 1K", LOCKSTEP_E_UNKNOWN_NAME,
-            "netd.conf:1: [net]: unknown section; allowed: netd, rule NAME");
-    refused("[net]", LOCKSTEP_E_UNKNOWN_NAME, "netd.conf:1: [net]: unknown section; allowed: netd, rule NAME");
+            "netd.conf:1: [net]: unknown section; allowed: netd, rule NAME, mode");
+    refused("[net]", LOCKSTEP_E_UNKNOWN_NAME, "netd.conf:1: [net]: unknown section; allowed: netd, rule NAME, mode");
     refused("[netd x]", LOCKSTEP_E_BAD_VALUE, "netd.conf:1: [netd x]: this section has no label");
     refused("[rule a]\n[rule b]\n[rule c]", LOCKSTEP_E_BAD_VALUE, "netd.conf:3: [rule c]: one too many (at most 2)");
     refused("[netd]\n[rule]\n[netd]", LOCKSTEP_E_CONFLICT, "netd.conf:3: [netd]: given twice");
@@ -203,6 +210,9 @@ static void a_section_is_checked_at_its_end(void **state)
     refused("[rule a]\n\n[rule b]\nport = 1\n", LOCKSTEP_E_BAD_VALUE,
             "netd.conf:3: [rule b] allow: must not be yes with port 1");
     assert_int_equal(parse("[rule a]\nport = 1\nallow = no"), 0);
+    refused("[netd]\n[mode]\n", LOCKSTEP_E_BAD_VALUE, "netd.conf:2: [mode] mode: missing; must be fast|slow");
+    assert_int_equal(parse("[mode]\nmode = slow"), 0);
+    assert_int_equal(netd.mode, 1);
 }
 
 int main(void)
