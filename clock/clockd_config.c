@@ -50,7 +50,7 @@ static const struct config_key clockd_keys[] = {
      {VALUE_TEXT(struct clockd_config, leap_file), .initial = "/usr/share/zoneinfo/leap-seconds.list"}},
     {"state-file",
      "Where rate and baselines are kept over restarts; none: nowhere.",
-     {VALUE_TEXT(struct clockd_config, state_file), .initial = "/var/lib/lockstep/clock.state"}},
+     {VALUE_TEXT(struct clockd_config, state_file), .initial = "/var/lib/lockstep/clock/clock.state"}},
     {"key-file", "Symmetric keys.", {VALUE_TEXT(struct clockd_config, key_file)}},
     {"user", "User to become after the start, if that is by root.", {VALUE_TEXT(struct clockd_config, user)}},
     {"discipline", "Steer the system clock, too.", {VALUE_BOOL(struct clockd_config, discipline), .initial = "no"}},

@@ -4,7 +4,8 @@
 
 steady.py server ADDRESS PORT                  echoes TCP and UDP; prints "end eof TIME" or "end reset TIME" a connection
 steady.py client ADDRESS PORT SECONDS [SIZE] [CONNECTIONS]
-                                               echo over connections that must never break, each byte compared
+                                               echo over connections that must never break, each byte compared;
+                                               SIGTERM ends it as if the time were over
 steady.py datagrams ADDRESS PORT SECONDS       echo over UDP; lost ones are counted, wrong ones are an error
 steady.py again ADDRESS PORT SECONDS           a new connection for each message
 steady.py hold ADDRESS PORT CONNECTIONS        opens them; prints "ready", then "reset TIME" or "eof TIME" for each
@@ -13,6 +14,7 @@ steady.py sink ADDRESS PORT [PAUSE]            reads (with a pause before each r
 """
 import hashlib
 import random
+import signal
 import socket
 import sys
 import threading
@@ -101,8 +103,10 @@ def client(address, port, seconds, size=1000, connections=1):
     socks = [connect(address, port) for _ in range(connections)]
     end = now() + seconds
     count, longest = 0, 0.0
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
     say("started")
-    while now() < end:
+    while now() < end and not over.is_set():
         for sock in socks:
             begin = now()
             exchange(sock, chance.randbytes(size))
