@@ -109,18 +109,41 @@ bool history_queue_push(struct history_queue *queue, struct history_item *item)
     return room;
 }
 
-unsigned history_queue_take(struct history_queue *queue, struct list *out, unsigned most)
+bool history_queue_empty(struct history_queue *queue)
 {
-    unsigned count = 0;
+    bool empty;
+
+    pthread_mutex_lock(&queue->lock);
+    empty = list_empty(&queue->items);
+    pthread_mutex_unlock(&queue->lock);
+    return empty;
+}
+
+static size_t rows_of(const struct history_item *item)
+{
+    switch (item->type) {
+    case HISTORY_ITEM_TABLE:
+        return item->table.to - item->table.from;
+    case HISTORY_ITEM_COUNTERS:
+        return item->counters.count;
+    case HISTORY_ITEM_RUN:
+        return item->run.run->count;
+    default:
+        return 1;
+    }
+}
+
+void history_queue_take(struct history_queue *queue, struct list *out, unsigned rows)
+{
+    size_t taken = 0;
     struct list *link;
 
     pthread_mutex_lock(&queue->lock);
-    while (count < most && (link = list_pop_front(&queue->items))) {
+    while (taken < rows && (link = list_pop_front(&queue->items))) {
+        taken += rows_of(list_entry(link, struct history_item, link));
         list_push_back(out, link);
-        count++;
     }
     pthread_mutex_unlock(&queue->lock);
-    return count;
 }
 
 void history_queue_done(struct history_queue *queue, struct list *items)

@@ -100,8 +100,10 @@ void history_queue_clear(struct history_queue *queue);
 bool history_queue_has_room(struct history_queue *queue);
 /* Takes the item over, if the queue is not full (false). */
 bool history_queue_push(struct history_queue *queue, struct history_item *item);
-/* Moves up to `most` items to the end of `out`. They count as being in the queue until history_queue_done. */
-unsigned history_queue_take(struct history_queue *queue, struct list *out, unsigned most);
+bool history_queue_empty(struct history_queue *queue);
+/* Moves items of `rows` rows, or one that has more, to the end of `out`. They count as being in the queue until
+ * history_queue_done. */
+void history_queue_take(struct history_queue *queue, struct list *out, unsigned rows);
 /* Frees all of `items`. */
 void history_queue_done(struct history_queue *queue, struct list *items);
 

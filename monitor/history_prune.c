@@ -5,10 +5,6 @@
 
 #include "monitor/history_private.h"
 
-#define ROWS_MAX   2000 /* that one transaction removes */
-#define ROWS_LEAST 200
-#define ROWS_PAGES 5 /* that a removed row may touch, in the table and its indexes */
-
 static const struct {
     const char *table;
     unsigned bytes;   /* of a row with its part of the indexes, about */
@@ -63,13 +59,6 @@ static int64_t first_since(struct history_store *store, enum history_kind kind, 
     return low;
 }
 
-static int rows_at_once(const struct history_store *store)
-{
-    uint64_t rows = store->log_max / 2 / HISTORY_PAGE / ROWS_PAGES;
-
-    return rows < ROWS_LEAST ? ROWS_LEAST : rows < ROWS_MAX ? (int)rows : ROWS_MAX;
-}
-
 /* Removes rows with smaller ids; how many, or a negative code. */
 static int remove_before(struct history_store *store, enum history_kind kind, int64_t id, const char *condition)
 {
@@ -77,8 +66,9 @@ static int remove_before(struct history_store *store, enum history_kind kind, in
     int result;
 
     snprintf(text, sizeof text,
-             "DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE id < %" PRId64 "%s%s ORDER BY id LIMIT %d)",
-             kinds[kind].table, kinds[kind].table, id, kinds[kind].also, condition, rows_at_once(store));
+             "DELETE FROM %s WHERE id IN (SELECT id FROM %s WHERE id < %" PRId64 "%s%s ORDER BY id LIMIT %u)",
+             kinds[kind].table, kinds[kind].table, id, kinds[kind].also, condition,
+             history_store_batch(&store->limits));
     result = history_sql_exec(&store->sql, text);
     if (result < 0)
         return result;

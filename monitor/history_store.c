@@ -18,6 +18,9 @@
 #define APPLICATION_ID 0x4c534849 /* "LSHI" */
 #define LOG_MAX        (64u << 20)
 #define LOG_MIN        (1u << 20)
+#define BATCH_LEAST    200
+#define BATCH_MOST     2000
+#define ROW_PAGES      5 /* that a row may touch, in the table and its indexes */
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -48,13 +51,24 @@ void history_moment_now(struct history_moment *moment)
 
 /* --- opening ------------------------------------------------------------------------------------------------ */
 
-/* The log gets an eighth of the whole, and the database may use the rest. */
-static void share_out(struct history_store *store)
+static uint64_t whole_size(const struct history_limits *limits)
 {
-    uint64_t size = store->limits.size_max > HISTORY_SIZE_MIN ? store->limits.size_max : HISTORY_SIZE_MIN;
+    return limits->size_max > HISTORY_SIZE_MIN ? limits->size_max : HISTORY_SIZE_MIN;
+}
 
-    store->log_max = size / 8 < LOG_MIN ? LOG_MIN : size / 8 > LOG_MAX ? LOG_MAX : size / 8;
-    store->data_max = size - store->log_max;
+/* The log gets an eighth of the whole, and the database may use the rest. */
+static uint64_t log_part(const struct history_limits *limits)
+{
+    uint64_t size = whole_size(limits) / 8;
+
+    return size < LOG_MIN ? LOG_MIN : size > LOG_MAX ? LOG_MAX : size;
+}
+
+unsigned history_store_batch(const struct history_limits *limits)
+{
+    uint64_t rows = log_part(limits) / 2 / HISTORY_PAGE / ROW_PAGES;
+
+    return rows < BATCH_LEAST ? BATCH_LEAST : rows < BATCH_MOST ? (unsigned)rows : BATCH_MOST;
 }
 
 static int set_pragmas(struct history_store *store)
@@ -167,7 +181,8 @@ int history_store_open(const char *path, const struct history_limits *limits, st
         return -ENOMEM;
     snprintf(store->path, sizeof store->path, "%s", path);
     store->limits = *limits;
-    share_out(store);
+    store->log_max = log_part(limits);
+    store->data_max = whole_size(limits) - store->log_max;
     result = open_database(store, path);
     if (result < 0) {
         history_store_close(store);

@@ -18,7 +18,7 @@
 /* Here and not in /var/lib/lockstep itself, which belongs to root. */
 #define HISTORY_DEFAULT_DIR  "/var/lib/lockstep/history"
 #define HISTORY_DEFAULT_FILE HISTORY_DEFAULT_DIR "/history.db"
-#define HISTORY_DEFAULT_RUNS HISTORY_DEFAULT_DIR "/runs"
+#define HISTORY_DEFAULT_RUNS "/var/lib/lockstep/runs"
 
 #define HISTORY_OFF_MAX_S (7 * 86400)
 #define HISTORY_SIZE_MIN  (2 << 20)
@@ -77,6 +77,9 @@ int history_store_set_position(struct history_store *store, const struct history
 /* Removes what is too old or, beyond the limit of the size, the oldest rows of the kind that takes most, and gives
  * space back; one short transaction. 1: there is more to do; 0; or a negative code. */
 int history_store_prune(struct history_store *store, const struct history_moment *now);
+
+/* Rows that one transaction should have at most, so that the log stays within its part of the size. */
+unsigned history_store_batch(const struct history_limits *limits);
 
 /* Bytes of the file and its log. */
 uint64_t history_store_bytes(struct history_store *store);
