@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "monitor/event_log.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #define FIELD(text) (int)strnlen(text, sizeof(text)), text
@@ -22,15 +21,6 @@ static void say_text(char *out, const struct journal_text *body)
 static void say_lane(char *out, const struct lane_row *row, const char *what)
 {
     snprintf(out, EVENT_TEXT_MAX, "%.*s (process %u) %s", FIELD(row->program), row->pid, what);
-}
-
-static void say_connection(char *out, const struct connection_row *row, const char *what)
-{
-    char local[NET_ENDPOINT_TEXT_MAX], remote[NET_ENDPOINT_TEXT_MAX];
-
-    snprintf(out, EVENT_TEXT_MAX, "%.*s (process %u): %s %s - %s %s", FIELD(row->program), row->pid,
-             row->protocol == IPPROTO_TCP ? "TCP" : "UDP", endpoint(&row->local, local), endpoint(&row->remote, remote),
-             what);
 }
 
 static void say_kernel_socket(char *out, const struct journal_kernel_socket *socket)
@@ -59,12 +49,6 @@ static const char *say(char *out, const struct journal_record *record)
     case JOURNAL_LANE_CLOSED:
         say_lane(out, body, "has ended");
         return "lane";
-    case JOURNAL_CONNECTION_OPENED:
-        say_connection(out, body, "opened");
-        return "connection";
-    case JOURNAL_CONNECTION_CLOSED:
-        say_connection(out, body, "closed");
-        return "connection";
     case JOURNAL_KERNEL_SOCKET:
         say_kernel_socket(out, body);
         return "kernel";

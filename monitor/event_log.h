@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The last things that netd's journal told, in words. Single-threaded. */
+/* The last things that netd's journal told, in words: of the service, interfaces, programs, and sockets that stayed
+ * with the kernel. Connections, which come by the thousand, are for the history. Single-threaded. */
 #ifndef LOCKSTEP_MONITOR_EVENT_LOG_H
 #define LOCKSTEP_MONITOR_EVENT_LOG_H
 
@@ -21,7 +22,7 @@ struct event_log {
     uint64_t kernel_sockets, lost; /* since the beginning: sockets that stayed with the kernel, records lost */
 };
 
-/* A type of its own that is not known is passed over. Bytes after a text's missing end are not read. */
+/* Other types are passed over. Bytes after a text's missing end are not read. */
 void event_log_add(struct event_log *log, const struct journal_record *record);
 /* "lost" and "events": newest first. */
 void event_log_write(const struct event_log *log, struct json_stream *json);

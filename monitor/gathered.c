@@ -35,9 +35,25 @@ static struct json_object *selected_source(struct json_object *sources)
     return NULL;
 }
 
-void gathered_clock_point(struct json_object *status, struct json_object *sources, struct series_point *point)
+static struct json_object *source_named(struct json_object *stats, const char *name)
 {
-    point->offset_ns = report_real(selected_source(sources), "offset_ns");
+    for (size_t i = 0; i < report_count(stats, "sources"); i++) {
+        struct json_object *source = report_element(stats, "sources", i);
+
+        if (strcmp(report_text(source, "name"), name) == 0)
+            return source;
+    }
+    return NULL;
+}
+
+void gathered_clock_point(struct json_object *status, struct json_object *sources, struct json_object *stats,
+                          struct series_point *point)
+{
+    struct json_object *selected = selected_source(sources);
+
+    point->offset_ns = report_real(selected, "offset_ns");
+    point->measured_ns =
+        selected ? report_real(source_named(stats, report_text(selected, "name")), "residual_ns") : (double)NAN;
     point->bound_ns = report_real(status, "bound_ns");
 }
 

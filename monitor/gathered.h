@@ -32,7 +32,8 @@ struct traffic {
 struct traffic gathered_traffic(const struct tracker *tracker);
 
 /* What the clock says, into point (pure); NAN without a daemon. */
-void gathered_clock_point(struct json_object *status, struct json_object *sources, struct series_point *point);
+void gathered_clock_point(struct json_object *status, struct json_object *sources, struct json_object *stats,
+                          struct series_point *point);
 
 /* The document's object. */
 void gathered_write_summary(struct json_stream *json, const struct gathered *gathered);

@@ -267,14 +267,14 @@ static struct snapshot *gather(struct gatherer *gatherer)
 
     if (!snapshot)
         return NULL;
-    gathered.point = (struct series_point){0, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    gathered.point = (struct series_point){0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     ask_netd(gatherer, &gathered, snapshot);
     ask_clockd(gatherer, &gathered);
     look_for_runs(gatherer);
     gathered.table = &snapshot->table;
     gathered.realtime_ns = (int64_t)platform_now_ns() + platform_realtime_offset_ns();
     gathered.point.time_ms = gathered.realtime_ns / 1000000;
-    gathered_clock_point(gathered.clock_status, gathered.clock_sources, &gathered.point);
+    gathered_clock_point(gathered.clock_status, gathered.clock_sources, gathered.clock_stats, &gathered.point);
     compute_rates(gatherer, &gathered);
     tell(gatherer, gathered.netd_error);
     snapshot->sequence = ++gatherer->sequence;

@@ -15,6 +15,7 @@ static const struct {
     const char *name;
     size_t offset;
 } columns[] = {
+    {"measured_ns", offsetof(struct series_point, measured_ns)},
     {"offset_ns", offsetof(struct series_point, offset_ns)},
     {"bound_ns", offsetof(struct series_point, bound_ns)},
     {"rx_bits_per_s", offsetof(struct series_point, rx_bits)},

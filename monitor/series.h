@@ -13,6 +13,7 @@
 /* What is not known is NAN. */
 struct series_point {
     int64_t time_ms;               /* CLOCK_REALTIME */
+    double measured_ns;            /* the selected source's last exchange: how far it was from what was expected */
     double offset_ns, bound_ns;    /* of the clock: selected source minus clock; error bound */
     double rx_bits, tx_bits;       /* a second, of all connections */
     double drops, retransmissions; /* a second */

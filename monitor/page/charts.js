@@ -2,7 +2,7 @@
 // The figures over time: clock, throughput, drops. uPlot draws; a sentence below each says the same in words.
 import {bits, by_id, clock_time, colour, rate, set_text, signed_time, time} from './format.js';
 
-const columns = ['offset_ns', 'bound_ns', 'rx_bits_per_s', 'tx_bits_per_s', 'drops_per_s', 'retransmissions_per_s'];
+const columns = ['measured_ns', 'offset_ns', 'bound_ns', 'rx_bits_per_s', 'tx_bits_per_s', 'drops_per_s', 'retransmissions_per_s'];
 const longest_ms = 3600e3;
 let data = {time_ms: []};
 let span_s = 3600;
@@ -18,7 +18,7 @@ function axis(format) {
     values: (_, splits) => splits.map(value => value === null ? '' : format(value)), size: 72};
 }
 const time_axis = () => ({stroke: colour('--soft'), grid: {stroke: colour('--line'), width: 1}, ticks: {stroke: colour('--line'), width: 1},
-  values: (_, splits) => splits.map(s => clock_time(s * 1e3).slice(0, span_s > 300 ? 5 : 8))});
+  values: (_, splits) => splits.map(s => clock_time(s * 1e3).slice(0, splits[1] - splits[0] >= 60 ? 5 : 8)), space: 70});
 
 function chart(name, series, y_axis, extra) {
   const place = by_id(`chart-${name}`);
@@ -38,7 +38,8 @@ export function build() {
   const accent = colour('--accent'), second = colour('--second'), band = colour('--band');
   chart('clock', [line('Offset', accent, signed_time),
     line('Bound', band, time, {width: 1, stroke: accent + '66', value: (_, value) => value === null ? '–' : `± ${time(value)}`}),
-    line('', band, time, {width: 1, stroke: accent + '66', class: 'mirror'})], axis(value => time(value)),
+    line('', band, time, {width: 1, stroke: accent + '66'}),
+    line('Last exchange', second, signed_time, {width: 1, points: {show: false}})], axis(value => time(value)),
   {bands: [{series: [2, 3], fill: band}],
     scales: {y: {range: (_, low, high) => { const most = Math.max(Math.abs(low), Math.abs(high)) * 1.15 || 1000; return [-most, most]; }}}});
   charts.clock.root.querySelectorAll('.u-legend .u-series')[3].hidden = true;
@@ -77,7 +78,7 @@ export function draw() {
   const first = first_shown(), seconds = data.time_ms.slice(first).map(ms => ms / 1e3);
   const shown = name => (data[name] || []).slice(first).map(value => value ?? null);
   const bound = shown('bound_ns');
-  charts.clock.setData([seconds, shown('offset_ns'), bound, bound.map(value => value === null ? null : -value)]);
+  charts.clock.setData([seconds, shown('offset_ns'), bound, bound.map(value => value === null ? null : -value), shown('measured_ns')]);
   charts.throughput.setData([seconds, shown('rx_bits_per_s'), shown('tx_bits_per_s')]);
   charts.drops.setData([seconds, shown('drops_per_s'), shown('retransmissions_per_s')]);
   words();

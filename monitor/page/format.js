@@ -4,11 +4,12 @@
 export function time(ns, digits = 3) {
   if (ns === null || ns === undefined) return '–';
   const size = Math.abs(ns);
+  if (size < 0.05) return '0 ns';
   const [unit, scale] = size >= 1e9 ? ['s', 1e9] : size >= 1e6 ? ['ms', 1e6] : size >= 1e3 ? ['µs', 1e3] : ['ns', 1];
   const value = ns / scale;
   return `${unit === 'ns' && size >= 100 ? value.toFixed(0) : Number(value.toPrecision(digits))} ${unit}`;
 }
-export const signed_time = ns => (ns > 0 ? '+' : '') + time(ns);
+export const signed_time = ns => (ns >= 0.05 ? '+' : '') + time(ns);
 function scaled(number, units, step) {
   if (number === null || number === undefined) return '–';
   let i = 0;
