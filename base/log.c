@@ -29,6 +29,11 @@ void log_init(const char *program, enum log_level level)
     shown_level = level;
 }
 
+void log_set_level(enum log_level level)
+{
+    __atomic_store_n(&shown_level, level, __ATOMIC_RELAXED);
+}
+
 void log_set_fd(int fd)
 {
     output_fd = fd;
@@ -102,7 +107,7 @@ void log_write(const struct log_site *site, enum log_level level, const struct l
     struct line line;
     va_list arguments;
 
-    if (level > shown_level)
+    if (level > __atomic_load_n(&shown_level, __ATOMIC_RELAXED))
         return;
     begin_line(&line, level);
     errno = saved_errno; /* for %m */

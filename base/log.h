@@ -38,6 +38,8 @@ struct log_entry {
 
 /* The program's name before each line (kept, not copied) and the least severe level shown. Call once at start. */
 void log_init(const char *program, enum log_level level);
+/* From now on; any thread. */
+void log_set_level(enum log_level level);
 /* File descriptor to write to instead of 2 (the preload keeps its own duplicate). */
 void log_set_fd(int fd);
 /* Where lines go instead; the entry is valid during the call. False: write it to the descriptor after all. NULL: none.

@@ -24,6 +24,7 @@ static const struct {
     [CONTROL_DUMP_REQUEST] = {sizeof(struct control_dump), -1},
     [CONTROL_FLOW_CLOSED] = {sizeof(struct control_flow_closed), -1},
     [CONTROL_POLICY] = {sizeof(struct control_policy), sizeof(struct control_policy_reply)},
+    [CONTROL_RELOAD] = {0, sizeof(struct control_reload_reply)},
 };
 
 int control_request_size(unsigned type)

@@ -18,15 +18,16 @@
 #include "base/net_addr.h"
 #include "service/lane_stats.h"
 
-#define CONTROL_MAGIC       0x4c4b5350u /* "LKSP" */
-#define CONTROL_VERSION     1
-#define CONTROL_MAX_FDS     8
-#define CONTROL_NAME_MAX    64
-#define CONTROL_TEXT_MAX    128
-#define CONTROL_PATH_MAX    512
-#define CONTROL_SOCKET_NAME "netd.sock"
-#define CONTROL_DEFAULT_DIR "/run/lockstep"
-#define CONTROL_DIR_ENV     "LOCKSTEP_RUNTIME_DIR"
+#define CONTROL_MAGIC         0x4c4b5350u /* "LKSP" */
+#define CONTROL_VERSION       1
+#define CONTROL_MAX_FDS       8
+#define CONTROL_NAME_MAX      64
+#define CONTROL_TEXT_MAX      128
+#define CONTROL_PATH_MAX      512
+#define CONTROL_LONG_TEXT_MAX 512
+#define CONTROL_SOCKET_NAME   "netd.sock"
+#define CONTROL_DEFAULT_DIR   "/run/lockstep"
+#define CONTROL_DIR_ENV       "LOCKSTEP_RUNTIME_DIR"
 
 enum control_type {
     CONTROL_HELLO = 1,  /* program or tool introduces itself; reply carries the state page's fd */
@@ -49,6 +50,7 @@ enum control_type {
     CONTROL_FLOW_CLOSED,  /* no reply: FLOW_REMOVE with the last state of the statistics slot, which is given up;
                              if the service has CONTROL_FEATURE_FLOW_CLOSED */
     CONTROL_POLICY,       /* what does the policy say of a program of this user's? */
+    CONTROL_RELOAD,       /* root: read the configuration again; the reply comes when that is done */
     CONTROL_TYPE_COUNT
 };
 
@@ -210,6 +212,12 @@ struct control_policy_reply {
     uint32_t kernel; /* 1: all its sockets stay with the kernel */
     uint32_t pad;
     char reason[CONTROL_TEXT_MAX]; /* `policy: rule "office"` */
+};
+
+struct control_reload_reply {
+    uint32_t failed; /* 1: the old configuration stays */
+    uint32_t pad;
+    char text[CONTROL_LONG_TEXT_MAX]; /* what has changed, or the mistake */
 };
 
 /* Size of the body that a request / a reply of this type has; -1 for an unknown type. */

@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service/netd.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -19,19 +12,17 @@
 #include "platform/service_manager.h"
 #include "service/closer.h"
 #include "service/events.h"
+#include "service/interface_lock.h"
 #include "service/options.h"
+#include "service/reload.h"
 #include "service/server.h"
 #include "service/socket_info.h"
 
 #define ADOPT_LIMIT_NS  3000000000ull
 #define CLOSER_LIMIT_MS 1000
-#define LOCK_TRIES      200
-#define LOCK_PAUSE_US   5000
 #define FILES_WANTED    (1u << 20) /* a reservation for every flow */
 
 static struct netd netd;
-static char locks[POLICY_MAX_INTERFACES][96]; /* files held; the interfaces may be others by now */
-static int lock_count;
 
 static void raise_limits(void)
 {
@@ -46,90 +37,19 @@ static void raise_limits(void)
     setrlimit(RLIMIT_MEMLOCK, &limit); /* kernels before 5.11 account maps to it; harmless elsewhere */
 }
 
-/* Opens (create: makes) and locks the file, which another instance may be removing; its descriptor or a negative code.
- * While the lock is held the name stays the file's, for whoever removes it holds the lock first. */
-static int lock_file(const char *path, bool create)
-{
-    for (int tries = 0;; tries++) {
-        struct stat opened, present;
-        int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600), result = 0;
-
-        if (fd < 0)
-            return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-            result = LOCKSTEP_E_CONFLICT;
-        else if (fstat(fd, &opened) == 0 && lstat(path, &present) == 0 && opened.st_ino == present.st_ino)
-            return fd;
-        close(fd);
-        if (result < 0 && (!create || tries >= LOCK_TRIES))
-            return result;
-        if (result < 0)
-            usleep(LOCK_PAUSE_US); /* it may only be looked at (remove_stale_locks), or its holder be about to end */
-    }
-}
-
-static void interface_lock_path(const char *name, char path[96])
-{
-    snprintf(path, 96, "/run/lockstep-netd-%llu-%u.lock", (unsigned long long)netd.namespace_cookie,
-             if_nametoindex(name));
-}
-
-/* One instance an interface, whatever its directory. The lock is held until the process ends. */
-static int lock_interface(const char *name)
-{
-    char *path = locks[lock_count];
-    int fd;
-
-    if (if_nametoindex(name) == 0) {
-        log_error("netd: no interface %s here", name);
-        return LOCKSTEP_E_UNKNOWN_NAME;
-    }
-    interface_lock_path(name, path);
-    fd = lock_file(path, true);
-    if (fd == LOCKSTEP_E_CONFLICT)
-        log_error("netd: another instance accelerates %s", name);
-    else if (fd < 0)
-        log_error("netd: cannot lock %s: %s", path, error_text(fd));
-    if (fd < 0)
-        return fd;
-    lock_count++;
-    return 0;
-}
-
-/* Instances that were killed leave their lock files; names are never used again once the namespace has gone. */
-static void remove_stale_locks(void)
-{
-    glob_t found;
-
-    if (glob("/run/lockstep-netd-*.lock", 0, NULL, &found) != 0)
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        int fd = lock_file(found.gl_pathv[i], false);
-
-        if (fd < 0)
-            continue;
-        unlink(found.gl_pathv[i]);
-        close(fd);
-    }
-    globfree(&found);
-}
-
 static int lock_interfaces(void)
 {
-    remove_stale_locks();
+    interface_locks_tidy();
     for (int i = 0; i < POLICY_MAX_INTERFACES && netd.policy.interfaces[i][0]; i++) {
-        int result = lock_interface(netd.policy.interfaces[i]);
+        char problem[INTERFACE_LOCK_PROBLEM_MAX];
+        int result = interface_lock(netd.namespace_cookie, netd.policy.interfaces[i], problem);
 
-        if (result < 0)
+        if (result < 0) {
+            log_error("netd: %s", problem);
             return result;
+        }
     }
     return 0;
-}
-
-static void unlock_interfaces(void)
-{
-    while (lock_count > 0)
-        unlink(locks[--lock_count]);
 }
 
 static int open_parts(void)
@@ -183,6 +103,8 @@ static int serve(struct server *server)
     bool keep;
 
     if (result == 0)
+        result = reload_open(&netd);
+    if (result == 0)
         result = server_listen(server);
     if (result == 0) {
         service_manager_ready();
@@ -196,6 +118,7 @@ static int serve(struct server *server)
     if (keep)
         log_info("netd: %u lanes go on without the service", netd.lane_count);
     server_drop_clients(server, keep);
+    reload_close(&netd);
     close_parts(!keep);
     return result;
 }
@@ -235,7 +158,7 @@ int netd_main(int argc, char **argv)
         else
             close_parts(false);
     }
-    unlock_interfaces();
+    interface_unlock(NULL);
     server_close(&server);
     closer_wait(CLOSER_LIMIT_MS);
     if (result < 0)

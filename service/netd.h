@@ -20,6 +20,7 @@
 #include "service/network.h"
 #include "service/peer.h"
 #include "service/policy.h"
+#include "service/reload.h"
 #include "service/segment.h"
 #include "service/survivors.h"
 
@@ -133,6 +134,7 @@ struct netd {
     struct shared_report shared_reports[REPORT_KINDS][SHARED_REPORTS];
     unsigned shared_next[REPORT_KINDS]; /* index of the latest */
     struct netd_counters counters;
+    struct reload_result reload;
 };
 
 /* The whole program; returns its exit status. Once a process. */

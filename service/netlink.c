@@ -267,7 +267,7 @@ int netlink_neighbour_use(struct netlink *netlink, unsigned ifindex, const struc
     return transact(netlink, netlink->query, request, ignore_message, NULL);
 }
 
-struct udp_walk {
+struct socket_walk {
     netlink_socket_fn handle;
     void *context;
 };
@@ -280,9 +280,9 @@ static void diag_address(const struct inet_diag_msg *diag, const __be32 *words, 
         memcpy(out->byte, words, 16);
 }
 
-static void take_udp_socket(void *context, const struct nlmsghdr *message)
+static void take_socket(void *context, const struct nlmsghdr *message)
 {
-    const struct udp_walk *walk = context;
+    const struct socket_walk *walk = context;
     const struct inet_diag_msg *diag = mnl_nlmsg_get_payload(message);
     struct net_endpoint local;
 
@@ -307,9 +307,9 @@ static struct inet_diag_req_v2 *put_diag(struct nlmsghdr *request, int family, i
     return body;
 }
 
-int netlink_udp_sockets(struct netlink *netlink, netlink_socket_fn handle, void *context)
+static int dump_sockets(struct netlink *netlink, int protocol, uint32_t states, netlink_socket_fn handle, void *context)
 {
-    struct udp_walk walk = {handle, context};
+    struct socket_walk walk = {handle, context};
     const int families[] = {AF_INET, AF_INET6};
 
     for (int i = 0; i < 2; i++) {
@@ -317,13 +317,24 @@ int netlink_udp_sockets(struct netlink *netlink, netlink_socket_fn handle, void 
         struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
         int result;
 
-        put_diag(request, families[i], IPPROTO_UDP);
+        put_diag(request, families[i], protocol)->idiag_states = states;
         request->nlmsg_flags |= NLM_F_DUMP;
-        result = transact(netlink, netlink->diag, request, take_udp_socket, &walk);
+        result = transact(netlink, netlink->diag, request, take_socket, &walk);
         if (result < 0)
             return result;
     }
     return 0;
+}
+
+int netlink_udp_sockets(struct netlink *netlink, netlink_socket_fn handle, void *context)
+{
+    return dump_sockets(netlink, IPPROTO_UDP, ~0u, handle, context);
+}
+
+int netlink_tcp_connections(struct netlink *netlink, netlink_socket_fn handle, void *context)
+{
+    return dump_sockets(netlink, IPPROTO_TCP, ~(1u << TCP_LISTEN | 1u << TCP_CLOSE | 1u << TCP_TIME_WAIT), handle,
+                        context);
 }
 
 struct tcp_search {

@@ -44,6 +44,8 @@ int netlink_neighbour_use(struct netlink *netlink, unsigned ifindex, const struc
 /* All kernel UDP sockets of this namespace. An IPv6 wildcard socket may take IPv4 as well. */
 typedef void (*netlink_socket_fn)(void *context, const struct net_endpoint *local, uint64_t inode);
 int netlink_udp_sockets(struct netlink *netlink, netlink_socket_fn handle, void *context);
+/* All kernel TCP connections of this namespace. */
+int netlink_tcp_connections(struct netlink *netlink, netlink_socket_fn handle, void *context);
 /* Is there a connected kernel TCP socket with these ends and another inode? */
 int netlink_tcp_connected(struct netlink *netlink, const struct net_endpoint *local, const struct net_endpoint *remote,
                           uint64_t inode, bool *found);

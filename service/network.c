@@ -62,11 +62,17 @@ static const struct network_interface *carrier(const struct network *network, co
     return link->vlan ? find_interface(network, link->parent) : NULL;
 }
 
-bool network_is_accelerated(const struct network *network, unsigned ifindex)
+unsigned network_carrier(const struct network *network, unsigned ifindex)
 {
     const struct link *link = links_find(&network->links, ifindex);
+    const struct network_interface *interface = link ? carrier(network, link) : NULL;
 
-    return link && carrier(network, link);
+    return interface ? interface->ifindex : 0;
+}
+
+bool network_is_accelerated(const struct network *network, unsigned ifindex)
+{
+    return network_carrier(network, ifindex) != 0;
 }
 
 /* --- local addresses ---------------------------------------------------------------------------------------- */
@@ -398,6 +404,65 @@ void network_tick(struct network *network, uint64_t now_ns)
     nexthops_tick(network->nexthops, now_ns);
 }
 
+/* Notes an interface of the policy; not attached yet. */
+static int put_interface(struct network *network, const char *name, struct network_interface **out)
+{
+    const struct link *link = links_find_name(&network->links, name);
+
+    if (!link) {
+        log_about(LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_NOT_ATTACHED, .interface = name),
+                  "network: no interface %s here", name);
+        return LOCKSTEP_E_UNKNOWN_NAME;
+    }
+    if (network->interface_count == POLICY_MAX_INTERFACES)
+        return LOCKSTEP_E_EXHAUSTED;
+    *out = &network->interfaces[network->interface_count++];
+    **out = (struct network_interface){.ifindex = link->ifindex, .why = "not attached"};
+    snprintf((*out)->name, sizeof((*out)->name), "%s", name);
+    return 0;
+}
+
+/* What follows from the list of interfaces. */
+static void interfaces_changed(struct network *network)
+{
+    network->changed |= LINKS_CHANGED_LINK;
+    follow_changes(network, platform_now_ns());
+}
+
+int network_interface_add(struct network *network, const char *name)
+{
+    struct network_interface *interface;
+    int result = put_interface(network, name, &interface);
+
+    if (result < 0)
+        return result;
+    if (network->attach)
+        result = attach(network, interface);
+    if (result < 0)
+        network->interface_count--;
+    else
+        interfaces_changed(network);
+    return result;
+}
+
+void network_interface_remove(struct network *network, const char *name)
+{
+    for (size_t i = 0; i < network->interface_count; i++) {
+        struct network_interface *interface = &network->interfaces[i];
+
+        if (strcmp(interface->name, name) != 0)
+            continue;
+        if (interface->attached)
+            divert_detach(network->divert, interface->ifindex);
+        log_info("%s: detached", name);
+        events_text(network->journal, JOURNAL_INTERFACE, name, "detached");
+        memmove(interface, interface + 1, (network->interface_count - i - 1) * sizeof(*interface));
+        network->interface_count--;
+        interfaces_changed(network);
+        return;
+    }
+}
+
 int network_create(struct network **out, const struct policy *policy, struct divert *divert, struct netlink *netlink,
                    struct flows *flows, struct journal *journal)
 {
@@ -415,18 +480,9 @@ int network_create(struct network **out, const struct policy *policy, struct div
     if (result == 0)
         result = read_all(network);
     for (size_t i = 0; result == 0 && i < POLICY_MAX_INTERFACES && policy->interfaces[i][0]; i++) {
-        struct network_interface *interface = &network->interfaces[network->interface_count++];
-        const struct link *link = links_find_name(&network->links, policy->interfaces[i]);
+        struct network_interface *unused;
 
-        snprintf(interface->name, sizeof(interface->name), "%s", policy->interfaces[i]);
-        interface->why = "not attached";
-        if (!link) {
-            log_about(LOG_LEVEL_ERROR, LOG_SUBJECT(.event = LOG_EVENT_NOT_ATTACHED, .interface = interface->name),
-                      "network: no interface %s here", interface->name);
-            result = LOCKSTEP_E_UNKNOWN_NAME;
-        } else {
-            interface->ifindex = link->ifindex;
-        }
+        result = put_interface(network, policy->interfaces[i], &unused);
     }
     if (result < 0) {
         network_destroy(network);

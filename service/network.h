@@ -32,6 +32,11 @@ int network_create(struct network **out, const struct policy *policy, struct div
                    struct flows *flows, struct journal *journal);
 void network_destroy(struct network *network);
 
+/* One more interface: attached now, if the others are. LOCKSTEP_E_UNKNOWN_NAME: there is none of this name. */
+int network_interface_add(struct network *network, const char *name);
+/* Detaches it. Nothing may use it any more: its connections would be lost. */
+void network_interface_remove(struct network *network, const char *name);
+
 /* Attaches the divert to every interface that is there, and from now on to those that come. */
 int network_attach(struct network *network);
 bool network_attached(const struct network *network);
@@ -54,6 +59,8 @@ unsigned network_interface_of(const struct network *network, const struct net_ad
 /* The interface by which packets from one address to another leave, 0: none. */
 unsigned network_interface_to(const struct network *network, const struct net_addr *from, const struct net_addr *to,
                               uint32_t uid);
+/* The accelerated interface that carries this one's packets: itself, or the one below a VLAN; 0: none. */
+unsigned network_carrier(const struct network *network, unsigned ifindex);
 /* Does this interface, or the one below it, carry accelerated traffic? */
 bool network_is_accelerated(const struct network *network, unsigned ifindex);
 

@@ -209,6 +209,23 @@ static void put_divert(struct json_object *object, const struct netd *netd)
         put_number(object, names[i], stats[i]);
 }
 
+static void put_configuration(struct json_object *object, const struct netd *netd)
+{
+    const struct reload_result *reload = &netd->reload;
+    struct json_object *last;
+
+    put_text(object, "file", netd->policy.file);
+    put_number(object, "rules", netd->policy.rule_count);
+    put_text(object, "default_action", rule_action_names[netd->policy.default_action]);
+    if (reload->at == 0)
+        return;
+    last = put_object(object, "last_reload");
+    put_number(last, "time", (uint64_t)reload->at);
+    put_bool(last, "failed", reload->failed);
+    put_number(last, "count", reload->count);
+    put_text(last, "text", reload->text);
+}
+
 static struct json_object *make_status(const struct netd *netd)
 {
     struct json_object *root = json_object_new_object(), *lanes;
@@ -218,6 +235,7 @@ static struct json_object *make_status(const struct netd *netd)
     put_number(root, "uptime_s", (platform_now_ns() - netd->started_ns) / 1000000000);
     put_number(root, "generation", nexthops_state(network_nexthops(netd->network))->generation);
     put_bool(root, "adopting", netd->adopting);
+    put_configuration(put_object(root, "configuration"), netd);
     put_interfaces(put_array(root, "interfaces"), netd);
     lanes = put_array(root, "lanes");
     for (unsigned i = 0; i < DIVERT_MAX_LANES; i++) {

@@ -656,6 +656,16 @@ static int handle_policy(struct netd *netd, struct request *request, struct repl
     return 0;
 }
 
+static int handle_reload(struct netd *netd, struct request *request, struct reply *reply)
+{
+    int result = LOCKSTEP_E_DENIED;
+
+    if (request->client->uid == 0)
+        result = reload_begin(netd, request->client, request->sequence);
+    reply->deferred = result == 0;
+    return result;
+}
+
 static int handle_report(struct netd *netd, struct request *request, struct reply *reply)
 {
     const struct control_report *body = request->body;
@@ -724,6 +734,7 @@ static const struct {
     [CONTROL_DUMP] = {handle_dump, 0, 0},
     [CONTROL_FLOW_CLOSED] = {handle_flow_closed, 0, 0},
     [CONTROL_POLICY] = {handle_policy, 0, 0},
+    [CONTROL_RELOAD] = {handle_reload, 0, 0},
 };
 
 int requests_handle(struct netd *netd, struct request *request, struct reply *reply)

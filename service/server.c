@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,6 +21,7 @@
 #include "platform/stop_signals.h"
 #include "service/closer.h"
 #include "service/lanes.h"
+#include "service/reload.h"
 #include "service/reporter.h"
 #include "service/requests.h"
 
@@ -84,6 +84,7 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
         return;
     requests_forget_client(netd, client);
     reporter_forget_client(netd, client);
+    reload_forget_client(netd, client);
     if (client->lane && !keep_lane)
         lanes_close(netd, client->lane, true);
     hang_up(netd, client->user, client->fd);
@@ -158,6 +159,14 @@ void server_reply(struct client *client, unsigned type, uint32_t sequence, int s
 
     if (client->fd >= 0)
         send_reply(client, &header, NULL, 0, NULL, 0);
+}
+
+void server_reply_body(struct client *client, unsigned type, uint32_t sequence, const void *body, size_t size)
+{
+    struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)type, sequence, 0};
+
+    if (client->fd >= 0)
+        send_reply(client, &header, body, size, NULL, 0);
 }
 
 void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, int fd)
@@ -385,12 +394,19 @@ static void handle_netlink(struct netd *netd, void *object, uint32_t events)
 static void handle_signal(struct netd *netd, void *object, uint32_t events)
 {
     struct server *server = object;
-    struct signalfd_siginfo info;
 
     (void)netd;
     (void)events;
-    if (read(server->signal_fd, &info, sizeof(info)) == sizeof(info))
-        server->stop = true;
+    server->stop |= platform_signal_take(server->signal_fd);
+}
+
+static void handle_reload(struct netd *netd, void *object, uint32_t events)
+{
+    const struct server *server = object;
+
+    (void)events;
+    if (platform_signal_take(server->reload_fd))
+        reload_begin(netd, NULL, 0);
 }
 
 /* Lanes that were not handed back may be later, but until then their devices are without rights. */
@@ -530,17 +546,21 @@ static int listen_socket(struct server *server, const char *dir)
 static int open_signals(struct server *server)
 {
     server->signal_fd = platform_stop_signals();
-    return server->signal_fd < 0 ? server->signal_fd : 0;
+    if (server->signal_fd < 0)
+        return server->signal_fd;
+    server->reload_fd = platform_reload_signal();
+    return server->reload_fd < 0 ? server->reload_fd : 0;
 }
 
 int server_open(struct server *server, struct netd *netd)
 {
     int result;
 
-    *server = (struct server){.netd = netd, .listen_fd = -1, .lock_fd = -1, .signal_fd = -1};
+    *server = (struct server){.netd = netd, .listen_fd = -1, .lock_fd = -1, .signal_fd = -1, .reload_fd = -1};
     server->on_listen = (struct event_source){handle_listen, server};
     server->on_netlink = (struct event_source){handle_netlink, server};
     server->on_signal = (struct event_source){handle_signal, server};
+    server->on_reload = (struct event_source){handle_reload, server};
     netd->epoll_fd = -1;
     result = lock_directory(server, netd->policy.runtime_dir);
     if (result == 0)
@@ -563,6 +583,8 @@ int server_listen(struct server *server)
         result = server_watch(server->netd, netlink_event_fd(server->netd->netlink), &server->on_netlink);
     if (result == 0)
         result = server_watch(server->netd, server->signal_fd, &server->on_signal);
+    if (result == 0)
+        result = server_watch(server->netd, server->reload_fd, &server->on_reload);
     return result;
 }
 
@@ -579,6 +601,8 @@ void server_close(struct server *server)
         close(server->netd->epoll_fd);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
+    if (server->reload_fd >= 0)
+        close(server->reload_fd);
     if (server->lock_fd >= 0)
         close(server->lock_fd);
 }

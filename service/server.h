@@ -7,14 +7,14 @@
 
 struct server {
     struct netd *netd;
-    int listen_fd, lock_fd, signal_fd;
-    struct event_source on_listen, on_netlink, on_signal;
+    int listen_fd, lock_fd, signal_fd, reload_fd;
+    struct event_source on_listen, on_netlink, on_signal, on_reload;
     bool deaf; /* for want of descriptors, until the next tick */
     bool stop;
 };
 
 /* Creates the runtime directory and locks it (LOCKSTEP_E_CONFLICT when another instance has it). Blocks SIGTERM and
- * SIGINT, which end server_run. On failure call server_close. */
+ * SIGINT, which end server_run, and SIGHUP, which reloads. On failure call server_close. */
 int server_open(struct server *server, struct netd *netd);
 /* Lets clients in; everything in netd must be ready. */
 int server_listen(struct server *server);
@@ -28,7 +28,9 @@ void server_drop_clients(struct server *server, bool keep_lanes);
 
 /* A reply without body or descriptors, later than the request. */
 void server_reply(struct client *client, unsigned type, uint32_t sequence, int status);
-/* The same with a descriptor, which stays the caller's. */
+/* The same with a body. */
+void server_reply_body(struct client *client, unsigned type, uint32_t sequence, const void *body, size_t size);
+/* The first with a descriptor, which stays the caller's. */
 void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, int fd);
 /* A request to a program, over its lane's event socket; fd (-1: none) stays the caller's. A negated errno if the
  * program does not fetch them. */

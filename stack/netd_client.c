@@ -358,6 +358,22 @@ int client_lane_adopt(struct netd_client *client, const struct control_lane_adop
     return transact(client, &x, true);
 }
 
+int client_policy(struct netd_client *client, const char *executable, struct control_policy_reply *reply)
+{
+    struct control_policy request = {{0}};
+    struct exchange x = {.type = CONTROL_POLICY, .request = &request, .reply = reply};
+
+    strncpy(request.program, executable, sizeof(request.program) - 1);
+    return transact(client, &x, true);
+}
+
+int client_reload(struct netd_client *client, struct control_reload_reply *reply)
+{
+    struct exchange x = {.type = CONTROL_RELOAD, .reply = reply};
+
+    return transact(client, &x, true);
+}
+
 int client_route(struct netd_client *client, const struct control_route *request, struct control_route_reply *reply)
 {
     struct exchange x = {.type = CONTROL_ROUTE, .request = request, .reply = reply};

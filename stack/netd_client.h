@@ -53,6 +53,12 @@ int client_lane_open(struct netd_client *client, uint32_t injector, uint32_t rin
  * (the old one must have been closed); the others stay the caller's. Then register every flow again. */
 int client_lane_adopt(struct netd_client *client, const struct control_lane_adopt *adopt, struct client_lane_fds *fds);
 
+/* What the policy says of a program of this user's: executable is its absolute path. LOCKSTEP_E_BAD_FORMAT: the
+ * service is older and does not know the question; it hangs up. */
+int client_policy(struct netd_client *client, const char *executable, struct control_policy_reply *reply);
+/* Makes the service read its configuration again, and waits for that. LOCKSTEP_E_DENIED: root only. */
+int client_reload(struct netd_client *client, struct control_reload_reply *reply);
+
 /* LOCKSTEP_E_NO_ROUTE: the kernel's business; reply->reason says why. */
 int client_route(struct netd_client *client, const struct control_route *request, struct control_route_reply *reply);
 

@@ -171,18 +171,35 @@ static const char *choose_runtime_dir(const char *option)
     return path;
 }
 
-/* Why nothing is accelerated, or NULL with hello filled in. may_come: it may be accelerated later. */
-static const char *ask_service(const char *dir, const char *program, struct control_hello_reply *hello, bool *may_come)
+/* The rule that leaves the program to the kernel, or NULL. */
+static const char *ask_policy(struct netd_client *client, const struct program *program)
+{
+    static struct control_policy_reply reply;
+    char executable[PATH_MAX];
+
+    if (!realpath(program->image, executable) || client_policy(client, executable, &reply) < 0 || !reply.kernel)
+        return NULL;
+    reply.reason[sizeof reply.reason - 1] = '\0';
+    return reply.reason;
+}
+
+/* Why nothing is accelerated, or NULL with hello filled in. may_come: it may be accelerated later, or what it starts.
+ */
+static const char *ask_service(const char *dir, const char *name, const struct program *program,
+                               struct control_hello_reply *hello, bool *may_come)
 {
     static char text[PATH_MAX + 128];
     struct netd_client *client;
-    int err = client_connect(&client, dir, program, 0, hello);
+    const char *rule = NULL;
+    int err = client_connect(&client, dir, name, 0, hello);
 
-    if (err == 0)
+    if (err == 0) {
+        rule = ask_policy(client, program);
         client_close(client);
+    }
     *may_come = err != LOCKSTEP_E_DENIED && err != LOCKSTEP_E_BAD_VERSION && err != -ENAMETOOLONG;
     if (err == 0)
-        return NULL;
+        return rule;
     if (err == LOCKSTEP_E_NO_SERVICE)
         snprintf(text, sizeof text, "there is no service at %s (yet)", dir);
     else if (err == LOCKSTEP_E_DENIED)
@@ -258,7 +275,7 @@ static void prepare_sockets(const struct run_options *options, const char *name,
     if (options->log_level > 0)
         set_environment(LOG_LEVEL_ENV, level_names[options->log_level]);
     if (!obstacle)
-        refusal = ask_service(dir, name, &hello, &may_come);
+        refusal = ask_service(dir, name, program, &hello, &may_come);
     if (may_come && !harms(program->obstacle))
         set_preload(PRELOAD_LIBRARY);
     hello.summary[sizeof hello.summary - 1] = '\0';

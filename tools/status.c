@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/units.h"
 #include "tools/command.h"
@@ -50,6 +51,25 @@ static void print_heading(struct json_object *status, FILE *out)
             report_number(status, "pid"));
     print_uptime(report_number(status, "uptime_s"), out);
     fputs(report_number(status, "adopting") ? "; taking lanes of an earlier instance over\n" : "\n", out);
+}
+
+/* Only if there is something to say: rules, or a file that was read again. */
+static void print_configuration(struct json_object *status, FILE *out)
+{
+    struct json_object *configuration = report_member(status, "configuration");
+    struct json_object *reload = report_member(configuration, "last_reload");
+    uint64_t rules = report_number(configuration, "rules");
+    bool kernel = strcmp(report_text(configuration, "default_action"), "kernel") == 0;
+    time_t at = (time_t)report_number(reload, "time");
+    char when[32];
+
+    if (rules > 0 || kernel || reload)
+        fprintf(out, "Policy: %" PRIu64 " rules, then %s\n", rules, report_text(configuration, "default_action"));
+    if (!reload)
+        return;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&at));
+    fprintf(out, "Configuration %s %s: %s\n", report_number(reload, "failed") ? "NOT read again" : "read again", when,
+            report_text(reload, "text"));
 }
 
 /* --- interfaces --------------------------------------------------------------------------------------------- */
@@ -271,6 +291,7 @@ static void print_kernel(struct json_object *status, struct json_object *connect
 void status_print(struct json_object *status, struct json_object *connections, FILE *out, unsigned width)
 {
     print_heading(status, out);
+    print_configuration(status, out);
     fputc('\n', out);
     print_interfaces(status, out, width);
     fputc('\n', out);
