@@ -19,8 +19,6 @@ poll-max = 1s
 END
 synchronised server
 steady_traffic 120 1000 12
-# A port that the service does not accelerate, for the list of events.
-run server "$LT_PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 7555)); s.listen()'
 
 # The page's script starts, stops and starts again both lockstep-web and netd.
 LT_LIMIT=130 exec_at server env \

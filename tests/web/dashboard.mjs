@@ -86,7 +86,7 @@ for (const place of ['chart-clock', 'chart-throughput', 'heat'])
   check(`${place} is drawn`, await drawn(place) === 1, 'no canvas, or an empty one');
 check('the figures have words', /Since .*bound of/.test(await text('#text-clock')) && /received/.test(await text('#text-throughput')), await text('#text-clock'));
 check('throughput is not zero', /[kMG]b\/s/.test(await text('#text-throughput')), await text('#text-throughput'));
-await happens('a socket that stayed with the kernel is an event', has_text('#events-list', /not accelerated/));
+await happens('a program that is accelerated is an event', has_text('#events-list', /is accelerated/));
 await shot('light', {fullPage: true});
 
 // ---- sorting, filtering, details ----
