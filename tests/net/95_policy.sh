@@ -66,3 +66,19 @@ rules False '[rule root]\nuser = root\ngroup = root\naction = kernel\n'
 listener 7107 False
 rules False '[rule other]\nuser = nobody\naction = kernel\n'
 listener 7108 True
+
+# The tool decides as the service does, without it.
+decision() { # STATUS OPTION...
+    local status=0
+    "$LT_LOCKSTEP" policy test --config "$conf" "${@:2}" >"$LT_WORK/decision" 2>&1 || status=$?
+    assert_equal $status "$1" "exit status of policy test: $(cat "$LT_WORK/decision")"
+}
+printf '[rule web]\nremote-port = 80\naction = kernel\n' >"$conf"
+decision 3 --program /bin/x --remote 192.0.2.1:80
+assert_line "$LT_WORK/decision" '^kernel: policy: rule "web" \(.*netd.conf:1\)'
+decision 0 --program /bin/x --remote 192.0.2.1:81
+assert_line "$LT_WORK/decision" 'netd.conf:1: rule "web" does not match: remote-port is 81, not 80'
+"$LT_LOCKSTEP" policy check "$conf" >"$LT_WORK/check"
+assert_line "$LT_WORK/check" '^remote-port = 80'
+"$LT_LOCKSTEP" policy reload --runtime-dir "$dir" >"$LT_WORK/reload"
+assert_line "$LT_WORK/reload" '^1 rules'
