@@ -8,6 +8,7 @@
  *   lockstep_xdp1  at XDP where tc cannot be attached
  *
  * A packet that is both copied and passed must not be copied again by lockstep_bulk: see hook_owns(). */
+#include "divert/capture.bpf.h"
 #include "divert/packet.bpf.h"
 
 #include <linux/pkt_cls.h>
@@ -355,6 +356,7 @@ __noinline int lane_deliver_tc(struct __sk_buff *ctx, __u32 lane, struct packet 
 
 static __always_inline int deliver_one(void *ctx, const int xdp, __u32 lane, struct packet *packet)
 {
+    packet->lane = lane;
     return xdp ? lane_deliver_xdp(ctx, lane, packet) : lane_deliver_tc(ctx, lane, packet);
 }
 
@@ -488,6 +490,7 @@ static __always_inline int flow_divert(void *ctx, const int xdp, __u32 hook, str
     packet->now_ns = bpf_ktime_get_ns();
     packet->flow_id = flow->flow_id;
     result = deliver(ctx, xdp, flow, hash, packet, connection);
+    packet->outcome = (__u32)result + 1;
     if (result == DELIVERED_NO_LANE)
         return VERDICT_PASS;
     flow_count(flow, packet, result);
@@ -572,6 +575,40 @@ static __always_inline void verdict_count(int verdict)
         stat_count(DIVERT_STAT_PASSED);
     else
         stat_count(verdict == VERDICT_BOTH ? DIVERT_STAT_BOTH : DIVERT_STAT_DIVERTED);
+}
+
+/* ---- for who captures ---- */
+
+static __always_inline __u32 capture_verdict_of(int verdict, const struct packet *packet)
+{
+    if (packet->outcome == DELIVERED_LOST + 1)
+        return CAPTURE_LOST;
+    if (verdict != VERDICT_PASS)
+        return verdict == VERDICT_BOTH ? CAPTURE_BOTH : CAPTURE_DIVERTED;
+    return packet->outcome == DELIVERED_NO_LANE + 1 ? CAPTURE_STALE : CAPTURE_PASSED;
+}
+
+static __always_inline __u32 capture_lane_of(const struct packet *packet)
+{
+    return packet->outcome ? packet->lane : CAPTURE_LANE_UNKNOWN;
+}
+
+__noinline int capture_xdp(struct xdp_md *ctx, __u32 verdict, __u32 lane)
+{
+    struct capture_event event = {.ifindex = ctx->ingress_ifindex, .lane = lane, .verdict = verdict};
+
+    if (capture_begin(&event, (__u32)bpf_xdp_get_buff_len(ctx)))
+        capture_output(ctx, &event);
+    return 0;
+}
+
+__noinline int capture_tc(struct __sk_buff *skb, __u32 verdict, __u32 lane, __u32 bare)
+{
+    struct capture_event event = {
+        .ifindex = skb->ifindex, .lane = lane, .verdict = verdict, .flags = bare ? CAPTURE_BARE : 0};
+
+    capture_skb(skb, &event);
+    return 0;
 }
 
 /* ---- programs ----
@@ -663,6 +700,7 @@ static __always_inline int xdp_handle(struct xdp_md *ctx, __u32 hook)
 {
     struct packet packet = {};
     int verdict = VERDICT_PASS;
+    __u32 told;
 
     if (xdp_parse(ctx, &packet) == PARSE_OK && !packet_is_foreign(&packet)) {
         packet.ifindex = ctx->ingress_ifindex;
@@ -671,8 +709,12 @@ static __always_inline int xdp_handle(struct xdp_md *ctx, __u32 hook)
         verdict = packet_divert_xdp(ctx, hook, &packet);
     }
     /* What lockstep_bulk sees again is counted there. */
-    if (verdict != VERDICT_PASS || hook == HOOK_XDP_ALONE)
+    if (verdict != VERDICT_PASS || hook == HOOK_XDP_ALONE) {
         verdict_count(verdict);
+        told = capture_verdict_of(verdict, &packet);
+        if (capture_wants(told))
+            capture_xdp(ctx, told, capture_lane_of(&packet));
+    }
     return verdict == VERDICT_TAKEN ? XDP_DROP : XDP_PASS;
 }
 
@@ -680,6 +722,7 @@ static __always_inline int tc_handle(struct __sk_buff *skb, __u32 hook)
 {
     struct packet packet = {};
     int verdict = VERDICT_PASS;
+    __u32 told;
 
     if (tc_parse(skb, &packet) == PARSE_OK && !packet_is_foreign(&packet)) {
         packet.ifindex = skb->ifindex;
@@ -689,6 +732,9 @@ static __always_inline int tc_handle(struct __sk_buff *skb, __u32 hook)
         verdict = packet_divert_tc(skb, hook, &packet);
     }
     verdict_count(verdict);
+    told = capture_verdict_of(verdict, &packet);
+    if (capture_wants(told))
+        capture_tc(skb, told, capture_lane_of(&packet), (__u32)tc_is_bare(skb));
     return verdict == VERDICT_TAKEN ? TC_ACT_STOLEN : TC_ACT_UNSPEC;
 }
 

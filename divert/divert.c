@@ -55,6 +55,10 @@ static int load_programs(struct divert *divert)
         return -errno;
     err = bpf_map__reuse_fd(divert->guard->maps.locals, bpf_map__fd(divert->bpf->maps.locals));
     if (!err)
+        err = bpf_map__reuse_fd(divert->guard->maps.capture, bpf_map__fd(divert->bpf->maps.capture));
+    if (!err)
+        err = bpf_map__reuse_fd(divert->guard->maps.captured, bpf_map__fd(divert->bpf->maps.captured));
+    if (!err)
         err = guard_bpf__load(divert->guard);
     if (err)
         log_error("divert: cannot load the guard's programs: %s", error_text(err));

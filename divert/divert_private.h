@@ -43,6 +43,10 @@ struct divert {
 /* Name of a loaded program into name (16 bytes). 0 or negated errno. */
 int divert_program_name(unsigned program_id, char *name);
 bool divert_program_is_own(unsigned program_id);
+/* A divert's program at this interface, the earlier instance's before this one attaches; 0: none. */
+unsigned divert_program_attached(unsigned ifindex);
+/* The program's map of this name and shape: a descriptor, the caller's, or a negative code. */
+int divert_program_map(unsigned program_id, const char *name, unsigned key_size, unsigned value_size);
 
 /* tc programs at an interface's clsact hook (point: BPF_TC_INGRESS, BPF_TC_EGRESS). Replaces Lockstep's own earlier
  * program atomically and leaves foreign filters alone. */

@@ -16,6 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "divert/capture.bpf.h"
 #include "divert/divert_abi.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -67,6 +68,7 @@ struct outgoing {
     struct guard_key source; /* lane is filled in later */
     __u32 nexthop;
     __u32 v6;
+    __u32 egress;
 };
 
 #define GUARD_ACCEPT (-1)
@@ -190,7 +192,7 @@ static __always_inline int redirect_by_kernel(const struct divert_nexthop *nexth
 }
 
 /* Sends the frame on its way, or returns the reason why not, negated and less GUARD_ACCEPT's value. */
-static __always_inline int frame_redirect(struct __sk_buff *skb, const struct outgoing *out, int *action)
+static __always_inline int frame_redirect(struct __sk_buff *skb, struct outgoing *out, int *action)
 {
     __u32 index = out->nexthop;
     struct divert_nexthop *nexthop = bpf_map_lookup_elem(&nexthops, &index);
@@ -199,6 +201,7 @@ static __always_inline int frame_redirect(struct __sk_buff *skb, const struct ou
 
     if (!nexthop || !nexthop->ifindex || (void *)(ethernet + 1) > end)
         return GUARD_DROP_NEXTHOP;
+    out->egress = nexthop->ifindex;
     if (!nexthop->resolved && !nexthop->multicast) {
         *action = redirect_by_kernel(nexthop, out->v6);
         return GUARD_ACCEPT;
@@ -207,6 +210,19 @@ static __always_inline int frame_redirect(struct __sk_buff *skb, const struct ou
     __builtin_memcpy(ethernet->h_source, nexthop->source_mac, ETH_ALEN);
     *action = bpf_redirect(nexthop->ifindex, 0);
     return GUARD_ACCEPT;
+}
+
+/* ---- for who captures ---- */
+
+__noinline int capture_guard(struct __sk_buff *skb, __u32 reason, __u32 lane, __u32 egress)
+{
+    struct capture_event event = {.ifindex = egress ? egress : skb->ifindex,
+                                  .lane = lane,
+                                  .verdict = egress ? CAPTURE_INJECTED : CAPTURE_REFUSED,
+                                  .reason = reason};
+
+    capture_skb(skb, &event);
+    return 0;
 }
 
 SEC("tc")
@@ -239,6 +255,8 @@ int lockstep_guard(struct __sk_buff *skb)
     } else if (reason < GUARD_DROP_REASONS) {
         __sync_fetch_and_add(&counts->drops[reason & 3], 1);
     }
+    if (capture_wants(reason == GUARD_ACCEPT ? CAPTURE_INJECTED : CAPTURE_REFUSED))
+        capture_guard(skb, (__u32)reason, out.source.lane, reason == GUARD_ACCEPT ? out.egress : 0);
     return action;
 }
 

@@ -45,6 +45,8 @@ struct packet {
     __u64 now_ns;
     __u32 flow_id;
     __u32 segment_size;
+    __u32 lane;    /* whose it is, with an outcome */
+    __u32 outcome; /* a DELIVERED_ value plus one; 0: no entry */
 };
 
 enum parse_result { PARSE_OK, PARSE_OTHER, PARSE_UNUSUAL };

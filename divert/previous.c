@@ -11,8 +11,7 @@
 
 #define PROGRAM_MAPS_MAX 64
 
-/* The earlier instance's program at this interface; 0: none. */
-static unsigned find_program(unsigned ifindex)
+unsigned divert_program_attached(unsigned ifindex)
 {
     LIBBPF_OPTS(bpf_xdp_query_opts, opts);
     const unsigned point = BPF_TC_INGRESS;
@@ -26,8 +25,7 @@ static unsigned find_program(unsigned ifindex)
     return divert_tc_find(ifindex, (int)point);
 }
 
-/* The program's map of this name; a descriptor or a negative code. */
-static int open_map(unsigned program_id, const char *name)
+int divert_program_map(unsigned program_id, const char *name, unsigned key_size, unsigned value_size)
 {
     __u32 ids[PROGRAM_MAPS_MAX] = {0};
     struct bpf_prog_info program = {.map_ids = (__u64)(unsigned long)ids, .nr_map_ids = PROGRAM_MAPS_MAX};
@@ -47,8 +45,8 @@ static int open_map(unsigned program_id, const char *name)
         fd = bpf_map_get_fd_by_id(ids[i]);
         if (fd < 0)
             continue;
-        if (bpf_obj_get_info_by_fd(fd, &map, &length) == 0 && !strcmp(map.name, name) &&
-            map.key_size == sizeof(struct divert_flow_key) && map.value_size == sizeof(struct divert_flow))
+        if (bpf_obj_get_info_by_fd(fd, &map, &length) == 0 && !strcmp(map.name, name) && map.key_size == key_size &&
+            map.value_size == value_size)
             return fd;
         close(fd);
     }
@@ -57,12 +55,12 @@ static int open_map(unsigned program_id, const char *name)
 
 int divert_previous_flow(unsigned ifindex, const struct divert_flow_key *key, struct divert_flow *out)
 {
-    unsigned program_id = find_program(ifindex);
+    unsigned program_id = divert_program_attached(ifindex);
     int fd, err;
 
     if (!program_id)
         return LOCKSTEP_E_GONE;
-    fd = open_map(program_id, "flows");
+    fd = divert_program_map(program_id, "flows", sizeof(*key), sizeof(*out));
     if (fd < 0)
         return LOCKSTEP_E_GONE;
     err = bpf_map_lookup_elem(fd, key, out);

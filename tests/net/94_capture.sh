@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# variants: server/4 server/6
+# kernel: no
+# needs: tshark
+# timeout: 120
+# `lockstep capture`: what is diverted and injected, in every way of attachment, as tshark reads it.
+. "$(dirname "$0")/lib.sh"
+setup without-service
+dir=$(service_dir server)
+ip=ip.src
+[ "$LT_FAMILY" = 4 ] || ip=ipv6.src
+
+capture() { # NAME OPTION...: in the background, into NAME.pcapng; its pid in $CAPTURE
+    start_kernel "$1" server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write "$LT_WORK/$1.pcapng" "${@:2}"
+    CAPTURE=$STARTED
+    wait_for 10 "the capture $1" has_line "$LT_WORK/$1.err" 'capturing|: '
+    assert_line "$LT_WORK/$1.err" 'lockstep capture: capturing'
+}
+done_capture() { # NAME PID [SIGNAL]
+    sleep 0.1 # what is in the buffers
+    kill "-${3:-INT}" "$2"
+    finish "$2" 10 || fail "$1: $(tail -n 1 "$LT_WORK/$1.err")"
+    assert_line "$LT_WORK/$1.err" 'packets, 0 lost$'
+}
+# fields NAME FILTER FIELD...: a line for each packet that matches, members separated by blanks.
+fields() {
+    local name=$1 filter=$2 field list=()
+    shift 2
+    for field in "$@"; do list+=(-e "$field"); done
+    tshark -n -r "$LT_WORK/$name.pcapng" -Y "$filter" -T fields -E separator=' ' "${list[@]}" 2>"$LT_WORK/tshark.err" | sed 's/0x0000000//g'
+}
+count() { fields "$1" "$2" frame.number | wc -l; }
+payload() { # NAME FILTER: what was said in TCP, in order
+    fields "$1" "$2" tcp.payload | tr -d '\n :' | xxd -r -p
+}
+talk() { # one connection that says "question" and hears "answer", and a datagram each way
+    start talk server "$LT_PYTHON" -c "
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+listener = socket.create_server((sys.argv[1], 7001), family=family)
+datagrams = socket.socket(family, socket.SOCK_DGRAM)
+datagrams.bind((sys.argv[1], 7002))
+print('ready', flush=True)
+connection, peer = listener.accept()
+assert connection.recv(100) == b'question'
+connection.sendall(b'answer')
+data, other = datagrams.recvfrom(100)
+datagrams.sendto(data.upper(), other)
+connection.recv(100)
+" $SERVER
+    TALK=$STARTED
+    started talk
+    wait_port server tcp 7001
+    at client "$LT_PYTHON" -c "
+import socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+connection = socket.create_connection((sys.argv[1], 7001))
+connection.sendall(b'question')
+assert connection.recv(100) == b'answer'
+datagrams = socket.socket(family, socket.SOCK_DGRAM)
+datagrams.settimeout(10)
+datagrams.sendto(b'datagram', (sys.argv[1], 7002))
+assert datagrams.recv(100) == b'DATAGRAM'
+" $SERVER
+    finish "$TALK" 10
+}
+realtime() { date +%s.%N; }
+
+# ---- without a divert ----
+start_kernel none server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write /dev/null
+! finish "$STARTED" 10
+assert_line "$LT_WORK/none.err" 'is lockstep-netd running'
+
+# ---- the three ways of attachment ----
+check_talk() { # NAME
+    local name=$1 here="$ip == $SERVER" there="$ip == $CLIENT"
+    assert_equal "$(payload "$name" "tcp.port == 7001 && $there && tcp.len > 0")" question "$name: what came in"
+    assert_equal "$(payload "$name" "tcp.port == 7001 && $here && tcp.len > 0")" answer "$name: what went out"
+    assert_equal "$(count "$name" "udp.port == 7002")" 2 "$name: datagrams"
+    assert_equal "$(fields "$name" "tcp.flags.syn == 1" tcp.flags.ack frame.packet_flags_direction | xargs)" "0 1 1 2" "$name: handshake"
+    assert_equal "$(fields "$name" "$there" frame.packet_flags_direction | sort -u)" 1 "$name: inbound"
+    assert_equal "$(fields "$name" "$here" frame.packet_flags_direction | sort -u)" 2 "$name: outbound"
+    assert_equal "$(fields "$name" frame frame.interface_name | sort -u)" eth0 "$name: interface"
+    assert_equal "$(count "$name" "!tcp && !udp")" 0 "$name: packets of nobody"
+    fields "$name" frame frame.comment | sort -u >"$LT_WORK/comments"
+    assert_equal "$(wc -l <"$LT_WORK/comments")" 1 "$name: comments: $(cat "$LT_WORK/comments")"
+    assert_line "$LT_WORK/comments" "^lane [0-9]+, python3[.0-9]* \\($TALK\\)"
+    # In order, and when it happened.
+    fields "$name" frame frame.time_epoch >"$LT_WORK/times"
+    sort -nc "$LT_WORK/times" || fail "$name: not in order"
+    assert_less "$2" "$(head -n 1 "$LT_WORK/times")" "$name: the first packet's time"
+    assert_less "$(tail -n 1 "$LT_WORK/times")" "$3" "$name: the last packet's time"
+    # Both ends' addresses are the wire's.
+    assert_equal "$(fields "$name" "$here && tcp" eth.src | sort -u)" "$(at server cat /sys/class/net/eth0/address)" "$name: MAC address"
+}
+for attach in tc xdp-native xdp-generic; do
+    LT_NETD_OPTIONS="--attach $attach"
+    service_start server
+    assert_equal "$(report_query server status 'r["interfaces"][0]["mode"]')" $attach "the attachment"
+    before=$(realtime)
+    capture $attach
+    talk
+    done_capture $attach "$CAPTURE"
+    check_talk $attach "$before" "$(realtime)"
+    [ $attach = xdp-generic ] || stop "$(service_pid server)"
+done
+stop "$(service_pid server)"
+LT_NETD_OPTIONS=
+service_start server
+
+# ---- into a pipe, with filters ----
+exec_at server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write - --count 3 udp or tcp port 7001 2>"$LT_WORK/pipe.err" |
+    tshark -n -r - -T fields -e tcp.flags.syn >"$LT_WORK/pipe.out" 2>"$LT_WORK/tshark.err" &
+pipe=$!
+wait_for 10 "the capture" has_line "$LT_WORK/pipe.err" capturing
+# Only one at a time.
+start_kernel second server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write /dev/null
+! finish "$STARTED" 10
+assert_line "$LT_WORK/second.err" 'process [0-9]+ captures already'
+talk
+finish $pipe 10
+assert_equal "$(xargs <"$LT_WORK/pipe.out")" "1 1 0" "three packets in the pipe"
+# Nobody reads any more.
+start_kernel head server bash -c "'$LT_LOCKSTEP' capture --runtime-dir '$dir' --write - | head -c 10 >/dev/null"
+finish "$STARTED" 10
+capture ports --port 7002 --host $CLIENT --snaplen 60
+talk
+done_capture ports "$CAPTURE" TERM
+assert_equal "$(count ports udp)$(count ports tcp)" 20 "packets of one port"
+capture nobody --program nobody
+talk
+done_capture nobody "$CAPTURE"
+assert_equal "$(count nobody frame)" 0 "packets of another program"
+capture while --duration 300ms
+finish "$CAPTURE" 10
+status=0
+exec_at server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write /dev/null port nonsense 2>"$LT_WORK/err" || status=$?
+assert_equal $status 2
+assert_line "$LT_WORK/err" 'port nonsense'
+
+# ---- large packets, cut and whole ----
+capture large
+start sink server "$LT_PYTHON" "$LT_HERE/steady.py" sink $SERVER 7004
+wait_port server tcp 7004
+at client "$LT_PYTHON" "$LT_HERE/steady.py" up $SERVER 7004 3000000 >"$LT_WORK/up.out"
+done_capture large "$CAPTURE"
+assert_equal "$(fields large "tcp.dstport == 7004 && tcp.len > 0" tcp.len | awk '{ sum += $1 } END { print sum }')" 3000000 "bytes of the stream"
+
+# ---- what is not let out, and what is left to the kernel ----
+capture dropped --dropped
+"$LT_PYTHON" - "$LT_WORK/hold" <<<'import os, sys; os.mkfifo(sys.argv[1])'
+exec 6<>"$LT_WORK/hold"
+ip netns exec "$(ns server)" "$LT_PYTHON" "$LT_HERE/hostile.py" forge "$dir/netd.sock" $SERVER $CLIENT 22 >"$LT_WORK/forge.out" 2>&1 <&6 &
+forge=$!
+LT_PIDS+=($forge)
+wait_for 20 "the forger" has_line "$LT_WORK/forge.out" .
+done_capture dropped "$CAPTURE"
+assert_less 4 "$(count dropped 'frame.comment contains "refused: the source is not registered"')" "forged sources"
+assert_less 1 "$(count dropped 'frame.comment contains "refused: no such next hop"')" "forged next hops"
+kill "$forge"
+capture all --all
+at client "$LT_PYTHON" -c "
+import socket, sys
+socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', (sys.argv[1], 9))
+" $SERVER
+done_capture all "$CAPTURE"
+assert_equal "$(count all 'udp.port == 9 && frame.comment contains "left to the kernel"')" 1 "datagrams for nobody"
+
+# ---- the direct injector ----
+LT_RUN_OPTIONS="--injector direct"
+before=$(realtime)
+capture direct
+talk
+done_capture direct "$CAPTURE"
+check_talk direct "$before" "$(realtime)"
+LT_RUN_OPTIONS=
+
+# ---- a capture that was killed leaves nothing in the way; one goes on when the service is restarted ----
+capture killed
+kill -KILL "$CAPTURE"
+finish "$CAPTURE" 5 || true
+again() {
+    exec_at server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write /dev/null --duration 10ms
+}
+wait_for 10 "the end of the killed one's claim" again
+capture restart
+stop "$(service_pid server)"
+service_start server
+sleep 1.5 # it looks for others every second
+talk
+done_capture restart "$CAPTURE"
+assert_equal "$(payload restart "tcp.port == 7001 && $ip == $CLIENT && tcp.len > 0")" question "after the restart"
