@@ -13,5 +13,6 @@ cd "$root"
 mkdir -p oldroot
 pivot_root . oldroot
 umount -l /oldroot
+mount --make-rshared / # as systemd has it outside containers
 exec env -i container=packages-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     chroot / /lib/systemd/systemd --system --unit=basic.target --log-target=null --show-status=no </dev/null
