@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "monitor/history_value.h"
 
 #define HISTOGRAM_BYTES (LANE_STATS_SLOT_BUCKETS * sizeof(uint32_t))
@@ -82,6 +83,8 @@ static int add_gap(struct history_recorder *recorder, int64_t from_ns, int64_t t
 {
     recorder->counts.gaps++;
     recorder->counts.lost += lost > 0 ? (uint64_t)lost : 0;
+    log_limited(LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_RECORDER_GAP), "gap in the history: %s: %s", what,
+                text ? text : "records were lost");
     return history_sql_run(history_store_sql(recorder->store),
                            "INSERT INTO gaps(line_s, from_ns, to_ns, what, lost, text)"
                            " VALUES(?, ?, ?, ?, iif(?5 < 0, NULL, ?5), ?)",
