@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "monitor/history_store.h"
+#include "platform/platform.h"
 #include "tools/clock.h"
 #include "tools/command.h"
 #include "tools/doctor.h"
@@ -23,6 +25,7 @@ struct doctor_options {
     char interfaces[INTERFACES_MAX][IFNAMSIZ];
     char runtime_dir[90];
     char clock[PATH_MAX];
+    char history[PATH_MAX], web[PATH_MAX];
     bool all, json;
 };
 
@@ -42,6 +45,16 @@ static const struct option_entry entries[] = {
      'c',
      "The clock's segment. Default: $LOCKSTEP_CLOCK, else /run/lockstep/clock.",
      {VALUE_TEXT(struct doctor_options, clock)},
+     "FILE"},
+    {"history",
+     0,
+     "The history database.",
+     {VALUE_TEXT(struct doctor_options, history), .initial = HISTORY_DEFAULT_FILE},
+     "FILE"},
+    {"web-config",
+     0,
+     "The dashboard's configuration.",
+     {VALUE_TEXT(struct doctor_options, web), .initial = WEB_CONFIG_FILE},
      "FILE"},
     {"all", 'a', "Show what is well, too.", {VALUE_BOOL(struct doctor_options, all)}, NULL},
     {"json", 'j', "Print a JSON document.", {VALUE_BOOL(struct doctor_options, json)}, NULL},
@@ -185,6 +198,8 @@ static void check_interface(const char *name, const struct host_facts *facts, st
 {
     static struct doctor_programs programs;
     struct host_interface interface;
+    uint64_t features = 0;
+    bool known;
 
     if (host_interface_read("", name, &interface) < 0) {
         finding_advise(findings_add(findings, "interface", FINDING_PROBLEM, "there is no interface %s", name), "",
@@ -193,6 +208,8 @@ static void check_interface(const char *name, const struct host_facts *facts, st
     }
     describe_interface(&interface, list);
     host_interface_judge(facts, &interface, findings);
+    known = doctor_read_xdp_features(if_nametoindex(name), &features) == 0;
+    doctor_check_driver(&interface, known, features, findings);
     doctor_read_programs(if_nametoindex(name), &programs);
     doctor_check_programs(name, &programs, findings);
 }
@@ -206,6 +223,27 @@ static bool diverts(const struct doctor_service *service)
             return true;
     }
     return false;
+}
+
+static void examine_watchers(const struct doctor_options *options, struct findings *findings)
+{
+    static const char *const recorders[] = {"lockstep-histor", NULL}, *const dashboards[] = {"lockstep-web", NULL};
+    static struct doctor_history history;
+    static struct doctor_web web;
+    int64_t now_ns = (int64_t)platform_now_ns() + platform_realtime_offset_ns();
+    struct doctor_disk disk = {0};
+    struct doctor_leap leap = {0};
+
+    doctor_read_history(options->history, now_ns, &history);
+    history.recorder = *running(recorders) != '\0';
+    doctor_check_history(&history, now_ns, findings);
+    doctor_read_disk(options->history, &disk);
+    doctor_check_disk(&disk, findings);
+    doctor_read_web(options->web, &web);
+    web.running = *running(dashboards) != '\0';
+    doctor_check_web(&web, findings);
+    doctor_read_leap(now_ns / 1000000000, &leap);
+    doctor_check_leap(&leap, now_ns / 1000000000, findings);
 }
 
 static void examine(struct doctor_options *options, struct host_facts *facts, struct json_object *interfaces,
@@ -233,6 +271,7 @@ static void examine(struct doctor_options *options, struct host_facts *facts, st
     doctor_check_firewall(&firewall, diverts(&service), findings);
     ask_clock(options, &clock);
     doctor_check_clock(&clock, running(time_daemons), findings);
+    examine_watchers(options, findings);
     json_object_put(service.status);
     json_object_put(clock.daemon);
     json_object_put(clock.sources);

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include "base/finding.h"
+#include "clock/leap_file.h"
+#include "monitor/web_config.h"
 #include "platform/host_facts.h"
 
 /* --- what the kernel says (doctor_kernel.c); each needs root for some of it --- */
@@ -32,6 +34,9 @@ struct doctor_programs {
     bool incomplete; /* not all could be asked for without root */
 };
 void doctor_read_programs(unsigned ifindex, struct doctor_programs *out);
+/* What the driver says of XDP: bits of enum netdev_xdp_act (linux/netdev.h), 0: nothing. A negative code if the kernel
+ * cannot tell (before 6.3). */
+int doctor_read_xdp_features(unsigned ifindex, uint64_t *features);
 /* Adds what an RTM_NEWTFILTER message tells, if it is of this interface and is not Lockstep's (pure; any bytes). */
 struct nlmsghdr;
 void doctor_parse_filter(const struct nlmsghdr *message, unsigned ifindex, enum doctor_place place,
@@ -78,8 +83,54 @@ void doctor_check_tsc(struct findings *findings);
 void doctor_check_limits(struct findings *findings);
 /* The rest is pure. */
 void doctor_check_programs(const char *interface, const struct doctor_programs *programs, struct findings *findings);
+/* known: whether the kernel has told the features. */
+void doctor_check_driver(const struct host_interface *interface, bool known, uint64_t features,
+                         struct findings *findings);
 void doctor_check_firewall(const struct doctor_firewall *firewall, bool diverting, struct findings *findings);
 void doctor_check_service(const struct doctor_service *service, struct findings *findings);
 void doctor_check_clock(const struct doctor_clock *clock, const char *steering, struct findings *findings);
+
+/* --- history, disk, dashboard, leap seconds (doctor_watchers.c) --- */
+
+struct doctor_history {
+    char path[512];
+    bool recorder; /* lockstep-historyd runs */
+    int err;       /* why it cannot be read; -ENOENT: there is none */
+    int version;
+    int64_t written_ns; /* CLOCK_REALTIME of the last transaction; 0: none */
+    int64_t gaps, lost; /* of the last 24 h */
+};
+/* Fills in all but `recorder`. */
+void doctor_read_history(const char *path, int64_t now_ns, struct doctor_history *out);
+
+struct doctor_disk {
+    char path[512];
+    int err;
+    uint64_t free_bytes, bytes;
+};
+/* Of the file system that the path is in, or would be in. */
+void doctor_read_disk(const char *path, struct doctor_disk *out);
+
+struct doctor_web {
+    bool running;
+    int err; /* of its configuration, with problem or without */
+    struct web_config config;
+    char problem[CONFIG_PROBLEM_MAX];
+};
+/* Fills in all but `running`. */
+void doctor_read_web(const char *path, struct doctor_web *out);
+
+struct doctor_leap {
+    int err; /* -ENOENT: there is no table */
+    struct leap_file file;
+    char problem[LEAP_FILE_PROBLEM_MAX];
+};
+void doctor_read_leap(int64_t utc_s, struct doctor_leap *out);
+
+/* Pure. */
+void doctor_check_history(const struct doctor_history *history, int64_t now_ns, struct findings *findings);
+void doctor_check_disk(const struct doctor_disk *disk, struct findings *findings);
+void doctor_check_web(const struct doctor_web *web, struct findings *findings);
+void doctor_check_leap(const struct doctor_leap *leap, int64_t utc_s, struct findings *findings);
 
 #endif

@@ -22,6 +22,7 @@
 #define TSC_LIMIT     1000 /* ticks */
 #define FILES_LOW     4096
 #define CHAINS_NAMED  4
+#define XDP_BASIC     1 /* NETDEV_XDP_ACT_BASIC */
 
 /* ---- kernel ---- */
 
@@ -192,6 +193,23 @@ void doctor_check_programs(const char *interface, const struct doctor_programs *
     if (programs->count == 0)
         findings_add(findings, "programs", FINDING_OK, "%s: %s", interface,
                      programs->incomplete ? "none that can be seen without root" : "no others at XDP and tc");
+}
+
+/* ---- driver ---- */
+
+void doctor_check_driver(const struct host_interface *interface, bool known, uint64_t features,
+                         struct findings *findings)
+{
+    const char *driver = interface->driver[0] ? interface->driver : "unknown";
+
+    if (known && !(features & XDP_BASIC))
+        finding_advise(
+            findings_add(findings, "driver", FINDING_NOTE, "%s: driver %s has no native XDP", interface->name, driver),
+            "The kernel makes a packet of its own of each arrival before the divert sees it.",
+            "a card whose driver has it: igb, igc, ixgbe, i40e, ice, mlx5, virtio_net");
+    else
+        findings_add(findings, "driver", FINDING_OK, "%s: driver %s%s", interface->name, driver,
+                     known ? ", native XDP" : "");
 }
 
 /* ---- firewall ---- */

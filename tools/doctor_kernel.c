@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
@@ -61,6 +62,80 @@ static int netlink_ask(int bus, struct nlmsghdr *request, message_fn handle, voi
         }
     }
     mnl_socket_close(socket);
+    return err;
+}
+
+/* ---- drivers ---- */
+
+/* linux/netdev.h, which is newer than Debian 12's headers. */
+#define NETDEV_FAMILY             "netdev"
+#define NETDEV_COMMAND_GET        1
+#define NETDEV_ATTRIBUTE_IFINDEX  1
+#define NETDEV_ATTRIBUTE_FEATURES 3
+
+struct generic_answer {
+    unsigned attribute;
+    uint64_t value;
+    bool found;
+};
+
+static int take_number(const struct nlattr *attribute, void *context)
+{
+    struct generic_answer *answer = context;
+
+    if (mnl_attr_get_type(attribute) != answer->attribute)
+        return MNL_CB_OK;
+    answer->found = true;
+    answer->value = mnl_attr_get_payload_len(attribute) >= sizeof(uint64_t)   ? mnl_attr_get_u64(attribute)
+                    : mnl_attr_get_payload_len(attribute) >= sizeof(uint16_t) ? mnl_attr_get_u16(attribute)
+                                                                              : 0;
+    return MNL_CB_OK;
+}
+
+static void take_generic(void *context, const struct nlmsghdr *message)
+{
+    if (mnl_nlmsg_get_payload_len(message) >= sizeof(struct genlmsghdr))
+        mnl_attr_parse(message, sizeof(struct genlmsghdr), take_number, context);
+}
+
+/* A request of generic netlink's, of which one number is wanted (attribute, 16 or 64 bits). */
+static int ask_generic(struct nlmsghdr *request, struct generic_answer *answer)
+{
+    int err = netlink_ask(NETLINK_GENERIC, request, take_generic, answer);
+
+    return err < 0 ? err : answer->found ? 0 : -ENODATA;
+}
+
+static struct nlmsghdr *generic_request(void *buffer, unsigned family, unsigned command, unsigned version)
+{
+    struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+    struct genlmsghdr *head;
+
+    request->nlmsg_type = (uint16_t)family;
+    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+    head = mnl_nlmsg_put_extra_header(request, sizeof *head);
+    head->cmd = (uint8_t)command;
+    head->version = (uint8_t)version;
+    return request;
+}
+
+int doctor_read_xdp_features(unsigned ifindex, uint64_t *features)
+{
+    struct generic_answer family = {.attribute = CTRL_ATTR_FAMILY_ID};
+    struct generic_answer device = {.attribute = NETDEV_ATTRIBUTE_FEATURES};
+    char buffer[256] = {0};
+    struct nlmsghdr *request = generic_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
+    int err;
+
+    mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
+    err = ask_generic(request, &family);
+    if (err < 0)
+        return err;
+    memset(buffer, 0, sizeof buffer);
+    request = generic_request(buffer, (unsigned)family.value, NETDEV_COMMAND_GET, 1);
+    mnl_attr_put_u32(request, NETDEV_ATTRIBUTE_IFINDEX, ifindex);
+    err = ask_generic(request, &device);
+    *features = device.value;
     return err;
 }
 

@@ -39,6 +39,27 @@ assert_equal "$(json "$out" '[(i["name"], i["driver"], i["mtu"]) for i in r["int
 doctor 3 --all
 assert_line "$out" '^ok +service: '
 
+doctor 3 --json
+assert_equal "$(found driver ok '^eth0: driver veth')$(($(found disk ok free) + $(found disk warning free)))" 11 "driver and disk"
+
+# The history: none, one that is written, one that is not any more, one that is damaged.
+doctor 3 --json --history "$LT_WORK/none.db"
+assert_equal "$(($(found history note 'there is none') + $(found history problem 'No such file')))" 1 "no history" # of another scenario's recorder
+start_kernel historyd server "$LT_BUILD/monitor/lockstep-historyd" --config /dev/null --database "$LT_WORK/history.db" --runs none --runtime-dir "$dir"
+historyd=$STARTED
+written() { doctor 3 --json --history "$LT_WORK/history.db" && [ "$(found history ok 'is written')" = 1 ]; }
+wait_for 20 "the history" written
+stop "$historyd"
+doctor 3 --json --history "$LT_WORK/history.db"
+assert_equal "$(found history problem .)" 0 "the history that stands still"
+echo "this is no database" >"$LT_WORK/history.db"
+doctor 3 --json --history "$LT_WORK/history.db"
+assert_equal "$(found history problem 'malformed')" 1 "the damaged history"
+
+printf '[web]\nlisten = 192.0.2.7:9480\n' >"$LT_WORK/web.conf"
+doctor 3 --json --web-config "$LT_WORK/web.conf"
+assert_equal "$(found dashboard problem 'web.conf')" 1 "a dashboard without TLS and token"
+
 at server tc qdisc add dev eth0 clsact 2>/dev/null || true
 at server tc filter add dev eth0 ingress prio 50 protocol ip u32 match u32 0 0
 at server tc filter add dev eth0 egress prio 51 protocol ip u32 match u32 0 0

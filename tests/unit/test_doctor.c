@@ -9,8 +9,11 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/pkt_cls.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "tests/unit/unit.h"
 #include "tools/doctor.h"
 
@@ -292,6 +295,152 @@ static void the_clock_its_sources_and_its_rivals(void **state)
 
 #define DOCTOR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- history, disk, dashboard, leap seconds ---- */
+
+#define NOW_NS 1800000000000000000ll
+
+static void history_that_is_written_is_fine(void **state)
+{
+    struct doctor_history history = {
+        .path = "/h.db", .recorder = true, .version = 1, .written_ns = NOW_NS - 10000000000ll};
+
+    (void)state;
+    doctor_check_history(&history, NOW_NS, &findings);
+    find("history", FINDING_OK);
+    assert_int_equal(findings.count, 1);
+}
+
+static void history_that_stands_still_or_has_gaps_is_told(void **state)
+{
+    struct doctor_history history = {
+        .path = "/h.db", .recorder = true, .version = 1, .written_ns = NOW_NS - 7200000000000ll, .gaps = 2, .lost = 31};
+
+    (void)state;
+    doctor_check_history(&history, NOW_NS, &findings);
+    assert_non_null(strstr(find("history", FINDING_WARNING)->text, "ago"));
+    assert_non_null(strstr(findings.list[1].text, "2 gaps in the last 24 h, 31 records lost"));
+    findings_free(&findings);
+    history.written_ns = NOW_NS + 7200000000000ll; /* the wall clock was stepped back */
+    doctor_check_history(&history, NOW_NS, &findings);
+    assert_non_null(strstr(find("history", FINDING_WARNING)->text, "in the future"));
+}
+
+static void history_is_missing_damaged_or_newer(void **state)
+{
+    struct doctor_history history = {.path = "/h.db", .err = -ENOENT};
+
+    (void)state;
+    doctor_check_history(&history, NOW_NS, &findings);
+    find("history", FINDING_NOTE);
+    findings_free(&findings);
+    history.err = LOCKSTEP_E_BAD_FORMAT;
+    doctor_check_history(&history, NOW_NS, &findings);
+    find("history", FINDING_PROBLEM);
+    findings_free(&findings);
+    history = (struct doctor_history){.path = "/h.db", .recorder = true, .version = 1000};
+    doctor_check_history(&history, NOW_NS, &findings);
+    assert_non_null(strstr(find("history", FINDING_WARNING)->text, "newer"));
+}
+
+static void a_file_that_is_no_database_is_damaged(void **state)
+{
+    struct doctor_history history = {0};
+    char path[] = "/tmp/lockstep-doctor-XXXXXX";
+    int fd = mkstemp(path);
+
+    (void)state;
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(write(fd, "this is no database at all\n", 27), 27);
+    close(fd);
+    doctor_read_history(path, NOW_NS, &history);
+    unlink(path);
+    assert_int_equal(history.err, LOCKSTEP_E_BAD_FORMAT);
+    doctor_read_history(path, NOW_NS, &history);
+    assert_int_equal(history.err, -ENOENT);
+}
+
+static void disk_that_is_nearly_full_is_told(void **state)
+{
+    struct doctor_disk disk = {.path = "/var", .free_bytes = 4ull << 30, .bytes = 100ull << 30};
+
+    (void)state;
+    doctor_check_disk(&disk, &findings);
+    find("disk", FINDING_WARNING);
+    findings_free(&findings);
+    disk.free_bytes = 40ull << 30;
+    doctor_check_disk(&disk, &findings);
+    find("disk", FINDING_OK);
+    findings_free(&findings);
+    disk = (struct doctor_disk){.path = "/small", .free_bytes = 100ull << 20, .bytes = 200ull << 20};
+    doctor_check_disk(&disk, &findings);
+    find("disk", FINDING_WARNING);
+}
+
+static void disk_of_what_is_not_there_yet_is_its_directorys(void **state)
+{
+    struct doctor_disk disk = {0};
+
+    (void)state;
+    doctor_read_disk("/tmp/not/there/yet.db", &disk);
+    assert_int_equal(disk.err, 0);
+    assert_string_equal(disk.path, "/tmp");
+    assert_true(disk.bytes > 0);
+}
+
+static void dashboard_for_others_is_told(void **state)
+{
+    struct doctor_web web = {.running = true};
+    static const char remote[] = "[web]\nlisten = 192.0.2.7:9480\ncertificate = a\nkey = b\ntoken-file = c\n";
+
+    (void)state;
+    assert_int_equal(web_config_parse("web.conf", "", 0, &web.config, web.problem), 0);
+    doctor_check_web(&web, &findings);
+    find("dashboard", FINDING_OK);
+    findings_free(&findings);
+    assert_int_equal(web_config_parse("web.conf", remote, sizeof remote - 1, &web.config, web.problem), 0);
+    doctor_check_web(&web, &findings);
+    assert_non_null(strstr(find("dashboard", FINDING_NOTE)->text, "192.0.2.7:9480"));
+    findings_free(&findings);
+    web.err = web_config_parse("web.conf", "[web]\nlisten = 192.0.2.7:9480\n", 30, &web.config, web.problem);
+    assert_int_not_equal(web.err, 0);
+    doctor_check_web(&web, &findings);
+    find("dashboard", FINDING_PROBLEM);
+}
+
+static void table_of_leap_seconds_expires(void **state)
+{
+    struct doctor_leap leap = {.file = {.table = {.tai_utc_s = 37}, .expires_utc_s = 2000000000}};
+
+    (void)state;
+    doctor_check_leap(&leap, 1900000000, &findings);
+    assert_string_equal(find("leap seconds", FINDING_OK)->text, "TAI - UTC is 37 s");
+    findings_free(&findings);
+    doctor_check_leap(&leap, 2000000000 - 86400, &findings);
+    find("leap seconds", FINDING_NOTE);
+    findings_free(&findings);
+    doctor_check_leap(&leap, 2000000001, &findings);
+    assert_non_null(strstr(find("leap seconds", FINDING_WARNING)->text, "has expired"));
+    findings_free(&findings);
+    leap.err = -ENOENT;
+    doctor_check_leap(&leap, 0, &findings);
+    find("leap seconds", FINDING_NOTE);
+}
+
+static void driver_without_native_xdp_is_told(void **state)
+{
+    struct host_interface interface = {.name = "eth0", .driver = "r8169"};
+
+    (void)state;
+    doctor_check_driver(&interface, true, 0, &findings);
+    assert_string_equal(find("driver", FINDING_NOTE)->text, "eth0: driver r8169 has no native XDP");
+    findings_free(&findings);
+    doctor_check_driver(&interface, true, 1, &findings);
+    assert_string_equal(find("driver", FINDING_OK)->text, "eth0: driver r8169, native XDP");
+    findings_free(&findings);
+    doctor_check_driver(&interface, false, 0, &findings);
+    assert_string_equal(find("driver", FINDING_OK)->text, "eth0: driver r8169");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +453,15 @@ int main(void)
         DOCTOR_TEST(a_firewall_warns_where_packets_are_diverted),
         DOCTOR_TEST(the_service_and_its_interfaces),
         DOCTOR_TEST(the_clock_its_sources_and_its_rivals),
+        DOCTOR_TEST(history_that_is_written_is_fine),
+        DOCTOR_TEST(history_that_stands_still_or_has_gaps_is_told),
+        DOCTOR_TEST(history_is_missing_damaged_or_newer),
+        DOCTOR_TEST(a_file_that_is_no_database_is_damaged),
+        DOCTOR_TEST(disk_that_is_nearly_full_is_told),
+        DOCTOR_TEST(disk_of_what_is_not_there_yet_is_its_directorys),
+        DOCTOR_TEST(dashboard_for_others_is_told),
+        DOCTOR_TEST(table_of_leap_seconds_expires),
+        DOCTOR_TEST(driver_without_native_xdp_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
