@@ -86,7 +86,7 @@ static size_t longest_cell(const struct top_column *column, const void *const *r
 void top_draw_layout(const struct top_view *view, size_t sorted, const void *const *rows, size_t count,
                      int64_t realtime_ns, int width, uint8_t widths[TOP_COLUMNS_MAX])
 {
-    size_t wanted[TOP_COLUMNS_MAX], leaving;
+    size_t wanted[TOP_COLUMNS_MAX] = {0}, leaving;
     bool grown = true;
 
     for (size_t i = 0; i < view->column_count; i++) {

@@ -83,7 +83,7 @@ static void print_histogram(const uint32_t *buckets, FILE *out)
         sums[i / OCTAVE] += buckets[i];
     for (int i = 0; i < OCTAVES; i++) {
         most = sums[i] > most ? sums[i] : most;
-        first = sums[i] && i < first ? i : first;
+        first = i < first && sums[i] ? i : first;
         last = sums[i] ? i : last;
     }
     for (int i = first; i <= last; i++) {
