@@ -257,8 +257,7 @@ static const char *node_unknown(const void *row)
 static const struct top_column node_columns[] = {
     {"NODE", "node", "the node's name", TOP_TEXT, 8, 24, 0, node_name, NULL},
     {"CLOCK", "clock", "synchronised, holdover, disrupted or unsynchronised", TOP_TEXT, 7, 14, 0, node_clock, NULL},
-    {"OFFSET", "clock_offset_ns", "between its time and its source, being corrected", TOP_SIGNED_NS, 7, 7, 1,
-     node_offset, NULL},
+    {"OFFSET", "clock_offset_ns", "what its source says it is off by", TOP_SIGNED_NS, 7, 7, 1, node_offset, NULL},
     {"BOUND", "clock_bound_ns", "largest error of its time", TOP_NS, 6, 6, 1, node_bound, NULL},
     {"PPM", "clock_rate_ppm", "rate of its counter against nominal", TOP_PPM, 8, 8, 20, node_rate, NULL},
     {"SOURCE", "clock_source", "the server that its clock follows", TOP_TEXT, 6, 20, 3, node_source, NULL},

@@ -13,15 +13,28 @@ static void copy(char *out, size_t size, struct json_object *object, const char 
     snprintf(out, size, "%s", report_text(object, key));
 }
 
+static double selected_offset(struct json_object *sources)
+{
+    for (size_t i = 0; i < report_count(sources, "sources"); i++) {
+        struct json_object *source = report_element(sources, "sources", i);
+
+        if (strcmp(report_text(source, "state"), "selected") == 0)
+            return report_real(source, "offset_ns");
+    }
+    return (double)NAN;
+}
+
 static void fill_clock(struct top_node *node, struct json_object *clock)
 {
-    copy(node->clock, sizeof node->clock, clock, "status");
-    copy(node->source, sizeof node->source, clock, "selected");
-    if (report_number(clock, "local_reference"))
+    struct json_object *status = report_member(clock, "status");
+
+    copy(node->clock, sizeof node->clock, status, "status");
+    copy(node->source, sizeof node->source, status, "selected");
+    if (report_number(status, "local_reference"))
         snprintf(node->source, sizeof node->source, "itself");
-    node->offset_ns = report_real(clock, "remaining_ns");
-    node->bound_ns = report_real(clock, "bound_ns");
-    node->rate_ppm = report_real(clock, "frequency_ppm");
+    node->offset_ns = selected_offset(report_member(clock, "sources"));
+    node->bound_ns = report_real(status, "bound_ns");
+    node->rate_ppm = report_real(status, "frequency_ppm");
 }
 
 static void fill_interfaces(struct top_node *node, struct json_object *status)

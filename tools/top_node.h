@@ -17,7 +17,7 @@ struct top_node {
     /* the clock */
     char clock[16]; /* "synchronised" ... of clock/report.h */
     char source[TOP_NODE_NAME_MAX];
-    double offset_ns; /* of the published time to what the source says, still to be corrected */
+    double offset_ns; /* what the source says it is off by */
     double bound_ns, rate_ppm;
     /* the path */
     char version[24];
@@ -27,8 +27,8 @@ struct top_node {
     double diverted_s, lost_s; /* and a second, set by top_node_compare */
 };
 
-/* From the service's status (service/report.h) and the clock daemon's (clock/report.h); either may be NULL. Leaves key,
- * name and problem alone. */
+/* From the service's status (service/report.h), and an object with the clock daemon's reports "status" and "sources"
+ * (clock/report.h); either may be NULL. Leaves key, name and problem alone. */
 void top_node_fill(struct top_node *node, struct json_object *status, struct json_object *clock);
 /* Sets the changes a second from how it was `seconds` ago. */
 void top_node_compare(struct top_node *node, const struct top_node *before, double seconds);

@@ -199,8 +199,10 @@ static void a_node_is_what_its_reports_say(void **state)
                                        "{\"name\": \"eth2\", \"mode\": \"not attached\"}],"
                                        "\"totals\": {\"lanes\": 2, \"flows\": 7, \"kernel_sockets\": 1},"
                                        "\"divert\": {\"diverted\": 1000, \"overrun\": 5}}");
-    struct json_object *clock = parse("{\"status\": \"synchronised\", \"selected\": \"ref\", \"remaining_ns\": -120.5,"
-                                      "\"bound_ns\": 1500, \"frequency_ppm\": 3.2}");
+    struct json_object *clock = parse("{\"status\": {\"status\": \"synchronised\", \"selected\": \"ref\","
+                                      "\"bound_ns\": 1500, \"frequency_ppm\": 3.2}, \"sources\": {\"sources\": ["
+                                      "{\"state\": \"candidate\", \"offset_ns\": 1},"
+                                      "{\"state\": \"selected\", \"offset_ns\": -120.5}]}, \"stats\": null}");
     struct top_node before = {.diverted = 400, .lost = 5, .uptime_s = 58}, node = {.name = "daq1"};
 
     (void)state;

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tools/top_remote.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "monitor/json_report.h"
+
+#define ROWS_MAX 100000
+
+static uint32_t number32(struct json_object *object, const char *key)
+{
+    uint64_t number = report_number(object, key);
+
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
+
+static void copy(char *out, size_t size, struct json_object *object, const char *key)
+{
+    snprintf(out, size, "%s", report_text(object, key));
+}
+
+/* What is no endpoint ("*") is none. */
+static void fill_endpoint(struct net_endpoint *out, struct json_object *object, const char *key)
+{
+    if (net_endpoint_parse(report_text(object, key), out) < 0)
+        *out = (struct net_endpoint){0};
+}
+
+/* Finds the state by its name. */
+static void fill_state(struct connection_row *row, const char *name)
+{
+    row->kind = strcmp(name, "connected") == 0 ? CONTROL_FLOW_CONNECT : CONTROL_FLOW_BOUND;
+    for (row->tcp_state = 11; row->tcp_state > 0; row->tcp_state--) {
+        if (row->protocol == IPPROTO_UDP || strcmp(connection_state_name(row), name) == 0)
+            return;
+    }
+}
+
+static void fill_latency(struct connection_row *row, struct json_object *object)
+{
+    row->latency_count = report_number(object, "messages");
+    row->latency_p50_ns = number32(object, "p50_ns");
+    row->latency_p90_ns = number32(object, "p90_ns");
+    row->latency_p99_ns = number32(object, "p99_ns");
+    row->latency_p999_ns = number32(object, "p999_ns");
+    row->latency_max_ns = number32(object, "max_ns");
+}
+
+static void fill_connection(struct connection_row *row, struct json_object *object)
+{
+    row->key = report_number(object, "key");
+    row->pid = number32(object, "pid");
+    copy(row->program, sizeof row->program, object, "program");
+    row->protocol = strcmp(report_text(object, "protocol"), "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
+    fill_endpoint(&row->local, object, "local");
+    fill_endpoint(&row->remote, object, "remote");
+    fill_state(row, report_text(object, "state"));
+    row->since_ns = (int64_t)(report_number(object, "since_ms") % (INT64_MAX / 1000000)) * 1000000;
+    row->rx_bytes = report_number(object, "rx_bytes");
+    row->tx_bytes = report_number(object, "tx_bytes");
+    row->ring_drops = report_number(object, "drops");
+    row->retransmissions = number32(object, "retransmissions");
+    row->srtt_us = number32(object, "rtt_us");
+    fill_latency(row, object);
+}
+
+static void fill_lane(struct lane_row *row, struct json_object *object)
+{
+    static const char *const guard[] = {"malformed", "source", "fragment", "nexthop"};
+
+    row->lane = number32(object, "lane");
+    row->pid = number32(object, "pid");
+    row->uid = number32(object, "uid");
+    row->injector =
+        strcmp(report_text(object, "injector"), "direct") == 0 ? CONTROL_INJECTOR_DIRECT : CONTROL_INJECTOR_GUARDED;
+    copy(row->program, sizeof row->program, object, "program");
+    copy(row->device, sizeof row->device, object, "device");
+    row->since_ns = (int64_t)(report_number(object, "since") % (INT64_MAX / 1000000000)) * 1000000000;
+    row->ring_bytes = report_number(object, "ring_bytes");
+    row->ring_high_water = report_number(object, "ring_high_water");
+    row->rx_packets = report_number(object, "rx_packets");
+    row->rx_bytes = report_number(object, "rx_bytes");
+    row->tx_packets = report_number(object, "tx_packets");
+    row->tx_bytes = report_number(object, "tx_bytes");
+    row->overruns = report_number(object, "overruns");
+    row->bad_packets = report_number(object, "bad_packets");
+    row->send_failures = report_number(object, "send_failures");
+    row->sleeps = report_number(object, "sleeps");
+    row->wakeups = report_number(object, "wakeups");
+    row->spin_ns = report_number(object, "spin_ns");
+    row->flows = number32(object, "flows");
+    for (size_t i = 0; i < sizeof guard / sizeof *guard; i++)
+        row->guard_drops += report_number(report_member(object, "guard_drops"), guard[i]);
+}
+
+/* How many elements of an array are taken. */
+static uint32_t row_count(struct json_object *object, const char *key)
+{
+    size_t count = report_count(object, key);
+
+    return count < ROWS_MAX ? (uint32_t)count : ROWS_MAX;
+}
+
+int top_remote_table(struct json_object *connections, struct json_object *status, uint64_t monotonic_ns,
+                     int64_t realtime_ns, struct connection_table *out)
+{
+    const struct table_header header = {.magic = TABLE_MAGIC,
+                                        .version = TABLE_VERSION,
+                                        .lane_size = sizeof(struct lane_row),
+                                        .connection_size = sizeof(struct connection_row),
+                                        .lane_count = row_count(status, "lanes"),
+                                        .connection_count = row_count(connections, "connections"),
+                                        .instance = number32(status, "pid"),
+                                        .monotonic_ns = monotonic_ns,
+                                        .realtime_ns = realtime_ns};
+    size_t lane_bytes = header.lane_count * sizeof(struct lane_row);
+    size_t size = sizeof header + lane_bytes + header.connection_count * sizeof(struct connection_row);
+    char *bytes = calloc(1, size);
+    struct lane_row *lanes;
+    struct connection_row *rows;
+    int err;
+
+    if (!bytes)
+        return -ENOMEM;
+    memcpy(bytes, &header, sizeof header);
+    lanes = (struct lane_row *)(void *)(bytes + sizeof header);
+    rows = (struct connection_row *)(void *)(bytes + sizeof header + lane_bytes);
+    for (uint32_t i = 0; i < header.lane_count; i++)
+        fill_lane(&lanes[i], report_element(status, "lanes", i));
+    for (uint32_t i = 0; i < header.connection_count; i++)
+        fill_connection(&rows[i], report_element(connections, "connections", i));
+    err = table_parse(bytes, size, out);
+    if (err < 0)
+        free(bytes);
+    else
+        out->bytes = bytes;
+    return err;
+}
