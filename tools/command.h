@@ -15,8 +15,8 @@ struct command {
     const struct command *const *subcommands; /* ends with NULL; or NULL */
 };
 
-extern const struct command command_capture, command_run, command_status, command_connections, command_clock,
-    command_doctor, command_dump, command_policy, command_testbed, command_completion;
+extern const struct command command_run, command_top, command_capture, command_status, command_connections,
+    command_clock, command_doctor, command_dump, command_policy, command_testbed, command_completion;
 
 /* `lockstep` itself (main.c). */
 extern const struct command command_lockstep;

@@ -209,3 +209,38 @@ int nodes_find(const struct nodes_config *config, const char *name_or_url, struc
     add_common(&config->common, out);
     return 0;
 }
+
+static long choose(const struct nodes_config *config, const char chosen[NODES_CHOSEN_MAX][NODE_URL_MAX],
+                   struct node_config *nodes)
+{
+    char problem[VALUE_PROBLEM_MAX];
+    long count;
+
+    for (count = 0; count < NODES_CHOSEN_MAX && chosen[count][0]; count++) {
+        if (nodes_find(config, chosen[count], &nodes[count], problem) < 0) {
+            fprintf(stderr, "lockstep: node %s %s\n", chosen[count], problem);
+            return -1;
+        }
+    }
+    return count;
+}
+
+long nodes_choose(const char *path, const char chosen[NODES_CHOSEN_MAX][NODE_URL_MAX], bool all_by_default,
+                  struct node_config **nodes)
+{
+    struct nodes_config *config = malloc(sizeof *config);
+    char problem[CONFIG_PROBLEM_MAX] = "no memory";
+    long count = -1;
+
+    *nodes = calloc(NODES_MAX, sizeof **nodes);
+    if (!config || !*nodes || nodes_load(path, config, problem) < 0) {
+        fprintf(stderr, "lockstep: %s\n", problem);
+    } else if (chosen[0][0] || !all_by_default) {
+        count = choose(config, chosen, *nodes);
+    } else {
+        count = (long)config->count;
+        memcpy(*nodes, config->nodes, config->count * sizeof **nodes);
+    }
+    free(config);
+    return count;
+}

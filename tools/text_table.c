@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define GAP            2 /* blanks between columns */
-#define COLUMNS_MAX    24
+#define COLUMNS_MAX    32
 #define TERMINAL_LEAST 80
 
 struct text_table {

@@ -26,7 +26,8 @@ enum top_unit {
     TOP_SINCE,   /* CLOCK_REALTIME, ns; people get the duration since then */
 };
 
-#define TOP_TEXT_MAX 208
+#define TOP_TEXT_MAX    208
+#define TOP_COLUMNS_MAX 32
 
 struct top_value {
     double number;           /* NAN: not known; of texts 0 */

@@ -6,8 +6,6 @@
 #include "tools/canvas.h"
 #include "tools/top_ui.h"
 
-#define TOP_COLUMNS_MAX 32
-
 /* Lines that a screen of this height has for rows, for top_ui_resize. */
 int top_draw_list_rows(int height);
 
