@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/probe.h"
 #include "clock/ntp_bytes.h"
 
 #define NS_PER_S             1000000000ll
@@ -105,6 +106,7 @@ const char *core_drop_name(enum core_drop drop)
 static enum association_event drop(struct association *association, enum core_drop reason)
 {
     association->status.dropped[reason]++;
+    PROBE(clock_reply_dropped, association, reason, drop_names[reason]);
     return ASSOCIATION_NOTHING;
 }
 

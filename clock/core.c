@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/probe.h"
 #include "clock/core_private.h"
 
 #define POLL_LOG2_LEAST   (-4)
@@ -245,6 +246,14 @@ static struct association_feedback feedback_of(const struct core *core, const st
     return feedback;
 }
 
+static void probe_sample(const struct source *source, enum estimator_verdict verdict)
+{
+    double residual, excess, round_trip;
+
+    estimator_last(source->estimator, &residual, &excess, &round_trip);
+    PROBE(clock_sample, source->config.name, verdict, (int64_t)residual, (int64_t)round_trip);
+}
+
 static void take_sample(struct core *core, unsigned number, const struct association_sample *sample)
 {
     struct source *source = &core->sources[number];
@@ -269,6 +278,7 @@ static void take_sample(struct core *core, unsigned number, const struct associa
         estimator_get(source->estimator, exchange.tf, &estimate);
         core->observer(core->observer_context, number, &exchange, verdict, &estimate);
     }
+    probe_sample(source, verdict);
     if (verdict == ESTIMATOR_RESTARTED)
         core_log(core, LOG_LEVEL_WARNING, "server %s: its time or its path has changed; started anew",
                  source->config.name);
@@ -414,6 +424,7 @@ int64_t core_run(struct core *core)
 void core_disrupt(struct core *core, const char *why)
 {
     core_tell(core, LOG_LEVEL_WARNING, LOG_SUBJECT(.event = LOG_EVENT_CLOCK_DISRUPTED), "disrupted: %s", why);
+    PROBE(clock_disrupted, why);
     core->disruptions++;
     core->local_reference = false;
     selection_init(&core->selection);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <math.h>
 
+#include "base/probe.h"
 #include "clock/core_private.h"
 
 #define SETTLED_SAMPLES    4
@@ -96,6 +97,7 @@ static void tell_states(struct core *core)
         source->state = state_of(core, i);
         if (source->state == before)
             continue;
+        PROBE(clock_source_state, source->config.name, source->state, before);
         if (source->state == SOURCE_SELECTED)
             core_tell(core, LOG_LEVEL_INFO, LOG_SUBJECT(.source = source->config.name), "server %s: selected",
                       source->config.name);
@@ -235,6 +237,7 @@ static void follow(struct core *core, struct source *source)
         break;
     case STEERING_STEPPED:
         core->disruptions++;
+        PROBE(clock_stepped, source->config.name, (int64_t)(offset > -9e18 && offset < 9e18 ? offset : 0));
         core_tell(core, LOG_LEVEL_WARNING,
                   LOG_SUBJECT(.event = LOG_EVENT_CLOCK_DISRUPTED, .source = source->config.name),
                   "the time steps by %+.6f s to that of server %s", offset * 1e-9, source->config.name);

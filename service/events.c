@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/probe.h"
 #include "service/lanes.h"
 #include "service/rows.h"
 
@@ -32,12 +33,15 @@ void events_lane_opened(const struct netd *netd, struct lane *lane)
 {
     append_lane(netd, JOURNAL_LANE_OPENED, lane);
     lane->told = true;
+    PROBE(lane_opened, lane->owner.lane, lane->client->process.pid, lane->client->uid, lane->injector);
 }
 
 void events_lane_closed(const struct netd *netd, const struct lane *lane)
 {
-    if (lane->told)
-        append_lane(netd, JOURNAL_LANE_CLOSED, lane);
+    if (!lane->told)
+        return;
+    append_lane(netd, JOURNAL_LANE_CLOSED, lane);
+    PROBE(lane_closed, lane->owner.lane, lane->client->process.pid, lane->owner.count);
 }
 
 void events_connection_opened(const struct netd *netd, const struct flow *flow)

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/probe.h"
 
 #define MAX_VLANS 64
 
@@ -543,6 +544,7 @@ int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *
     flow->key = flows_new_key(flows);
     list_push_back(&owner->flows, &flow->of_owner);
     owner->count++;
+    PROBE(flow_added, flow->id, owner->lane, flow->protocol, flow->kind, flow->local.port, flow->remote.port);
     table_insert(&flows->ids, &flow->by_id, id_hash(flows, owner->lane, flow->id));
     if (flow->inode)
         table_insert(&flows->inodes, &flow->by_inode, hash_u64(&flows->inodes.key, flow->inode));
@@ -554,6 +556,7 @@ int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *
 
 void flows_remove(struct flows *flows, struct flow *flow)
 {
+    PROBE(flow_removed, flow->id, flow->owner->lane, flow->protocol, flow->kind, flow->local.port, flow->remote.port);
     flow_uninstall(flows, flow);
     guards_drop(flows, flow);
     table_remove(&flows->ids, &flow->by_id);

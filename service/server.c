@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "platform/platform.h"
 #include "platform/service_manager.h"
 #include "platform/stop_signals.h"
@@ -184,8 +185,10 @@ static void answer(struct netd *netd, struct request *request)
     int size = control_reply_size(request->type);
     struct control_header header = {CONTROL_MAGIC, CONTROL_VERSION, (uint16_t)request->type, request->sequence, status};
 
-    if (status == LOCKSTEP_E_DENIED || status == LOCKSTEP_E_EXHAUSTED)
+    if (status == LOCKSTEP_E_DENIED || status == LOCKSTEP_E_EXHAUSTED) {
         netd->counters.denied_requests++;
+        PROBE(request_denied, request->client->process.pid, request->client->uid, request->type, status);
+    }
     if (reply.violation) {
         netd->counters.rejected_messages++;
         shutdown(request->client->fd, SHUT_RDWR);

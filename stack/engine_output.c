@@ -535,6 +535,7 @@ static bool send_lost(struct tcp_conn *conn)
         try_again(conn);
         return false;
     }
+    PROBE(retransmission, PROBE_CONN(conn), from, to - from);
     conn->force_repeat = false;
     conn->rtt_pending = false; /* Karn */
     conn->retransmissions += (to - from + conn->mss - 1) / conn->mss;

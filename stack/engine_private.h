@@ -18,6 +18,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/probe.h"
 #include "stack/byte_queue.h"
 #include "stack/packet.h"
 #include "stack/pool.h"
@@ -286,6 +287,10 @@ struct engine {
     struct reassembly *reassembly;
     struct list *walk; /* the next of a walk through conns (tcp_walk); NULL: none */
 };
+
+/* Which connection, for probes; the last four bytes of an IPv4 peer's address are all of it. */
+#define PROBE_CONN(conn)                                                                                               \
+    conn, (conn)->local.port, (conn)->remote.port, *(const uint32_t *)((conn)->remote.addr.byte + 12)
 
 extern struct engine *engine_current; /* lwIP is a process-wide thing */
 

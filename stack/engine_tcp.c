@@ -83,6 +83,7 @@ void conn_established(struct tcp_conn *conn)
     conn_deadline(conn, DEADLINE_RETRANSMIT, NEVER);
     if (conn->keepalive)
         conn_deadline(conn, DEADLINE_KEEPALIVE, conn->engine->now_ns + conn->keep_idle_s * SECOND);
+    PROBE(connection_opened, PROBE_CONN(conn), conn->passive, conn->srtt_us);
 }
 
 void conn_set_id(struct tcp_conn *conn, void *connection_id)
@@ -130,6 +131,7 @@ void conn_notify(struct tcp_conn *conn, uint32_t events)
 void conn_finish(struct tcp_conn *conn, int error)
 {
     struct engine *engine = conn->engine;
+    PROBE(connection_closed, PROBE_CONN(conn), error, conn->retransmissions);
     lwip_discard(conn);
     table_remove(conn);
     if (conn->stage == STAGE_TIME_WAIT) {

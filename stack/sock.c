@@ -110,6 +110,7 @@ static void tell_not_accelerated(const struct sock *sock, int fd, const struct n
 
 int sock_stay(struct sock *sock, int fd, const struct net_endpoint *remote, const char *why)
 {
+    PROBE(socket_left_to_kernel, fd, sock->stream, why);
     tell_not_accelerated(sock, fd, remote, why);
     sock_leave(sock, true);
     return SOCK_PASS;

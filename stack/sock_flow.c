@@ -174,6 +174,7 @@ int flow_register(struct flow *flow, int fd, struct control_flow_add *request)
     }
     stack_unlock_quiet();
     stack_busy_end();
+    PROBE(socket_registered, fd, request->kind, err, flow->id);
     return err;
 }
 

@@ -62,6 +62,7 @@ int migrate_connection(struct tcp_conn *conn, const struct flow *flow, int fd, u
         sock_ops()->tcp_migrated(conn, err == 0);
     if (sink.fd >= 0)
         sys_close(sink.fd);
+    PROBE(connection_moved, fd, state.flow_id, err, state.receive_bytes, state.send_bytes);
     return err;
 }
 

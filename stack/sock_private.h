@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "base/list.h"
+#include "base/probe.h"
 #include "stack/engine.h"
 #include "stack/sock.h"
 #include "stack/sock_cmsg.h"

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/histogram.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "stack/dump.h"
 #include "stack/stack_private.h"
 #include "stack/sys.h"
@@ -230,6 +231,7 @@ static bool drain(struct stack_state *s)
     if (backlog > stats->ring_high_water)
         __atomic_store_n(&stats->ring_high_water, backlog, __ATOMIC_RELAXED);
     for (int count = 1; record; count++) {
+        PROBE(packet_received, record->length, record->ifindex, record->flow_id, record->stamp_ns, now_ns);
         count_packet(record, now_ns);
         s->pub.ops->input(s->pub.engine, record, routes_full_checksum(record->ifindex, record->data, record->length));
         record = count < BATCH ? lane_next(s->lane) : NULL;
@@ -304,11 +306,15 @@ int64_t stack_realtime_offset(void)
 static int environment_send(void *context, const struct inject_packet *packet)
 {
     struct lane_stats *stats = stack_state.pub.stats;
-    int result = injector_send(stack_state.injector, packet);
+    int result;
 
     (void)context;
-    if (result < 0)
+    PROBE(packet_sent, packet->protocol, packet->segment_size, packet->iov[1].iov_base);
+    result = injector_send(stack_state.injector, packet);
+    if (result < 0) {
+        PROBE(packet_refused, result);
         __atomic_store_n(&stats->send_failures, stats->send_failures + 1, __ATOMIC_RELAXED);
+    }
     return result;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/probe.h"
 #include "stack/stack_private.h"
 #include "stack/sys.h"
 
@@ -220,7 +221,9 @@ static int sleep_in_kernel(const struct wait *wait, int event_fd, int lane_fd, u
 
         timeout = (struct timespec){(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
     }
+    PROBE(thread_sleeps, until_ns, lane_fd >= 0);
     count = sys_ppoll(fds, own + wait->kernel_count, until_ns != UINT64_MAX ? &timeout : NULL, wait->mask);
+    PROBE(thread_wakes, count, lane_fd >= 0);
     *kernel_ready = false;
     for (nfds_t i = 0; i < wait->kernel_count; i++) {
         wait->kernel[i].revents = count > 0 ? fds[own + i].revents : 0;
@@ -349,6 +352,7 @@ static int spin_locked(const struct wait *wait)
     spin_begin(s);
     stack_unlock_quiet();
     result = spin(wait, budget);
+    PROBE(spin_ended, result, budget, s->cycles_per_us);
     stack_lock_quiet();
     spin_end(s);
     if (result == 0 || result == 1)
