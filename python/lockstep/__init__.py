@@ -11,11 +11,17 @@
     for connection in lockstep.statistics.connections().flows:
         print(connection.program, connection.local, connection.remote, connection.rx_bytes)
 
+    table = lockstep.table.read(histograms=True)                # NumPy arrays of the moment
+    print(lockstep.histogram.quantile(table.histograms, 0.99))  # each connection's
+
+    with lockstep.history.History() as history:                 # and of the past
+        print(history.connections(since="2026-11-01", program="redis*")["p99_ns"])
+
 Nothing is compiled: the clock is read by ctypes through liblockstep-clock. NumPy is used by what converts arrays, and is
 needed by nothing else.
 """
 
-from . import statistics
+from . import histogram, history, statistics, table
 from .clock import (
     Clock,
     ClockError,
@@ -48,5 +54,8 @@ __all__ = [
     "TornError",
     "TruncatedError",
     "VersionError",
+    "histogram",
+    "history",
     "statistics",
+    "table",
 ]
