@@ -5,13 +5,13 @@
 
 #include "stack/sock_private.h"
 
-#define WAITING_MAX  4
-#define PATIENCE_NS  (10 * NS_PER_S) /* a reader that takes nothing for so long has gone */
-#define BUFFER_BYTES 65536
-#define PIECE_BYTES                                                                                                    \
-    20480 /* longer than any description, and than what is written under one hold of the lock besides                  \
-           */
-#define HOLD_SOCKETS  8
+#define WAITING_MAX   4
+#define PATIENCE_NS   (5 * NS_PER_S) /* a reader that takes nothing for so long has gone */
+#define BUFFER_BYTES  65536
+/* More than any description has, and than what else is written under one hold of the lock. */
+#define PIECE_BYTES   20480
+#define HOLD_SOCKETS  8   /* described under one hold of the lock */
+#define HOLD_LOOKS    256 /* looked at: most are not wanted when one is asked for */
 #define STEP_HOLDS    8
 #define SETS_A_HOLD   16
 #define ROUTES_A_HOLD 16 /* sets of four */
@@ -236,7 +236,7 @@ static bool has_room(const struct emitter *out)
 
 static bool sockets(struct emitter *out)
 {
-    for (int i = 0; i < HOLD_SOCKETS && has_room(out); i++) {
+    for (int looks = 0, described = 0; looks < HOLD_LOOKS && described < HOLD_SOCKETS && has_room(out); looks++) {
         const struct sock *sock = sock_walk(!now.begun);
 
         now.begun = true;
@@ -244,6 +244,7 @@ static bool sockets(struct emitter *out)
             return false;
         if (!sock_wanted(sock))
             continue;
+        described++;
         emit_object_begin(out, NULL);
         sock_describe(sock, out);
         emit_object_end(out);
@@ -270,15 +271,20 @@ static bool closing(struct emitter *out)
 {
     struct net_endpoint local, remote;
 
-    for (int i = 0; i < HOLD_SOCKETS && has_room(out); i++) {
-        const struct tcp_conn *conn = sock_ops()->tcp_walk(stack_state.pub.engine, !now.begun);
+    for (int looks = 0, described = 0; looks < HOLD_LOOKS && described < HOLD_SOCKETS && has_room(out); looks++) {
+        const struct tcp_conn *conn;
+        bool any = sock_ops()->tcp_walk(stack_state.pub.engine, !now.begun, &conn);
 
         now.begun = true;
-        if (!conn)
+        if (!any)
             return false;
+        if (!conn)
+            continue;
         sock_ops()->tcp_addresses(conn, &local, &remote);
-        if (wanted(sock_ops()->tcp_id(conn), &local, &remote))
-            put_closing(out, conn, &local, &remote);
+        if (!wanted(sock_ops()->tcp_id(conn), &local, &remote))
+            continue;
+        described++;
+        put_closing(out, conn, &local, &remote);
     }
     return true;
 }

@@ -312,16 +312,18 @@ void op_describe(const struct engine *engine, struct emitter *out)
 }
 
 /* conn_free moves the walk on when it takes the next connection away. */
-const struct tcp_conn *op_tcp_walk(struct engine *engine, bool start)
+bool op_tcp_walk(struct engine *engine, bool start, const struct tcp_conn **out)
 {
     if (start)
         engine->walk = engine->conns.next;
-    while (engine->walk && engine->walk != &engine->conns) {
-        const struct tcp_conn *conn = list_entry(engine->walk, struct tcp_conn, all_link);
-        engine->walk = engine->walk->next;
-        if (!conn->handle_open)
-            return conn;
+    *out = NULL;
+    if (!engine->walk || engine->walk == &engine->conns) {
+        engine->walk = NULL;
+        return false;
     }
-    engine->walk = NULL;
-    return NULL;
+    const struct tcp_conn *conn = list_entry(engine->walk, struct tcp_conn, all_link);
+    engine->walk = engine->walk->next;
+    if (!conn->handle_open)
+        *out = conn;
+    return true;
 }

@@ -475,7 +475,7 @@ void op_describe(const struct engine *engine, struct emitter *out);
 void op_tcp_describe(const struct tcp_conn *conn, struct emitter *out);
 void op_tcp_listener_describe(const struct tcp_listener *listener, struct emitter *out);
 void op_udp_describe(const struct udp_socket *socket, struct emitter *out);
-const struct tcp_conn *op_tcp_walk(struct engine *engine, bool start);
+bool op_tcp_walk(struct engine *engine, bool start, const struct tcp_conn **out);
 
 /* ---- engine_export.c */
 int op_tcp_export(struct tcp_conn *conn, struct control_migrate *state, engine_sink sink, void *context);
