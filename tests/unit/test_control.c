@@ -49,7 +49,7 @@ static void test_every_request_has_a_size(void **unused)
     assert_int_equal(control_request_size(CONTROL_TYPE_COUNT), -1);
     assert_int_equal(control_reply_size(UINT32_MAX), -1);
     for (unsigned type = 1; type < CONTROL_TYPE_COUNT; type++)
-        assert_true(control_request_size(type) > 0 && control_request_size(type) < 1000);
+        assert_true(control_request_size(type) >= 0 && control_request_size(type) < 1000); /* RELOAD has no body */
 }
 
 static void test_header(void **unused)
