@@ -157,6 +157,14 @@ static void print_list(struct printer *printer, struct json_object *document, co
     }
 }
 
+void dump_print_sockets(struct json_object *document, FILE *out, unsigned width)
+{
+    struct printer printer = {out, width, 0};
+
+    print_list(&printer, document, "sockets", "socket");
+    print_list(&printer, document, "closing", "connection without a socket");
+}
+
 void dump_print(struct json_object *document, FILE *out, unsigned width)
 {
     struct printer printer = {out, width, 0};
@@ -168,8 +176,7 @@ void dump_print(struct json_object *document, FILE *out, unsigned width)
     print_safely(report_text(document, "lockstep_version"), out);
     fputs("\n\nstack\n", out);
     print_members(&printer, report_member(document, "stack"), STEP);
-    print_list(&printer, document, "sockets", "socket");
-    print_list(&printer, document, "closing", "connection without a socket");
+    dump_print_sockets(document, out, width);
     print_list(&printer, document, "epoll_sets", "epoll set");
     print_list(&printer, document, "routes", "route");
 }

@@ -28,6 +28,7 @@ void report_print_table(struct json_object *report, const struct report_table *w
 /* The human forms (status.c, connections.c, dump.c). width as for text_table_print. connections may be NULL. */
 void status_print(struct json_object *status, struct json_object *connections, FILE *out, unsigned width);
 void dump_print(struct json_object *document, FILE *out, unsigned width);
+void dump_print_sockets(struct json_object *document, FILE *out, unsigned width); /* of it */
 void connections_print(struct json_object *connections, bool all, FILE *out, unsigned width);
 
 #endif

@@ -362,10 +362,15 @@ static void close_app(struct app *app)
 /* A signal that came while the screen was ours does what it does. */
 static void end_by_signal(int number)
 {
+    sigset_t only;
+
     if (number == 0 || number == SIGINT)
         return;
     signal(number, SIG_DFL);
     raise(number);
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
 }
 
 static int run(struct app *app, const struct node_config *nodes, size_t count)

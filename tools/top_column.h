@@ -28,6 +28,7 @@ enum top_unit {
 
 #define TOP_TEXT_MAX    208
 #define TOP_COLUMNS_MAX 32
+#define TOP_RANK_EXTRA  50 /* columns from this rank on are shown if all others have the width they want */
 
 struct top_value {
     double number;           /* NAN: not known; of texts 0 */
@@ -40,7 +41,7 @@ struct top_column {
     const char *help;
     enum top_unit unit;
     uint8_t least, most; /* characters on the screen */
-    uint8_t rank;        /* the highest ranks leave a narrow screen first; 0: never */
+    uint8_t rank;        /* the highest ranks leave a narrow screen first */
     void (*get)(const void *row, struct top_value *value);
     int (*compare)(const void *a, const void *b); /* NULL: by value */
 };

@@ -83,19 +83,24 @@ static size_t longest_cell(const struct top_column *column, const void *const *r
     return longest < column->most ? longest : column->most;
 }
 
-void top_draw_layout(const struct top_view *view, size_t sorted, const void *const *rows, size_t count,
-                     int64_t realtime_ns, int width, uint8_t widths[TOP_COLUMNS_MAX])
+/* Columns that are not shown and may be: the one of the lowest rank, the first of equals. count: there is none. */
+static size_t next_extra(const struct top_view *view, const uint8_t *widths, const bool *tried)
 {
-    size_t wanted[TOP_COLUMNS_MAX] = {0}, leaving;
-    bool grown = true;
+    size_t found = view->column_count;
 
     for (size_t i = 0; i < view->column_count; i++) {
-        widths[i] = view->columns[i].least;
-        wanted[i] = longest_cell(&view->columns[i], rows, count, realtime_ns);
+        if (!widths[i] && !tried[i] &&
+            (found == view->column_count || view->columns[i].rank < view->columns[found].rank))
+            found = i;
     }
-    while (total_width(widths, view->column_count) > width &&
-           (leaving = least_important(view, sorted, widths)) < view->column_count)
-        widths[leaving] = 0;
+    return found;
+}
+
+/* Lets columns grow to what their cells want, each by one in turn. */
+static void grow(const struct top_view *view, const size_t *wanted, int width, uint8_t *widths)
+{
+    bool grown = true;
+
     while (grown) {
         grown = false;
         for (size_t i = 0; i < view->column_count; i++) {
@@ -105,6 +110,31 @@ void top_draw_layout(const struct top_view *view, size_t sorted, const void *con
             }
         }
     }
+}
+
+void top_draw_layout(const struct top_view *view, size_t sorted, const void *const *rows, size_t count,
+                     int64_t realtime_ns, int width, uint8_t widths[TOP_COLUMNS_MAX])
+{
+    size_t wanted[TOP_COLUMNS_MAX] = {0}, column;
+    bool tried[TOP_COLUMNS_MAX] = {false};
+
+    for (size_t i = 0; i < view->column_count; i++) {
+        widths[i] = i == sorted || view->columns[i].rank < TOP_RANK_EXTRA ? view->columns[i].least : 0;
+        wanted[i] = longest_cell(&view->columns[i], rows, count, realtime_ns);
+    }
+    while (total_width(widths, view->column_count) > width &&
+           (column = least_important(view, sorted, widths)) < view->column_count) {
+        widths[column] = 0;
+        tried[column] = true;
+    }
+    grow(view, wanted, width, widths);
+    while ((column = next_extra(view, widths, tried)) < view->column_count) {
+        widths[column] = view->columns[column].least;
+        if (total_width(widths, view->column_count) > width)
+            widths[column] = 0;
+        tried[column] = true;
+    }
+    grow(view, wanted, width, widths);
 }
 
 /* What does not fit loses its end; an endpoint its beginning. */

@@ -10,7 +10,8 @@
 int top_draw_list_rows(int height);
 
 /* Widths of a view's columns (0: not shown) so that they fit into width with a blank between them: columns of the
- * highest ranks go first, the sorted one never; the others become as wide as their cells need. */
+ * highest ranks go first, the sorted one never; the others become as wide as their cells need; then others are added.
+ */
 void top_draw_layout(const struct top_view *view, size_t sorted, const void *const *rows, size_t count,
                      int64_t realtime_ns, int width, uint8_t widths[TOP_COLUMNS_MAX]);
 

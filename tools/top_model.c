@@ -174,6 +174,34 @@ static void add(double *sum, double value)
         *sum += value;
 }
 
+/* The program of a process, `guess` first. */
+static struct top_program *program_of(struct top_model *model, uint32_t pid, struct top_program *guess)
+{
+    if (guess && guess->row->pid == pid)
+        return guess;
+    for (uint32_t i = 0; i < model->now.table.header.lane_count; i++) {
+        if (model->programs[i].row->pid == pid)
+            return &model->programs[i];
+    }
+    return NULL;
+}
+
+/* A lane whose program does not count what it sends sends what its connections do. */
+static void fill_sent(struct top_model *model)
+{
+    struct top_program *program = NULL;
+
+    for (uint32_t i = 0; i < model->now.table.header.connection_count; i++) {
+        const struct top_connection *connection = &model->connections[i];
+
+        program = program_of(model, connection->row->pid, program);
+        if (!program || program->row->tx_packets > 0)
+            continue;
+        add(&program->tx_bytes, connection->tx_bytes);
+        add(&program->tx_packets, connection->tx_packets);
+    }
+}
+
 static void fill_totals(struct top_model *model, bool known)
 {
     struct top_totals *totals = &model->totals;
@@ -204,6 +232,7 @@ static void fill_rows(struct top_model *model)
         fill_connection(model, i, seconds, &model->connections[i]);
     for (uint32_t i = 0; i < now->lane_count; i++)
         fill_program(model, i, seconds, &model->programs[i]);
+    fill_sent(model);
     fill_totals(model, known);
 }
 

@@ -135,7 +135,7 @@ static void print_connection(const struct top_connection *connection, const stru
         print_tcp(connection, out);
     print_latency(connection, out);
     if (data->dump)
-        fprintf(out, "What its program says (lockstep dump %" PRIu32 ")\n%s", row->pid, data->dump);
+        fprintf(out, "What its program says (lockstep dump %" PRIu32 ")%s", row->pid, data->dump);
 }
 
 /* --- other rows --------------------------------------------------------------------------------------------- */

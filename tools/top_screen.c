@@ -142,6 +142,9 @@ int top_screen_open(bool colour, char *problem)
 
 void top_screen_close(void)
 {
+    move(LINES - 1, 0); /* where a terminal with one screen only goes on */
+    clrtoeol();
+    refresh();
     endwin();
     delscreen(screen);
     screen = NULL;

@@ -171,9 +171,9 @@ static char *fetch_dump(struct top_source *source, const struct top_wish *wish)
         return NULL;
     err = dump_ask(source->client, &request, DUMP_PATIENCE_NS, &document, NULL);
     if (err < 0)
-        fprintf(out, "  process %u %s\n", wish->pid, dump_problem(err));
+        fprintf(out, "\n  process %u %s\n", wish->pid, dump_problem(err));
     else
-        dump_print(document, out, DUMP_WIDTH);
+        dump_print_sockets(document, out, DUMP_WIDTH);
     json_object_put(document);
     if (fclose(out) == 0)
         return lines;
@@ -208,8 +208,8 @@ static void look_at_path(struct top_source *source, const struct top_wish *wish)
     if (err == 0 && wished && wish->details)
         dump = fetch_dump(source, wish);
     if (err < 0) {
-        snprintf(problem, sizeof problem, "No answer from lockstep-netd in %s: %s; trying again", source->runtime_dir,
-                 error_text(err));
+        snprintf(problem, sizeof problem, "lockstep-netd does not answer, trying again: %s (%s)", error_text(err),
+                 source->runtime_dir);
         disconnect_here(source);
     }
     put_part(&source->seen[HERE], ENDPOINT_STATUS, status, problem);
@@ -237,8 +237,7 @@ static void put_connections(struct top_source *source, size_t node, struct json_
     uint64_t now_ns = platform_now_ns();
     int err = -ENODATA;
 
-    snprintf(text, sizeof text, "No connections from %.60s: %.100s; trying again", source->seen[node].node.name,
-             problem);
+    snprintf(text, sizeof text, "%.60s does not answer, trying again: %.100s", source->seen[node].node.name, problem);
     if (connections)
         err = top_remote_table(connections, source->seen[node].status, now_ns,
                                (int64_t)now_ns + platform_realtime_offset_ns(), &table);

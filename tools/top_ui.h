@@ -23,7 +23,7 @@ struct top_data {
     size_t node_count, node;            /* the one whose connections and programs are shown */
     char problem[TOP_NODE_PROBLEM_MAX]; /* "": the newest table is current */
     int64_t realtime_ns;                /* now */
-    const char *dump; /* what its program says of the connection that the details are about: lines, or NULL */
+    const char *dump; /* what its program says of the connection that the details are about: "\n" and lines, or NULL */
 };
 
 enum top_key {

@@ -149,7 +149,7 @@ static void a_usual_terminal_shows_all_that_matters(void **state)
         "daq1  1 nodes  [2 connections]  3 programs  08:00:01  every 1.00s",
         "Clock: synchronised to reference, offset -120ns, bound 1.50us, rate +3.214 ppm",
         "Path:  eth0 xdp-native; 2 programs, 3 sockets, 0 kernel sockets",
-        "Rates: in 0b/s 0p/s, out 0b/s 0p/s, spinning 0.50 cores",
+        "Rates: in 0b/s 0p/s, out 800b/s 0p/s, spinning 0.50 cores",
         "3 connections by RXb/s, descending",
     };
     const struct rig *rig = *state;
@@ -446,7 +446,7 @@ static void details_say_all_that_is_known(void **state)
 {
     struct rig *rig = *state;
 
-    rig->data.dump = "  state established\n";
+    rig->data.dump = "\n  state established\n";
     key(rig, TOP_KEY_ENTER);
     draw(rig, 100, 40);
     assert_true(shown(rig, "tcp 10.0.0.1:7001 - 10.0.0.3:40001, established"));
