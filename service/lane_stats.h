@@ -48,7 +48,7 @@ struct lane_stats {
     uint64_t latency_ns[LANE_STATS_BUCKETS]; /* kernel stamp to the program taking it from the ring */
     struct lane_stats_slot slots[LANE_STATS_SLOTS];
     /* From here on: not in the pages of an older service, nor filled in by an older program. */
-    uint64_t spin_ns;    /* processor time that waiting threads spun away in vain */
+    uint64_t spin_ns;    /* processor time that waiting threads have spun away */
     uint32_t slots_used; /* none behind these has ever been used */
     uint32_t pad;
     /* Of each slot, kernel stamp to the program taking the packet from the ring; index by histogram_index() >> 2. */

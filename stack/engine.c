@@ -168,9 +168,10 @@ static void reassemble(struct engine *engine, const struct packet *fragment, con
     reassembly_release(engine, datagram);
 }
 
-static void op_input(struct engine *engine, const struct lane_record *record, bool full_checksum)
+static void op_input(struct engine *engine, const struct lane_record *record, bool full_checksum, unsigned latency)
 {
     struct packet packet;
+    engine->latency = latency;
     if (record->stamp_ns > engine->now_ns)
         engine->now_ns = record->stamp_ns;
     if (packet_parse(record->data, record->length, &packet) < 0) {

@@ -71,7 +71,7 @@ struct engine_environment {
     void (*gone)(void *context, void *connection_id);
     /* Current time, CLOCK_MONOTONIC nanoseconds. NULL: the system's. (Tests bring a clock of their own.) */
     uint64_t (*now)(void *context);
-    struct lane_stats *stats; /* counters; never NULL (a private page in tests) */
+    struct lane_stats *stats; /* counters; never NULL (a private page in tests). Every statistics slot is one of its */
 };
 
 /* Tunables; engine_config_default fills them in. Taken from the profile and from the system's tcp_rmem/tcp_wmem. */
@@ -146,8 +146,9 @@ struct engine_ops {
 
     /* One packet from the lane. flags of the interface's checksum rule: full_checksum as in
      * CONTROL_ROUTE_FULL_CHECKSUM. The record is only read, and not needed after the return, unless config.borrow is
-     * on. Malformed packets are counted in stats->bad_packets. */
-    void (*input)(struct engine *engine, const struct lane_record *record, bool full_checksum);
+     * on. latency: bucket of its socket's histogram that counts the time since the record's stamp. Malformed packets
+     * are counted in stats->bad_packets. */
+    void (*input)(struct engine *engine, const struct lane_record *record, bool full_checksum, unsigned latency);
     /* With config.borrow: where the oldest data lies that the application has not yet read and that is still in a
      * record given to input; NULL: none. Before such records go away (lane_release), settle copies what is still
      * needed. Saves one copy when readers keep up. */

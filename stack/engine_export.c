@@ -94,7 +94,7 @@ void op_tcp_migrated(struct tcp_conn *conn, bool ok)
     conn->handle_open = false;
     conn->frozen = false;
     conn->stage = STAGE_MIGRATED;
-    conn->slot = NULL;
+    conn_set_slot(conn, NULL);
     conn_gone(conn);
     for (int i = 0; i < DEADLINE_COUNT; i++)
         conn->deadline[i] = NEVER;

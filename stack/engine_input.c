@@ -293,6 +293,7 @@ static void conn_input(struct tcp_conn *conn, const struct packet *packet, const
     if (conn->slot) {
         conn->slot->rx_packets++;
         conn->slot->rx_bytes += segment->payload_length;
+        conn->latency[conn->engine->latency]++;
     }
     conn->stamp_ns = record->stamp_ns;
     if (state == SYN_SENT) {

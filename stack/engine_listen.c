@@ -110,8 +110,8 @@ void listener_input(struct tcp_listener *listener, const struct packet *packet, 
     list_push_back(&listener->half_open, &conn->listener_link);
     listener->half_open_count++;
     void *connection_id = NULL;
-    conn->slot =
-        engine->environment.opened(engine->environment.context, listener->user, &local, &remote, &connection_id);
+    conn_set_slot(
+        conn, engine->environment.opened(engine->environment.context, listener->user, &local, &remote, &connection_id));
     conn_set_id(conn, connection_id);
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;

@@ -111,6 +111,7 @@ struct tcp_conn {
     void *user;
     void *connection_id;
     struct lane_stats_slot *slot;
+    uint32_t *latency;             /* the slot's histogram */
     struct tcp_listener *listener; /* until accepted */
     struct list listener_link;     /* in half_open or ready; in TIME_WAIT: in the engine's list of those */
     struct list all_link;          /* every connection of the engine */
@@ -237,6 +238,7 @@ struct udp_socket {
     struct engine *engine;
     void *user;
     struct lane_stats_slot *slot;
+    uint32_t *latency; /* the slot's histogram */
     struct net_endpoint local, remote;
     bool wildcard, v4, v6, connected, own_groups_only;
     int error;
@@ -260,6 +262,7 @@ struct engine {
     uint64_t now_ns;  /* as of the last look at the clock or the last packet */
     bool silent;      /* being destroyed: nothing is sent, nobody called, nothing counted */
     bool reassembled; /* the packet at hand lies in a block of the reassembly's */
+    unsigned latency; /* bucket of the packet at hand, LATENCY_NONE: it did not come from the lane */
 
     struct timer_wheel wheel;
     struct list conns;           /* all */
@@ -294,7 +297,16 @@ struct engine {
 
 extern struct engine *engine_current; /* lwIP is a process-wide thing */
 
+#define LATENCY_NONE UINT_MAX
+
 /* ---- engine.c */
+/* The histogram that goes with a slot; slot may be NULL. */
+static inline uint32_t *engine_histogram(const struct engine *engine, const struct lane_stats_slot *slot)
+{
+    struct lane_stats *stats = engine->environment.stats;
+
+    return slot ? stats->latency[slot - stats->slots] : NULL;
+}
 uint64_t engine_now(struct engine *engine); /* reads the clock */
 /* Sends; counts failures. */
 int engine_send(struct engine *engine, const struct inject_packet *packet);
@@ -416,6 +428,8 @@ void conn_gone(struct tcp_conn *conn);
 void conn_enter_time_wait(struct tcp_conn *conn);
 void conn_notify(struct tcp_conn *conn, uint32_t events);
 void conn_update_slot(struct tcp_conn *conn);
+/* NULL: counts nowhere. */
+void conn_set_slot(struct tcp_conn *conn, struct lane_stats_slot *slot);
 void conn_update_writable(struct tcp_conn *conn);
 bool conn_is_writable(const struct tcp_conn *conn);
 uint32_t conn_window_most(const struct tcp_conn *conn); /* the largest window to announce */

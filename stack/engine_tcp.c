@@ -66,6 +66,8 @@ void conn_established(struct tcp_conn *conn)
     struct tcp_pcb *pcb = conn->pcb;
     conn->stage = STAGE_OPEN;
     conn->connected = true;
+    if (conn->slot)
+        conn->slot->connected = 1;
     conn->peer_mss = pcb->mss;
     conn_set_mss(conn);
     init_window(conn);
@@ -100,9 +102,15 @@ void conn_gone(struct tcp_conn *conn)
     struct engine *engine = conn->engine;
     void *connection_id = conn->connection_id;
     conn_set_id(conn, NULL);
-    conn->slot = NULL;
+    conn_set_slot(conn, NULL);
     if (connection_id && !engine->silent)
         engine->environment.gone(engine->environment.context, connection_id);
+}
+
+void conn_set_slot(struct tcp_conn *conn, struct lane_stats_slot *slot)
+{
+    conn->slot = slot;
+    conn->latency = engine_histogram(conn->engine, slot);
 }
 
 void conn_update_slot(struct tcp_conn *conn)
@@ -140,7 +148,7 @@ void conn_finish(struct tcp_conn *conn, int error)
     }
     conn->stage = STAGE_CLOSED;
     conn_update_slot(conn);
-    conn->slot = NULL;
+    conn_set_slot(conn, NULL);
     if (error)
         conn->error = error;
     conn->read_end = true;
@@ -221,7 +229,7 @@ int op_tcp_connect(struct engine *engine, const struct net_endpoint *local, cons
         return rc;
     }
     conn_set_id(conn, connection_id);
-    conn->slot = slot;
+    conn_set_slot(conn, slot);
     conn->rtt_pending = true;
     conn->rtt_start_ns = engine->now_ns;
     uint64_t first =

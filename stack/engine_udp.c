@@ -55,6 +55,8 @@ static void deliver(struct udp_socket *socket, const struct engine_datagram *inf
     if (socket->slot) {
         socket->slot->rx_packets++;
         socket->slot->rx_bytes += info->length;
+        if (engine->latency != LATENCY_NONE)
+            socket->latency[engine->latency]++;
     }
     engine->environment.notify(engine->environment.context, socket->user, EPOLLIN);
 }
@@ -305,6 +307,7 @@ static void loop_back(struct udp_socket *socket, const struct engine_udp_send *h
         .tos = how->tos,
         .length = (uint32_t)length,
     };
+    engine->latency = LATENCY_NONE;
     deliver_to_all(engine, &info, net_addr_is_multicast(&how->to.addr), iov, iov_count);
 }
 
@@ -391,7 +394,7 @@ int op_udp_open(struct engine *engine, const struct net_endpoint *local, bool du
         return -ENOMEM;
     socket->engine = engine;
     socket->user = user;
-    socket->slot = slot;
+    op_udp_slot(socket, slot);
     socket->local = *local;
     socket->wildcard = net_addr_is_any(&local->addr);
     socket->v4 = net_addr_is_v4(&local->addr) || (socket->wildcard && dual_stack);
@@ -430,6 +433,7 @@ void udp_fini(struct engine *engine)
 void op_udp_slot(struct udp_socket *socket, struct lane_stats_slot *slot)
 {
     socket->slot = slot;
+    socket->latency = engine_histogram(socket->engine, slot);
 }
 
 int op_udp_connect(struct udp_socket *socket, const struct net_endpoint *remote)

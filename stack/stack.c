@@ -180,13 +180,16 @@ void stack_wake(void)
 
 /* ---- Polling ---- */
 
-static void count_packet(const struct lane_record *record, uint64_t now_ns)
+/* Returns its bucket in its socket's histogram. */
+static unsigned count_packet(const struct lane_record *record, uint64_t now_ns)
 {
     struct lane_stats *stats = stack_state.pub.stats;
+    unsigned bucket = histogram_index(now_ns > record->stamp_ns ? now_ns - record->stamp_ns : 0);
 
-    histogram_record(stats->latency_ns, now_ns > record->stamp_ns ? now_ns - record->stamp_ns : 0);
+    __atomic_store_n(&stats->latency_ns[bucket], stats->latency_ns[bucket] + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&stats->rx_packets, stats->rx_packets + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&stats->rx_bytes, stats->rx_bytes + record->length, __ATOMIC_RELAXED);
+    return bucket >> HISTOGRAM_COARSE_SHIFT;
 }
 
 /* Gives the records back to the divert that the engine needs no more. If they take too much of the ring, or with `now`,
@@ -232,8 +235,8 @@ static bool drain(struct stack_state *s)
         __atomic_store_n(&stats->ring_high_water, backlog, __ATOMIC_RELAXED);
     for (int count = 1; record; count++) {
         PROBE(packet_received, record->length, record->ifindex, record->flow_id, record->stamp_ns, now_ns);
-        count_packet(record, now_ns);
-        s->pub.ops->input(s->pub.engine, record, routes_full_checksum(record->ifindex, record->data, record->length));
+        s->pub.ops->input(s->pub.engine, record, routes_full_checksum(record->ifindex, record->data, record->length),
+                          count_packet(record, now_ns));
         record = count < BATCH ? lane_next(s->lane) : NULL;
     }
     give_back(s, lane_control(s->lane)->sleeping != 0); /* the divert wakes a sleeper only if the ring was empty */
@@ -496,6 +499,27 @@ static int open_injector(struct stack_state *s)
     return err;
 }
 
+/* An older service's page has no last part: memory of the process takes its place, and what is counted there is for
+ * nobody. */
+static int map_stats(int fd, void **out)
+{
+    const struct lane_stats *page;
+    void *whole;
+    int err = platform_memfd_map(fd, sizeof *page, true, out);
+
+    if (err != LOCKSTEP_E_BAD_FORMAT)
+        return err;
+    err = platform_memfd_map(fd, LANE_STATS_BASE_BYTES, true, out);
+    if (err < 0)
+        return err;
+    munmap(*out, LANE_STATS_BASE_BYTES);
+    whole = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (whole == MAP_FAILED)
+        return -ENOMEM;
+    *out = mmap(whole, LANE_STATS_BASE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    return *out == MAP_FAILED ? -ENOMEM : 0;
+}
+
 /* Maps ring, control page and statistics; duplicates of the first two are kept for a restarted service. */
 static int open_lane(struct stack_state *s)
 {
@@ -514,7 +538,7 @@ static int open_lane(struct stack_state *s)
     s->fds.ring = ring;
     s->fds.control = control;
     if (err == 0)
-        err = platform_memfd_map(s->fds.stats, sizeof(struct lane_stats), true, &stats);
+        err = map_stats(s->fds.stats, &stats);
     if (err == 0)
         madvise(stats, sizeof(struct lane_stats), MADV_DONTFORK);
     s->pub.stats = stats;
@@ -589,6 +613,7 @@ static void prepare_spinning(struct stack_state *s)
     uint64_t full;
 
     s->cycles_per_us = platform_cycles_per_us();
+    s->ns_per_cycle = (NS_PER_US << 32) / s->cycles_per_us;
     full = s->profile.spin_us == UINT32_MAX ? UINT64_MAX / 2 : s->profile.spin_us * s->cycles_per_us;
     /* The machine's cores, not those of the affinity mask: a program that is bound to a core is to spin there. */
     if (s->profile.spin_backoff && sysconf(_SC_NPROCESSORS_ONLN) == 1 && full > SINGLE_CORE_US * s->cycles_per_us)

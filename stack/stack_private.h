@@ -43,6 +43,7 @@ struct stack_state {
     struct control_lane_reply lane_reply;
     struct profile profile;
     uint64_t cycles_per_us;
+    uint64_t ns_per_cycle; /* times 2^32 */
     bool service_lost;
     uint64_t generation_base; /* raised with each new connection to the service */
 

@@ -139,8 +139,8 @@ static bool try_progress(const struct wait *wait, uint32_t *seen)
     return ready;
 }
 
-/* 1: ready (or a kernel descriptor is), 0: budget used up, -EINTR, -ETIMEDOUT: deadline. */
-static int spin(const struct wait *wait, uint64_t budget)
+/* 1: ready (or a kernel descriptor is), 0: budget used up, -EINTR, -ETIMEDOUT: deadline. *spent: cycles. */
+static int spin(const struct wait *wait, uint64_t budget, uint64_t *spent)
 {
     struct stack_state *s = &stack_state;
     uint64_t start = platform_cycles(), last = start, kernel_at = start;
@@ -160,6 +160,7 @@ static int spin(const struct wait *wait, uint64_t budget)
             if (try_progress(wait, &seen))
                 return 1;
             last = platform_cycles();
+            *spent = last - start;
         }
         for (int i = 0; i < RELAX_ROUNDS && !lane_ready(s->lane); i++)
             platform_relax();
@@ -168,6 +169,7 @@ static int spin(const struct wait *wait, uint64_t budget)
         now = platform_cycles();
         spin_budget_gap(&s->spin, now, now - last);
         last = now;
+        *spent = now - start;
         if (now - kernel_at > KERNEL_LOOK_US * s->cycles_per_us) {
             int count = look_at_kernel(wait);
 
@@ -340,21 +342,29 @@ static bool expired(const struct wait *wait)
     return wait->deadline_ns != UINT64_MAX && (wait->deadline_ns == 0 || platform_now_ns() >= wait->deadline_ns);
 }
 
+static void count_spinning(struct stack_state *s, uint64_t cycles)
+{
+    uint64_t ns = (uint64_t)((unsigned __int128)cycles * s->ns_per_cycle >> 32);
+
+    __atomic_store_n(&s->pub.stats->spin_ns, s->pub.stats->spin_ns + ns, __ATOMIC_RELAXED);
+}
+
 /* Spins if that is wanted. Lock held on entry and return; results as spin(). */
 static int spin_locked(const struct wait *wait)
 {
     struct stack_state *s = &stack_state;
-    uint64_t budget = s->open ? spin_budget_next(&s->spin) : 0;
+    uint64_t budget = s->open ? spin_budget_next(&s->spin) : 0, spent = 0;
     int result;
 
     if (budget == 0)
         return 0;
     spin_begin(s);
     stack_unlock_quiet();
-    result = spin(wait, budget);
+    result = spin(wait, budget, &spent);
     PROBE(spin_ended, result, budget, s->cycles_per_us);
     stack_lock_quiet();
     spin_end(s);
+    count_spinning(s, spent);
     if (result == 0 || result == 1)
         spin_budget_result(&s->spin, result == 1);
     if (result == 0)

@@ -26,7 +26,7 @@ void round_trip(const struct lane_record *record, size_t in, size_t out)
     struct iovec receive = {reply, sizeof(reply)}, send = {reply, out};
     uint64_t stamp;
     if (record)
-        ops->input(script.engine, record, false);
+        ops->input(script.engine, record, false, 0);
     if (record)
         ops->flush(script.engine);
     if (udp) {

@@ -275,7 +275,7 @@ static inline bool rig_input(void)
     if (protocol == 1)
         record->flags |= LANE_RECORD_ICMP;
     memcpy(record->data, packet, bytes);
-    ops->input(rig.engine, record, false);
+    ops->input(rig.engine, record, false, 0);
     return true;
 }
 

@@ -27,6 +27,7 @@ struct sent {
 struct script {
     struct engine *engine;
     struct lane_stats *stats;
+    unsigned latency; /* bucket of the packets that arrive */
     uint64_t now_ns;
     unsigned sent_count, taken;
     uint64_t sent_total;
@@ -198,7 +199,7 @@ static inline void script_input(const void *packet, size_t length, unsigned flag
     *record = (struct lane_record){
         .stamp_ns = script.now_ns, .length = (uint32_t)length, .ifindex = 2, .flags = (uint16_t)flags};
     memcpy(record->data, packet, length);
-    ops->input(script.engine, record, true);
+    ops->input(script.engine, record, true, script.latency);
     ops->settle(script.engine); /* the next packet takes the same place */
 }
 
@@ -303,6 +304,8 @@ static inline bool script_sent(struct packet *packet, struct tcp_segment *segmen
     return true;
 }
 
+#define SCRIPT_SLOT 1000 /* of the connections that the engine opens */
+
 /* Establishes a connection that the engine opens; sack, scale, timestamps as the peer offers them. */
 static inline struct tcp_conn *script_connect(struct peer *peer, uint32_t *events, bool offers)
 {
@@ -313,7 +316,8 @@ static inline struct tcp_conn *script_connect(struct peer *peer, uint32_t *event
     struct packet packet;
     struct tcp_segment segment;
     script_route(NULL, NULL, &local.addr, 2, &route);
-    if (ops->tcp_connect(script.engine, &local, &remote, &route, events, (void *)(uintptr_t)port, NULL, &conn) < 0)
+    if (ops->tcp_connect(script.engine, &local, &remote, &route, events, (void *)(uintptr_t)port,
+                         &script.stats->slots[SCRIPT_SLOT], &conn) < 0)
         return NULL;
     script.taken = script.sent_count - 1;
     if (!script_sent(&packet, &segment, NULL) || segment.flags != SEGMENT_SYN)

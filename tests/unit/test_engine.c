@@ -1289,8 +1289,12 @@ static void test_multicast(void **state)
     struct engine_udp_send how = {.to = group, .route = &route, .ttl = 1, .loop = true};
     struct iovec iov = {"mine", 4};
     unsigned sent = script.sent_count;
+    ops->udp_slot(b, &script.stats->slots[SCRIPT_SLOT + 3]); /* such a copy has come through no ring */
     assert_int_equal(ops->udp_send(d, &how, &iov, 1), 4);
     assert_got(b, "mine");
+    assert_int_equal(script.stats->slots[SCRIPT_SLOT + 3].rx_packets, 1);
+    for (int i = 0; i < LANE_STATS_SLOT_BUCKETS; i++)
+        assert_int_equal(script.stats->latency[SCRIPT_SLOT + 3][i], 0);
     assert_int_equal(script.sent_count, sent + 1);
     how.no_send = true;
     assert_int_equal(ops->udp_send(d, &how, &iov, 1), 4);
@@ -1320,7 +1324,7 @@ static void test_udp_merged(void **state)
                                    .flags = LANE_RECORD_MERGED,
                                    .segment_size = 1000};
     memcpy(record->data, bytes, length);
-    ops->input(script.engine, record, true);
+    ops->input(script.engine, record, true, 0);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(ops->udp_recv(socket, &iov, 1, false, &info), i < 2 ? 1000 : 500);
         assert_int_equal(data[0], i);
@@ -1349,6 +1353,37 @@ static void test_udp_buffer(void **state)
     }
     assert_true(kept >= 30 && kept < 100);
     assert_int_equal(slot->drops, 100 - kept);
+}
+
+static void test_latencies_are_counted_for_each_socket(void **state)
+{
+    (void)state;
+    struct net_endpoint local = script_endpoint("10.0.0.1", 901);
+    uint32_t *of_udp = script.stats->latency[SCRIPT_SLOT + 1], *of_tcp = script.stats->latency[SCRIPT_SLOT];
+    struct udp_socket *socket;
+    memset(of_udp, 0, sizeof(script.stats->latency[0]));
+    memset(of_tcp, 0, sizeof(script.stats->latency[0]));
+    memset(&script.stats->slots[SCRIPT_SLOT], 0, sizeof(script.stats->slots[0]));
+    assert_int_equal(ops->udp_open(script.engine, &local, false, NULL, &script.stats->slots[SCRIPT_SLOT + 1], &socket),
+                     0);
+    script.latency = 5;
+    assert_non_null(script_connect(&peer, &events, true));
+    assert_true(script.stats->slots[SCRIPT_SLOT].connected);
+    assert_int_equal(of_tcp[5], 1); /* the peer's SYN|ACK */
+    script.latency = LANE_STATS_SLOT_BUCKETS - 1;
+    peer_sends(&peer, SEGMENT_ACK, "data", 4);
+    peer_sends(&peer, SEGMENT_ACK, "data", 4);
+    datagram("10.0.0.1", 1, 901, "text", 0);
+    datagram("10.0.0.1", 1, 902, "for nobody", 0);
+    script.latency = 0;
+    assert_int_equal(of_tcp[LANE_STATS_SLOT_BUCKETS - 1], 2);
+    assert_int_equal(of_udp[LANE_STATS_SLOT_BUCKETS - 1], 1);
+    ops->udp_slot(socket, &script.stats->slots[SCRIPT_SLOT + 2]);
+    datagram("10.0.0.1", 1, 901, "text", 0);
+    assert_int_equal(script.stats->latency[SCRIPT_SLOT + 2][0], 1);
+    assert_int_equal(of_udp[0], 0);
+    ops->udp_slot(socket, NULL);
+    datagram("10.0.0.1", 1, 901, "counted nowhere", 0);
 }
 
 static void fragment_of(const uint8_t *whole, size_t offset, size_t length, bool more, uint16_t id)
@@ -1496,6 +1531,7 @@ int main(void)
         T(test_udp_demultiplexing),
         T(test_multicast),
         T(test_udp_buffer),
+        T(test_latencies_are_counted_for_each_socket),
         T(test_fragments),
         T(test_one_engine),
         T(test_abandon),
