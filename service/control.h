@@ -132,6 +132,8 @@ struct control_flow_reply {
     uint32_t flow_id; /* never 0; high bit clear. Packets of a flow shared by several sockets carry 0 in their record */
     uint32_t pad;
 };
+/* Again for the same connection, with the socket that stands behind it by now: if the service has
+ * CONTROL_FEATURE_FLOW_CLOSED. */
 struct control_flow_accepted {
     uint32_t listener_flow_id;
     uint32_t slot;

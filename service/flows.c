@@ -554,6 +554,15 @@ int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *
     return 0;
 }
 
+void flows_set_cookie(struct flows *flows, struct flow *flow, uint64_t cookie)
+{
+    if (flow->cookie)
+        table_remove(&flows->cookies, &flow->by_cookie);
+    flow->cookie = cookie;
+    if (flow->cookie)
+        table_insert(&flows->cookies, &flow->by_cookie, hash_u64(&flows->cookies.key, flow->cookie));
+}
+
 void flows_remove(struct flows *flows, struct flow *flow)
 {
     PROBE(flow_removed, flow->id, flow->owner->lane, flow->protocol, flow->kind, flow->local.port, flow->remote.port);

@@ -63,6 +63,8 @@ void flows_destroy(struct flows *flows);
 int flows_add(struct flows *flows, struct flow_owner *owner, const struct flow *wanted, int fd, struct flow **out);
 /* A key for what was a flow only for a moment. */
 uint64_t flows_new_key(struct flows *flows);
+/* Which socket stands behind it, as the program says. */
+void flows_set_cookie(struct flows *flows, struct flow *flow, uint64_t cookie);
 /* Removes it from the divert and closes the reservation. */
 void flows_remove(struct flows *flows, struct flow *flow);
 /* By id or client id, among the owner's. */

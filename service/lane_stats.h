@@ -23,7 +23,7 @@ struct lane_stats_slot {
     uint8_t protocol;
     uint8_t tcp_state; /* TCP_ESTABLISHED ... as in linux/tcp_states (1..11), 0 for UDP */
     uint8_t connected; /* TCP: the handshake was completed */
-    uint8_t pad;
+    uint8_t told;      /* its end is on the way to the service, with what is here */
     struct net_addr local, remote;
     uint16_t local_port, remote_port; /* host order */
     uint32_t snd_nxt, rcv_nxt;        /* for resetting the peer when the program dies */

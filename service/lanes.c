@@ -321,6 +321,15 @@ void lanes_read_histogram(const struct lane *lane, uint32_t slot, uint32_t out[L
         memset(out, 0, size);
 }
 
+uint32_t lanes_slots_used(const struct lane *lane)
+{
+    uint32_t used = 0;
+
+    if (lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+        used = __atomic_load_n(&lane->stats->slots_used, __ATOMIC_RELAXED);
+    return used < LANE_STATS_SLOTS ? used : LANE_STATS_SLOTS;
+}
+
 int64_t lanes_since(uint64_t opened_ns)
 {
     uint64_t now_ns = platform_now_ns();

@@ -23,6 +23,8 @@ void lanes_close(struct netd *netd, struct lane *lane, bool reset);
 bool lanes_read_slot(const struct lane *lane, uint32_t slot, struct lane_stats_slot *out);
 /* Copies a slot's histogram; zeros if there is none. */
 void lanes_read_histogram(const struct lane *lane, uint32_t slot, uint32_t out[LANE_STATS_SLOT_BUCKETS]);
+/* No slot from this number on has been used; 0: unknown. */
+uint32_t lanes_slots_used(const struct lane *lane);
 /* CLOCK_REALTIME when a socket was opened of which the program says this (CLOCK_MONOTONIC); now, if that is wild. */
 int64_t lanes_since(uint64_t opened_ns);
 /* The same, of the socket with this slot; a slot that is not in use: now. */

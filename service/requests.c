@@ -372,11 +372,29 @@ static int describe_accepted(struct netd *netd, const struct client *client, con
     return 0;
 }
 
+static bool endpoint_equal(const struct net_endpoint *a, const struct net_endpoint *b)
+{
+    return a->port == b->port && net_addr_equal(&a->addr, &b->addr);
+}
+
+/* The connection is known, and the socket behind it is another now. */
+static int change_accepted(struct netd *netd, struct flow *flow, const struct control_flow_accepted *body)
+{
+    if (!flow->accepted || flow->slot != body->slot || !endpoint_equal(&flow->local, &body->local) ||
+        !endpoint_equal(&flow->remote, &body->remote))
+        return LOCKSTEP_E_BAD_VALUE;
+    flows_set_cookie(netd->flows, flow, body->socket_cookie);
+    return 0;
+}
+
 static int add_accepted(struct netd *netd, struct client *client, const struct control_flow_accepted *body)
 {
-    struct flow wanted, *flow;
-    int result = describe_accepted(netd, client, body, &wanted);
+    struct flow wanted, *flow = client->lane ? flows_find(netd->flows, &client->lane->owner, body->client_id) : NULL;
+    int result;
 
+    if (flow)
+        return change_accepted(netd, flow, body);
+    result = describe_accepted(netd, client, body, &wanted);
     if (result == 0)
         result = flows_add(netd->flows, &client->lane->owner, &wanted, -1, &flow);
     if (result == 0)
@@ -446,7 +464,7 @@ static int handle_flow_remove(struct netd *netd, struct request *request, struct
 }
 
 /* A connection that was accepted and closed before the program came to tell of it: never a flow, but recorded. */
-static int record_moment(struct netd *netd, struct client *client, const struct control_flow_closed *body)
+static int record_moment(struct netd *netd, const struct client *client, const struct control_flow_closed *body)
 {
     struct flow flow;
     int result = describe_accepted(netd, client, &body->accepted, &flow);
@@ -460,6 +478,41 @@ static int record_moment(struct netd *netd, struct client *client, const struct 
     events_connection_opened(netd, &flow);
     events_connection_closed(netd, &flow, body);
     return 0;
+}
+
+/* A slot of a program that has ended, which no flow stands for: an accepted connection that it came not to tell of? */
+static void record_untold(struct netd *netd, const struct client *client, uint32_t slot)
+{
+    struct control_flow_closed body = {.unannounced = 1};
+
+    if (!lanes_read_slot(client->lane, slot, &body.slot) || body.slot.protocol != IPPROTO_TCP || !body.slot.connected ||
+        body.slot.told)
+        return;
+    body.accepted = (struct control_flow_accepted){
+        .slot = slot,
+        .client_id = FLOW_CLIENT_ID,
+        .local = {body.slot.local, body.slot.local_port},
+        .remote = {body.slot.remote, body.slot.remote_port},
+    };
+    lanes_read_histogram(client->lane, slot, body.latency);
+    record_moment(netd, client, &body);
+}
+
+void requests_record_untold(struct netd *netd, const struct client *client)
+{
+    uint64_t has_flow[LANE_STATS_SLOTS / 64] = {0};
+    uint32_t used = lanes_slots_used(client->lane);
+
+    list_for_each(link, &client->lane->owner.flows)
+    {
+        uint32_t slot = list_entry(link, struct flow, of_owner)->slot;
+
+        has_flow[slot / 64] |= 1ull << slot % 64;
+    }
+    for (uint32_t slot = 0; slot < used; slot++) {
+        if (!(has_flow[slot / 64] >> slot % 64 & 1))
+            record_untold(netd, client, slot);
+    }
 }
 
 static int handle_flow_closed(struct netd *netd, struct request *request, struct reply *reply)

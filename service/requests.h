@@ -31,6 +31,8 @@ int requests_handle(struct netd *netd, struct request *request, struct reply *re
 /* Looks for the kernel's multicast listeners, at once or, if it did so just now, soon (requests_tick). */
 void requests_check_listeners(struct netd *netd, uint64_t now_ns);
 
+/* A client with a lane has gone: records the connections that are in its statistics page only. */
+void requests_record_untold(struct netd *netd, const struct client *client);
 /* A client has gone: its claims and next hops too. */
 void requests_forget_client(struct netd *netd, struct client *client);
 /* Answers claims whose time is up, or whose flow has gone; call every 20 ms while requests_pending. */

@@ -28,8 +28,9 @@
 
 #define TICK_NS           500000000ull
 #define BACKLOG           128
-#define MESSAGES_PER_TURN 32  /* then the others have their turn */
-#define CLIENTS_PER_USER  512 /* other than root */
+#define MESSAGES_PER_TURN 32   /* then the others have their turn */
+#define MESSAGES_AT_END   4096 /* more than its socket holds */
+#define CLIENTS_PER_USER  512  /* other than root */
 #define CLIENTS_MAX       8192
 #define ADOPT_QUIET_NS    100000000ull
 #define CLOSING_PER_USER  64  /* descriptors of a user's that would not close: then it gets nothing more */
@@ -86,8 +87,10 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
     requests_forget_client(netd, client);
     reporter_forget_client(netd, client);
     reload_forget_client(netd, client);
-    if (client->lane && !keep_lane)
+    if (client->lane && !keep_lane) {
+        requests_record_untold(netd, client);
         lanes_close(netd, client->lane, true);
+    }
     hang_up(netd, client->user, client->fd);
     client->fd = -1;
     if (client->pid_fd >= 0)
@@ -297,9 +300,16 @@ static void handle_client(struct netd *netd, void *object, uint32_t events)
 
 static void handle_exit(struct netd *netd, void *object, uint32_t events)
 {
+    struct client *client = object;
+
     (void)events;
+    /* What it said last counts. */
+    for (int i = 0; i < MESSAGES_AT_END && client->fd >= 0; i++) {
+        if (!serve_message(netd, client))
+            break;
+    }
     /* A forked child may still hold the connection's descriptor; the lane is its parent's all the same. */
-    drop_client(netd, object, false);
+    drop_client(netd, client, false);
 }
 
 int server_watch(const struct netd *netd, int fd, struct event_source *source)

@@ -12,12 +12,15 @@
 #define ANNOUNCE_BATCH 32
 #define CLIENT_ID_BIT  0x80000000u
 #define WAITING_NS     (5 * NS_PER_MS)
+#define ENDS_KEPT      8192 /* to be told when the service is back */
 
 /* One message of the queue, copied so that it can be sent without the stack lock. */
 struct message {
-    bool remove;
-    uint32_t id;
-    struct control_flow_accepted accepted;
+    struct flow *leaving; /* it says that this one is over, which is freed when the service has it; NULL: accepted */
+    union {
+        struct control_flow_accepted accepted;
+        struct control_flow_closed closed;
+    };
 };
 
 static struct list free_flows, all_flows, announcements;
@@ -25,8 +28,10 @@ static struct list waiting;                   /* established, not accepted yet, 
 static uint16_t free_slots[LANE_STATS_SLOTS]; /* a stack of slots given back */
 static uint32_t free_slot_count, slots_used;
 static uint32_t next_client_id;
-static struct platform_lock announce_lock; /* keeps messages in order; taken before the stack lock */
-static bool pending;                       /* something may be in announcements or waiting; read without lock */
+static struct platform_lock announce_lock;      /* keeps messages in order; taken before the stack lock */
+static struct message messages[ANNOUNCE_BATCH]; /* under it: too large for a program's stack */
+static uint32_t ends_waiting;                   /* flows in announcements that are leaving */
+static bool pending;                            /* something may be in announcements or waiting; read without lock */
 
 static void prepare(void)
 {
@@ -42,7 +47,10 @@ static uint32_t take_slot(void)
 {
     if (free_slot_count > 0)
         return free_slots[--free_slot_count];
-    return slots_used < LANE_STATS_SLOTS ? slots_used++ : SOCK_NO_SLOT;
+    if (slots_used == LANE_STATS_SLOTS)
+        return SOCK_NO_SLOT;
+    __atomic_store_n(&stack_state.pub.stats->slots_used, slots_used + 1, __ATOMIC_RELAXED);
+    return slots_used++;
 }
 
 static void return_slot(uint32_t slot)
@@ -50,6 +58,7 @@ static void return_slot(uint32_t slot)
     if (slot == SOCK_NO_SLOT)
         return;
     memset(&stack_state.pub.stats->slots[slot], 0, sizeof(struct lane_stats_slot));
+    memset(stack_state.pub.stats->latency[slot], 0, sizeof stack_state.pub.stats->latency[slot]);
     free_slots[free_slot_count++] = (uint16_t)slot;
 }
 
@@ -171,6 +180,7 @@ int flow_register(struct flow *flow, int fd, struct control_flow_add *request)
     if (err == 0) {
         flow->request = *request;
         flow->id = id;
+        flow->known = true;
     }
     stack_unlock_quiet();
     stack_busy_end();
@@ -191,30 +201,49 @@ struct flow *flow_find(uint32_t id)
     return NULL;
 }
 
+static bool service_hears_ends(void)
+{
+    return client_has(stack_state.pub.client, CONTROL_FEATURE_FLOW_CLOSED);
+}
+
+/* Was it a connection that the service has not heard of, but is to? */
+static bool is_untold(const struct flow *flow)
+{
+    const struct lane_stats_slot *slot = flow_slot(flow);
+
+    return flow->accepted && !flow->known && slot && slot->connected && service_hears_ends();
+}
+
 void flow_drop(struct flow *flow)
 {
-    bool announced = flow->id != 0 && list_empty(&flow->announce);
-
     flow->sock = NULL;
-    if (!announced) {
+    if (!flow->known && (!is_untold(flow) || ends_waiting >= ENDS_KEPT)) {
         flow_free(flow);
         return;
     }
     flow->leaving = true;
-    announce(flow);
+    ends_waiting++;
+    if (flow->id == 0)
+        flow->id = CLIENT_ID_BIT | ++next_client_id;
+    if (flow->waiting_ns || list_empty(&flow->announce)) { /* else it is in the queue already */
+        list_remove(&flow->announce);
+        announce(flow);
+    }
 }
 
-/* A connection that is known already gets a new id: the service learns the socket behind it. */
+/* A connection that is known already gets a new id: an older service learns the socket behind it that way only. */
 static void forget_id(struct flow *flow)
 {
-    struct flow *old = flow->id ? flow_new(NULL) : NULL;
+    struct flow *old = flow->known && !service_hears_ends() ? flow_new(NULL) : NULL;
 
     if (!old)
         return;
     old->id = flow->id;
+    old->known = true;
     return_slot(old->slot);
     old->slot = SOCK_NO_SLOT;
     flow_drop(old);
+    flow->id = 0;
 }
 
 void flow_announce_accepted(struct flow *flow)
@@ -224,7 +253,8 @@ void flow_announce_accepted(struct flow *flow)
     forget_id(flow);
     list_remove(&flow->announce);
     flow->waiting_ns = 0;
-    flow->id = CLIENT_ID_BIT | ++next_client_id;
+    if (flow->id == 0)
+        flow->id = CLIENT_ID_BIT | ++next_client_id;
     announce(flow);
 }
 
@@ -247,21 +277,32 @@ bool flows_announce_pending(void)
     return __atomic_load_n(&pending, __ATOMIC_RELAXED);
 }
 
-static void fill_message(struct flow *flow, struct message *out)
+static void fill_accepted(const struct flow *flow, struct control_flow_accepted *out)
 {
-    out->remove = flow->leaving;
-    out->id = flow->id;
-    if (!flow->leaving)
-        out->accepted = (struct control_flow_accepted){.listener_flow_id = flow->listener ? flow->listener->id : 0,
-                                                       .slot = flow->slot,
-                                                       .client_id = flow->id,
-                                                       .socket_cookie = flow->cookie,
-                                                       .local = flow->local,
-                                                       .remote = flow->remote};
+    *out = (struct control_flow_accepted){.listener_flow_id = flow->listener ? flow->listener->id : 0,
+                                          .slot = flow->slot,
+                                          .client_id = flow->id,
+                                          .socket_cookie = flow->cookie,
+                                          .local = flow->local,
+                                          .remote = flow->remote};
+}
+
+static void fill_closed(const struct flow *flow, struct control_flow_closed *out)
+{
+    struct lane_stats_slot *slot = flow_slot(flow);
+
+    *out = (struct control_flow_closed){.flow_id = flow->id, .unannounced = !flow->known};
+    if (!flow->known)
+        fill_accepted(flow, &out->accepted);
+    if (!slot)
+        return;
+    slot->told = 1;
+    out->slot = *slot;
+    memcpy(out->latency, stack_state.pub.stats->latency[flow->slot], sizeof out->latency);
 }
 
 /* Takes up to a batch off the queue. Returns how many. */
-static unsigned take_messages(struct message *messages)
+static unsigned take_messages(void)
 {
     unsigned count = 0;
 
@@ -275,33 +316,73 @@ static unsigned take_messages(struct message *messages)
         if (!link)
             break;
         flow = list_entry(link, struct flow, announce);
-        fill_message(flow, &messages[count++]);
-        if (flow->leaving)
-            flow_free(flow);
+        messages[count].leaving = flow->leaving ? flow : NULL;
+        if (flow->leaving) {
+            fill_closed(flow, &messages[count].closed);
+        } else {
+            fill_accepted(flow, &messages[count].accepted);
+            flow->known = !stack_state.service_lost;
+        }
+        count++;
     }
     __atomic_store_n(&pending, !list_empty(&announcements) || !list_empty(&waiting), __ATOMIC_RELAXED);
     stack_unlock_quiet();
     return count;
 }
 
+static int tell_end(struct netd_client *client, const struct control_flow_closed *closed)
+{
+    if (service_hears_ends())
+        return client_flow_closed(client, closed);
+    return closed->unannounced ? 0 : client_flow_remove(client, closed->flow_id);
+}
+
+/* Sends them; how many the service has. Of what is accepted it hears again anyway when it comes back. */
+static unsigned send_messages(unsigned count)
+{
+    struct netd_client *client = stack_state.pub.client;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!messages[i].leaving)
+            client_flow_accepted(client, &messages[i].accepted);
+        else if (tell_end(client, &messages[i].closed) == LOCKSTEP_E_NO_SERVICE)
+            return i;
+    }
+    return count;
+}
+
+/* What has been told is freed, the rest is told later. */
+static void finish_messages(unsigned told, unsigned count)
+{
+    stack_lock_quiet();
+    for (unsigned i = 0; i < told; i++) {
+        if (!messages[i].leaving)
+            continue;
+        flow_free(messages[i].leaving);
+        ends_waiting--;
+    }
+    while (count-- > told) {
+        if (messages[count].leaving)
+            list_push_front(&announcements, &messages[count].leaving->announce);
+    }
+    if (!list_empty(&announcements))
+        __atomic_store_n(&pending, true, __ATOMIC_RELAXED);
+    stack_unlock_quiet();
+}
+
 void flows_announce(void)
 {
-    struct message messages[ANNOUNCE_BATCH];
-    unsigned count;
+    unsigned count, told;
 
     if (!flows_announce_pending())
         return;
     stack_busy_begin();
     platform_lock_acquire(&announce_lock);
     do {
-        count = take_messages(messages);
-        for (unsigned i = 0; i < count; i++) {
-            if (messages[i].remove)
-                client_flow_remove(stack_state.pub.client, messages[i].id);
-            else
-                client_flow_accepted(stack_state.pub.client, &messages[i].accepted);
-        }
-    } while (count == ANNOUNCE_BATCH);
+        count = take_messages();
+        told = send_messages(count);
+        finish_messages(told, count);
+    } while (told == ANNOUNCE_BATCH);
     platform_lock_release(&announce_lock);
     stack_busy_end();
 }
@@ -332,7 +413,7 @@ static void become_accepted(struct flow *flow)
 {
     const struct lane_stats_slot *slot = flow_slot(flow);
 
-    if (!slot || flow->request.kind != CONTROL_FLOW_CONNECT)
+    if (!slot || slot->protocol != IPPROTO_TCP || flow->request.kind != CONTROL_FLOW_CONNECT)
         return;
     flow->local = (struct net_endpoint){slot->local, slot->local_port};
     flow->remote = flow->request.remote;
@@ -340,18 +421,31 @@ static void become_accepted(struct flow *flow)
     flow->id = CLIENT_ID_BIT | ++next_client_id;
 }
 
+/* What ended while there was no service is told as a whole life, of which the new one knows nothing. */
+static void tell_whole_life(struct flow *flow)
+{
+    flow->known = false;
+    if (!flow->accepted)
+        become_accepted(flow);
+}
+
 /* One flow at a new service. Lock held. */
 static void register_again(struct flow *flow)
 {
     struct netd_client *client = stack_state.pub.client;
     int fd = flow->sock ? sock_descriptor(flow->sock) : -1;
-    struct message message;
+    struct control_flow_accepted accepted;
     uint32_t id;
     int err;
 
+    if (flow->leaving) {
+        tell_whole_life(flow);
+        return;
+    }
     if (flow->accepted) {
-        fill_message(flow, &message);
-        client_flow_accepted(client, &message.accepted);
+        fill_accepted(flow, &accepted);
+        client_flow_accepted(client, &accepted);
+        flow->known = true;
         return;
     }
     if (fd < 0) {
@@ -379,7 +473,7 @@ void flows_register_again(void)
             struct flow *flow = list_entry(link, struct flow, link);
 
             list_push_back(&done, link);
-            if (flow->id != 0 && !flow->leaving && flow->accepted == accepted)
+            if (flow->id != 0 && flow->accepted == accepted)
                 register_again(flow);
         }
         list_init(&all_flows);
@@ -414,6 +508,8 @@ bool flows_drained(void)
 
 void flows_remove_drained(void)
 {
+    struct control_flow_closed closed;
+
     stack_lock();
     list_for_each(link, &all_flows)
     {
@@ -421,8 +517,13 @@ void flows_remove_drained(void)
 
         if (!is_closed_connection(flow) || !is_drained(flow))
             continue;
-        client_flow_remove(stack_state.pub.client, flow->id);
+        fill_closed(flow, &closed);
+        tell_end(stack_state.pub.client, &closed);
+        list_remove(&flow->announce);
         flow->id = 0; /* the record is the engine's until it says gone */
+        flow->known = false;
+        if (flow_slot(flow))
+            flow_slot(flow)->connected = 0; /* nor is its end to be told again */
     }
     stack_unlock();
 }
@@ -443,6 +544,7 @@ void flows_fork_child(void)
     list_init(&announcements);
     list_init(&waiting);
     pending = false;
+    ends_waiting = 0;
     while ((link = list_pop_front(&all_flows)))
         list_push_front(&free_flows, link);
     free_slot_count = 0;

@@ -35,12 +35,13 @@ struct flow {
     struct list announce;  /* queue to the service; before that, of those that wait to be accepted */
     struct sock *sock;     /* NULL: closed by the program */
     struct flow *listener; /* of an accepted one, while that exists */
-    uint32_t id;           /* flow id or client id; 0: the service knows nothing of it */
+    uint32_t id;           /* flow id or client id; 0: none yet, or removed */
     uint32_t slot;         /* in the statistics page, or SOCK_NO_SLOT */
     struct control_flow_add request;
     struct net_endpoint local, remote; /* accepted ones */
     uint64_t cookie;
     bool accepted;
+    bool known;          /* to the service; it hears of the end */
     uint64_t waiting_ns; /* since when it waits to be accepted, unannounced; 0: does not */
     bool leaving;        /* in the queue to be removed and freed */
 };

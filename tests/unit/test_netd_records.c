@@ -299,6 +299,100 @@ static void what_was_over_before_it_was_told_is_told_at_once(void **unused)
     observe_no_more();
 }
 
+/* When the program's accept comes late, it tells of the connection twice, the second time with the socket behind it. */
+static void told_twice_it_is_one_connection(void **unused)
+{
+    struct control_flow_accepted accepted = {
+        .slot = 5, .client_id = FLOW_CLIENT_ID | 5, .remote = endpoint(PEER, 6005)};
+    struct control_claim claim = {.protocol = IPPROTO_TCP, .local = endpoint(HERE, 1), .remote = endpoint(PEER, 1)};
+    int fd = listening_socket(5107), behind = bound_socket(0, SOCK_STREAM, HERE, 5199, false);
+    socklen_t cookie_size = sizeof(accepted.socket_cookie);
+    const struct connection_row *row;
+    struct program program;
+
+    (void)unused;
+    observe();
+    skip_old_events();
+    program_open(&program);
+    assert_int_equal(flow_add_bound(&program, fd, 0, &accepted.listener_flow_id), 0);
+    accepted.local = endpoint(HERE, 5107);
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    settle(&program);
+    assert_int_equal(client_claim(observer, behind, &claim), LOCKSTEP_E_GONE); /* nobody's */
+    assert_int_equal(getsockopt(behind, SOL_SOCKET, SO_COOKIE, &accepted.socket_cookie, &cookie_size), 0);
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    accepted.slot = 6; /* nonsense: not the connection that it was */
+    assert_int_equal(client_flow_accepted(program.client, &accepted), 0);
+    settle(&program);
+    assert_int_equal(client_claim(program.client, behind, &claim), LOCKSTEP_E_BAD_VALUE); /* its own by now */
+    expect(JOURNAL_LANE_OPENED);
+    expect(JOURNAL_CONNECTION_OPENED);
+    expect(JOURNAL_CONNECTION_OPENED);
+    program_close(&program);
+    row = expect(JOURNAL_CONNECTION_CLOSED);
+    assert_false(row->accepted);
+    row = expect(JOURNAL_CONNECTION_CLOSED);
+    assert_int_equal(row->slot, 5);
+    expect(JOURNAL_LANE_CLOSED);
+    close(fd);
+    close(behind);
+    observe_no_more();
+}
+
+static void put_untold(struct program *program, uint32_t slot, uint16_t port, bool connected, bool told)
+{
+    struct lane_stats_slot *stats = &program->stats->slots[slot];
+
+    count_something(program, slot);
+    stats->connected = connected;
+    stats->told = told;
+    stats->local = endpoint(HERE, port).addr;
+    stats->local_port = port;
+    stats->remote = endpoint(PEER, 0).addr;
+    stats->remote_port = (uint16_t)(6000 + slot);
+}
+
+static void hasty_body(void *argument, int to_parent, int from_parent)
+{
+    struct program program;
+    uint32_t flow_id;
+
+    program_open(&program);
+    child_assert(flow_add_bound(&program, *(int *)argument, 1, &flow_id) == 0);
+    put_untold(&program, 2, 5108, false, false); /* never established */
+    put_untold(&program, 3, 5108, true, true);   /* told already */
+    put_untold(&program, 4, 5109, true, false);  /* not its port */
+    put_untold(&program, 5, 5108, true, false);
+    put_untold(&program, 6, 5108, true, false); /* behind what it says is in use */
+    program.stats->slots_used = 6;
+    tell(to_parent);
+    await(from_parent);
+}
+
+static void what_a_killed_program_came_not_to_tell_is_in_its_page(void **unused)
+{
+    int fd = listening_socket(5108);
+    const struct connection_row *row;
+    struct child child;
+
+    (void)unused;
+    observe();
+    child_start(&child, NOBODY, hasty_body, &fd);
+    assert_true(await(child.from_child));
+    skip_old_events();
+    kill(child.pid, SIGKILL);
+    row = expect(JOURNAL_CONNECTION_OPENED);
+    assert_int_equal(row->remote.port, 6005);
+    check_counted(expect(JOURNAL_CONNECTION_CLOSED), 5);
+    check_histogram(histogram_of_event());
+    row = expect(JOURNAL_CONNECTION_CLOSED);
+    assert_string_equal(connection_state_name(row), "listen");
+    expect(JOURNAL_LANE_CLOSED);
+    assert_int_equal(child_end(&child), -SIGKILL);
+    close(fd);
+    observe_no_more();
+}
+
 static void doomed_body(void *argument, int to_parent, int from_parent)
 {
     struct program program;
@@ -549,6 +643,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(lives_are_told_from_beginning_to_end),
         cmocka_unit_test(a_flow_s_last_state_comes_with_its_end),
         cmocka_unit_test(what_was_over_before_it_was_told_is_told_at_once),
+        cmocka_unit_test(told_twice_it_is_one_connection),
+        cmocka_unit_test(what_a_killed_program_came_not_to_tell_is_in_its_page),
         cmocka_unit_test(a_killed_program_s_counters_are_read_from_its_page),
         cmocka_unit_test(sockets_of_the_kernel_are_told_with_the_reason),
         cmocka_unit_test(the_table_shows_what_there_is),
