@@ -16,7 +16,7 @@ struct command {
 };
 
 extern const struct command command_run, command_top, command_capture, command_status, command_connections,
-    command_clock, command_doctor, command_dump, command_policy, command_testbed, command_completion;
+    command_clock, command_doctor, command_dump, command_history, command_policy, command_testbed, command_completion;
 
 /* `lockstep` itself (main.c). */
 extern const struct command command_lockstep;

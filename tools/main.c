@@ -57,9 +57,9 @@ static const struct command command_version = {"version", &version_program, vers
 static const struct command command_help = {"help", &help_program, help_main, NULL};
 
 static const struct command *const commands[] = {
-    &command_run,        &command_top,  &command_capture, &command_status,  &command_connections, &command_clock,
-    &command_doctor,     &command_dump, &command_policy,  &command_testbed, &command_version,     &command_help,
-    &command_completion, NULL};
+    &command_run,     &command_top,     &command_capture, &command_status,     &command_connections,
+    &command_clock,   &command_doctor,  &command_dump,    &command_history,    &command_policy,
+    &command_testbed, &command_version, &command_help,    &command_completion, NULL};
 
 const struct command command_lockstep = {"lockstep", &program, NULL, commands};
 

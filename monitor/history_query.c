@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "monitor/history_query.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "monitor/history_histogram.h"
+#include "monitor/history_value.h"
+
+#define TEXT_MAX    8192
+#define BUSY_MS     2000
+#define MATCHES_MAX 5000 /* rows of an address or port that are looked up by it, and not by time */
+
+const char *const history_view_names[] = {"connections", "kernel",  "counters", "clock", "sources",
+                                          "runs",        "results", "events",   "gaps",  NULL};
+
+/* --- columns ------------------------------------------------------------------------------------------------ */
+
+#define TEXT(name, title, sql)                                                                                         \
+    {                                                                                                                  \
+        name, title, HISTORY_COLUMN_TEXT, sql                                                                          \
+    }
+#define COUNT(name, title)                                                                                             \
+    {                                                                                                                  \
+        name, title, HISTORY_COLUMN_COUNT, name                                                                        \
+    }
+#define BYTES(name, title)                                                                                             \
+    {                                                                                                                  \
+        name, title, HISTORY_COLUMN_BYTES, name                                                                        \
+    }
+#define NS(name, title)                                                                                                \
+    {                                                                                                                  \
+        name, title, HISTORY_COLUMN_NS, name                                                                           \
+    }
+#define REAL(name, title)                                                                                              \
+    {                                                                                                                  \
+        name, title, HISTORY_COLUMN_REAL, name                                                                         \
+    }
+#define TIME(name, title, sql)                                                                                         \
+    {                                                                                                                  \
+        name, title, HISTORY_COLUMN_TIME, sql                                                                          \
+    }
+#define PROTOCOL TEXT("protocol", "PROTO", "CASE protocol WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' ELSE 'other' END")
+#define ENDS                                                                                                           \
+    TEXT("local", "LOCAL", "endpoint(local, local_port)"), TEXT("remote", "REMOTE", "endpoint(remote, remote_port)"),  \
+        COUNT("local_port", NULL), COUNT("remote_port", NULL)
+#define OWNER TEXT("program", "PROGRAM", "program"), COUNT("pid", "PID"), COUNT("uid", NULL)
+
+static const struct history_column connection_columns[] = {
+    COUNT("id", "ID"),
+    TIME("opened", "OPENED", "opened_ns"),
+    TIME("closed", NULL, "iif(ending = 0, 0, closed_ns)"),
+    {"duration_s", "LASTED", HISTORY_COLUMN_DURATION, "ifnull(duration_ns, max(seen_ns - opened_ns, 0))"},
+    TEXT("ending", "ENDING",
+         "CASE ending WHEN 0 THEN 'open' WHEN 1 THEN 'closed' WHEN 2 THEN 'unseen' ELSE 'service' END"),
+    OWNER,
+    TEXT("interface", NULL, "interface"),
+    PROTOCOL,
+    TEXT("kind", NULL,
+         "iif(accepted, 'accepted', CASE kind WHEN 0 THEN 'connect' WHEN 1 THEN 'bound' ELSE 'multicast' END)"),
+    ENDS,
+    BYTES("rx_bytes", "RX"),
+    BYTES("tx_bytes", "TX"),
+    COUNT("rx_packets", NULL),
+    COUNT("tx_packets", NULL),
+    COUNT("ring_drops", NULL),
+    COUNT("drops", "DROPS"),
+    COUNT("retransmissions", "RETR"),
+    COUNT("srtt_us", NULL),
+    COUNT("latency_count", NULL),
+    NS("p50_ns", "P50"),
+    NS("p90_ns", NULL),
+    NS("p99_ns", "P99"),
+    NS("p99_9_ns", NULL),
+    NS("max_ns", "MAX"),
+    TIME("seen", NULL, "seen_ns"),
+    {0},
+};
+static const struct history_column kernel_columns[] = {
+    COUNT("id", NULL), TIME("at", "AT", "at_ns"), OWNER, PROTOCOL, ENDS, TEXT("reason", "REASON", "reason"), {0},
+};
+static const struct history_column counter_columns[] = {
+    TIME("at", "AT", "at_ns"), TEXT("name", "COUNTER", "name"), COUNT("change", "CHANGE"), COUNT("value", "VALUE"), {0},
+};
+static const struct history_column clock_columns[] = {
+    TIME("at", "AT", "at_ns"),
+    TEXT("status", "STATUS", "status"),
+    TEXT("selected", "SOURCE", "selected"),
+    COUNT("stratum", NULL),
+    NS("offset_ns", "OFFSET"),
+    NS("bound_ns", "BOUND"),
+    NS("bound_utc_ns", "TO UTC"),
+    REAL("frequency_ppm", "PPM"),
+    REAL("frequency_sigma_ppb", NULL),
+    NS("system_offset_ns", "SYSTEM CLOCK"),
+    NS("root_delay_ns", NULL),
+    NS("root_dispersion_ns", NULL),
+    COUNT("disruptions", "DISRUPTIONS"),
+    {0},
+};
+static const struct history_column source_columns[] = {
+    TIME("at", "AT", "at_ns"), TEXT("name", "SOURCE", "name"), TEXT("state", "STATE", "state"),
+    COUNT("stratum", "ST"),    COUNT("reach", "REACH"),        NS("offset_ns", "OFFSET"),
+    NS("bound_ns", "BOUND"),   NS("round_trip_ns", "TRIP"),    {0},
+};
+static const struct history_column run_columns[] = {
+    COUNT("id", "ID"),
+    TIME("ended", "ENDED", "at_ns"),
+    TEXT("verdict", "VERDICT", "verdict"),
+    COUNT("nodes", "NODES"),
+    COUNT("rounds", "ROUNDS"),
+    REAL("duration_s", "SECONDS"),
+    TEXT("title", "TITLE", "title"),
+    TEXT("pattern", NULL, "pattern"),
+    TEXT("version", NULL, "version"),
+    TEXT("reason", "REASON", "reason"),
+    TIME("imported", NULL, "imported_ns"),
+    TEXT("fingerprint", NULL, "fingerprint"),
+    {0},
+};
+static const struct history_column result_columns[] = {
+    COUNT("run", "RUN"),
+    TEXT("stack", "STACK", "stack"),
+    TEXT("phase", "PHASE", "phase"),
+    TEXT("level", NULL, "CASE level WHEN 0 THEN 'whole' WHEN 1 THEN 'class' ELSE 'type' END"),
+    TEXT("name", "OF", "CASE level WHEN 0 THEN 'all' ELSE run_results.name END"),
+    TEXT("class", NULL, "class"),
+    TEXT("verdict", "VERDICT", "run_results.verdict"),
+    COUNT("received", "RECEIVED"),
+    COUNT("lost", "LOST"),
+    NS("limit_ns", "LIMIT"),
+    NS("bound_ns", "BOUND"),
+    NS("p50_ns", "P50"),
+    NS("p99_ns", "P99"),
+    NS("p99_9_ns", "P99.9"),
+    NS("max_ns", "MAX"),
+    {0},
+};
+static const struct history_column event_columns[] = {
+    TIME("at", "AT", "at_ns"), TEXT("subject", "SUBJECT", "subject"), TEXT("text", "TEXT", "text"), {0}};
+static const struct history_column gap_columns[] = {TIME("from", "FROM", "from_ns"), TIME("to", "TO", "to_ns"),
+                                                    TEXT("what", "WHAT", "what"),    COUNT("lost", "LOST"),
+                                                    TEXT("text", "TEXT", "text"),    {0}};
+
+static const struct view {
+    const struct history_column *columns;
+    const char *from;
+    const char *time; /* rows are in its order */
+    bool program, name, ends;
+} views[HISTORY_VIEWS] = {
+    [HISTORY_VIEW_CONNECTIONS] = {connection_columns, "connections", "opened_ns", true, false, true},
+    [HISTORY_VIEW_KERNEL] = {kernel_columns, "kernel", "at_ns", true, false, true},
+    [HISTORY_VIEW_COUNTERS] = {counter_columns, "counters JOIN series ON series.id = counters.series", "at_ns", false,
+                               true, false},
+    [HISTORY_VIEW_CLOCK] = {clock_columns, "clock", "at_ns", false, false, false},
+    [HISTORY_VIEW_SOURCES] = {source_columns, "sources", "at_ns", false, true, false},
+    [HISTORY_VIEW_RUNS] = {run_columns, "runs", "at_ns", false, false, false},
+    [HISTORY_VIEW_RESULTS] = {result_columns, "run_results", "run_results.id", false, true, false},
+    [HISTORY_VIEW_EVENTS] = {event_columns, "events", "at_ns", false, false, false},
+    [HISTORY_VIEW_GAPS] = {gap_columns, "gaps", "to_ns", false, false, false},
+};
+
+const struct history_column *history_view_columns(enum history_view view)
+{
+    return views[view].columns;
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------ */
+
+/* endpoint(address, port): "10.0.0.1:7001", or "*" */
+static void sql_endpoint(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    struct net_endpoint endpoint = {.port = (uint16_t)sqlite3_value_int(values[1])};
+    char text[NET_ENDPOINT_TEXT_MAX];
+
+    (void)count;
+    endpoint.addr = history_address_unpack(sqlite3_value_blob(values[0]), (size_t)sqlite3_value_bytes(values[0]));
+    if (endpoint.port || !net_addr_is_any(&endpoint.addr))
+        sqlite3_result_text(context, net_endpoint_format(&endpoint, text), -1, SQLITE_TRANSIENT);
+    else
+        sqlite3_result_text(context, "*", 1, SQLITE_STATIC);
+}
+
+static int check_version(struct history_sql *sql)
+{
+    int version = 0, result = history_sql_code(history_schema_version(sql->db, &version));
+
+    if (result < 0)
+        return result;
+    return version == HISTORY_SCHEMA_VERSION ? 0 : LOCKSTEP_E_BAD_VERSION;
+}
+
+static int open_file(const char *name, int flags, struct history_sql *sql)
+{
+    int result =
+        history_sql_code(sqlite3_open_v2(name, &sql->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | flags, NULL));
+
+    if (result < 0)
+        return result;
+    sqlite3_busy_timeout(sql->db, BUSY_MS);
+    sqlite3_create_function(sql->db, "endpoint", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_endpoint, NULL, NULL);
+    return check_version(sql);
+}
+
+/* Without a log, which this reader could not make: nobody writes. */
+static int open_unchanging(const char *path, struct history_sql *sql)
+{
+    char uri[3 * HISTORY_PATH_MAX + 32] = "file:";
+    size_t length = strlen(uri);
+
+    for (; *path && length < sizeof uri - 32; path++)
+        length += (size_t)snprintf(uri + length, sizeof uri - length, strchr("%?#", *path) ? "%%%02X" : "%c", *path);
+    snprintf(uri + length, sizeof uri - length, "?immutable=1");
+    return open_file(uri, SQLITE_OPEN_URI, sql);
+}
+
+int history_query_open(const char *path, struct history_sql *out, char *problem)
+{
+    const char *what;
+    int result;
+
+    *out = (struct history_sql){0};
+    result = open_file(path, 0, out);
+    if ((result == -EACCES || result == -EROFS) && access(path, R_OK) == 0) {
+        history_query_close(out);
+        result = open_unchanging(path, out);
+    }
+    if (result == 0)
+        return 0;
+    what = result == LOCKSTEP_E_BAD_FORMAT    ? "is damaged, or no database"
+           : result == LOCKSTEP_E_BAD_VERSION ? "is of another version, or no history"
+           : result == -EAGAIN                ? "is locked by another program"
+           : access(path, R_OK) < 0           ? strerror(errno)
+                                              : sqlite3_errmsg(out->db);
+    snprintf(problem, HISTORY_QUERY_PROBLEM_MAX, "%.160s: %.100s", path, what);
+    history_query_close(out);
+    return result;
+}
+
+void history_query_close(struct history_sql *sql)
+{
+    history_sql_release(sql);
+    sqlite3_close(sql->db);
+    sql->db = NULL;
+}
+
+/* --- filters ------------------------------------------------------------------------------------------------ */
+
+int history_filter_connection(struct history_filter *filter, const char *text)
+{
+    struct net_endpoint endpoint;
+    char *end;
+    long port;
+
+    filter->has_address = filter->has_port = false;
+    if (*text == ':' && text[1] >= '0' && text[1] <= '9') {
+        port = strtol(text + 1, &end, 10);
+        if (*end || port < 0 || port > 65535)
+            return LOCKSTEP_E_BAD_FORMAT;
+        filter->has_port = true;
+        filter->port = (uint16_t)port;
+        return 0;
+    }
+    filter->has_address = true;
+    if (net_addr_parse(text, &filter->address) == 0)
+        return 0;
+    if (net_endpoint_parse(text, &endpoint) < 0)
+        return LOCKSTEP_E_BAD_FORMAT;
+    filter->address = endpoint.addr;
+    filter->port = endpoint.port;
+    filter->has_port = endpoint.port != 0;
+    return 0;
+}
+
+/* Text that grows; what does not fit is cut, and noticed when the statement is prepared. */
+struct text {
+    char bytes[TEXT_MAX];
+    size_t length;
+};
+
+static void add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(text->bytes + text->length, sizeof text->bytes - text->length, format, arguments);
+    va_end(arguments);
+    text->length += length > 0 && text->length + (size_t)length < sizeof text->bytes ? (size_t)length : 0;
+}
+
+/* What the statement's parameters are bound to, by name. */
+static void bind_filter(sqlite3_stmt *statement, const struct history_filter *filter)
+{
+    struct history_address address = history_address_pack(&filter->address);
+    const struct {
+        const char *name;
+        int64_t value;
+    } numbers[] = {{":since", filter->since_ns}, {":until", filter->until_ns}, {":port", filter->port},
+                   {":run", filter->run},        {":id", filter->id},          {":limit", filter->limit}};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sqlite3_bind_int64(statement, sqlite3_bind_parameter_index(statement, numbers[i].name), numbers[i].value);
+    sqlite3_bind_text(statement, sqlite3_bind_parameter_index(statement, ":program"), filter->program, -1,
+                      SQLITE_TRANSIENT);
+    sqlite3_bind_text(statement, sqlite3_bind_parameter_index(statement, ":name"), filter->name, -1, SQLITE_TRANSIENT);
+    sqlite3_bind_blob(statement, sqlite3_bind_parameter_index(statement, ":address"), address.bytes,
+                      (int)address.length, SQLITE_TRANSIENT);
+}
+
+static bool given(const char *text)
+{
+    return text && *text;
+}
+
+static void add_pattern(struct text *text, const char *column, const char *parameter, const char *value)
+{
+    if (given(value))
+        add(text, " AND %s %s %s", column, strchr(value, '*') ? "GLOB" : "=", parameter);
+}
+
+/* "side" is local or remote. */
+static void add_side(struct text *text, const struct history_filter *filter, const char *side)
+{
+    if (filter->has_address)
+        add(text, "%s = :address", side);
+    if (filter->has_address && filter->has_port)
+        add(text, " AND ");
+    if (filter->has_port)
+        add(text, "%s_port = :port", side);
+}
+
+static void add_common(struct text *text, const struct view *view, const struct history_filter *filter)
+{
+    if (view->program)
+        add_pattern(text, "program", ":program", filter->program);
+    if (view->name)
+        add_pattern(text, "name", ":name", filter->name);
+    if (!view->ends || (!filter->has_address && !filter->has_port))
+        return;
+    add(text, " AND (");
+    add_side(text, filter, "local");
+    add(text, " OR ");
+    add_side(text, filter, "remote");
+    add(text, ")");
+}
+
+static const char *limit_of(const struct history_filter *filter)
+{
+    return filter->limit > 0 ? " LIMIT :limit" : "";
+}
+
+/* --- connections: alive at any time of the range -------------------------------------------------------------- */
+
+/* Whether an address or port has so few rows that they are better looked up by it. */
+static bool few_matches(struct history_sql *sql, const struct history_filter *filter)
+{
+    static const char *const sides[] = {"local", "remote"};
+    int64_t count = 0;
+
+    if (!filter->has_address && !filter->has_port)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        sqlite3_stmt *statement = NULL;
+        struct text text = {.length = 0};
+
+        add(&text, "SELECT count(*) FROM (SELECT 1 FROM connections WHERE ");
+        add_side(&text, filter, sides[i]);
+        add(&text, " LIMIT %d)", MATCHES_MAX + 1);
+        if (sqlite3_prepare_v2(sql->db, text.bytes, -1, &statement, NULL) == SQLITE_OK) {
+            bind_filter(statement, filter);
+            if (sqlite3_step(statement) == SQLITE_ROW)
+                count += sqlite3_column_int64(statement, 0);
+        }
+        sqlite3_finalize(statement);
+    }
+    return count <= MATCHES_MAX;
+}
+
+/* The ids, by address or port. */
+static void add_ids_by_end(struct text *text, const struct view *view, const struct history_filter *filter)
+{
+    add(text, "SELECT id FROM connections WHERE id IN (SELECT id FROM connections WHERE ");
+    add_side(text, filter, "local");
+    add(text, " UNION SELECT id FROM connections WHERE ");
+    add_side(text, filter, "remote");
+    add(text, ") AND +opened_ns <= :until AND +closed_ns >= :since");
+    if (view->program)
+        add_pattern(text, "+program", ":program", filter->program);
+    add(text, " ORDER BY +opened_ns DESC%s", limit_of(filter));
+}
+
+/* By time: those opened in the range, and those that were open when it began. */
+static void add_ids_by_time(struct text *text, const struct view *view, const struct history_filter *filter)
+{
+    add(text, "SELECT id FROM (SELECT * FROM (SELECT id, opened_ns FROM connections"
+              " WHERE opened_ns BETWEEN :since AND :until");
+    add_common(text, view, filter);
+    add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
+    if (filter->since_ns > INT64_MIN) {
+        add(text, " UNION ALL SELECT * FROM (SELECT id, opened_ns FROM connections INDEXED BY connections_closed"
+                  " WHERE closed_ns >= :since AND opened_ns < :since");
+        add_common(text, view, filter);
+        add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
+    }
+    add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
+}
+
+static void add_connections(struct text *text, struct history_sql *sql, const struct view *view,
+                            const struct history_filter *filter)
+{
+    add(text, "connections WHERE ");
+    if (filter->id) {
+        add(text, "id = :id");
+        return;
+    }
+    add(text, "id IN (");
+    if (few_matches(sql, filter))
+        add_ids_by_end(text, view, filter);
+    else
+        add_ids_by_time(text, view, filter);
+    add(text, ") ORDER BY opened_ns, id");
+}
+
+/* --- all others --------------------------------------------------------------------------------------------- */
+
+static void add_columns(struct text *text, const struct view *view)
+{
+    for (const struct history_column *column = view->columns; column->name; column++)
+        add(text, "%s%s AS \"%s\"", column == view->columns ? "" : ", ", column->sql, column->name);
+}
+
+/* The newest so many, and those in order. */
+static void add_rows(struct text *text, enum history_view kind, const struct view *view,
+                     const struct history_filter *filter)
+{
+    const char *id = kind == HISTORY_VIEW_COUNTERS  ? "counters.id"
+                     : kind == HISTORY_VIEW_RESULTS ? "run_results.id"
+                                                    : "id";
+
+    add(text, "SELECT * FROM (SELECT ");
+    add_columns(text, view);
+    add(text, ", %s AS time_, %s AS id_ FROM %s WHERE ", view->time, id, view->from);
+    if (kind == HISTORY_VIEW_RESULTS)
+        add(text, "run = iif(:run > 0, :run, (SELECT id FROM runs ORDER BY at_ns DESC LIMIT 1))");
+    else
+        add(text, "%s BETWEEN :since AND :until", view->time);
+    add_common(text, view, filter);
+    add(text, " ORDER BY time_ DESC, id_ DESC%s) ORDER BY time_, id_", limit_of(filter));
+}
+
+static const char *unknown_filter(const struct view *view, const struct history_filter *filter)
+{
+    if (given(filter->program) && !view->program)
+        return "program";
+    if (given(filter->name) && !view->name)
+        return "name";
+    if ((filter->has_address || filter->has_port) && !view->ends)
+        return "connection";
+    return NULL;
+}
+
+int history_query_prepare(struct history_sql *sql, enum history_view kind, const struct history_filter *filter,
+                          sqlite3_stmt **out, char *problem)
+{
+    const struct view *view = &views[kind];
+    const char *unknown = unknown_filter(view, filter);
+    struct text text = {.length = 0};
+
+    if (unknown) {
+        snprintf(problem, HISTORY_QUERY_PROBLEM_MAX, "%s cannot be chosen by %s", history_view_names[kind], unknown);
+        return LOCKSTEP_E_NOT_SUPPORTED;
+    }
+    if (kind == HISTORY_VIEW_CONNECTIONS) {
+        add(&text, "SELECT ");
+        add_columns(&text, view);
+        add(&text, " FROM ");
+        add_connections(&text, sql, view, filter);
+    } else {
+        add_rows(&text, kind, view, filter);
+    }
+    if (sqlite3_prepare_v2(sql->db, text.bytes, -1, out, NULL) != SQLITE_OK) {
+        snprintf(problem, HISTORY_QUERY_PROBLEM_MAX, "%.200s", sqlite3_errmsg(sql->db));
+        return history_sql_error(sql);
+    }
+    bind_filter(*out, filter);
+    return 0;
+}
+
+int history_query_histogram(struct history_sql *sql, int64_t id, uint32_t buckets[LANE_STATS_SLOT_BUCKETS])
+{
+    sqlite3_stmt *statement = history_sql_query(sql, "SELECT histogram FROM connections WHERE id = ?", "i", id);
+    int code = statement ? sqlite3_step(statement) : SQLITE_ERROR, result = history_sql_code(code);
+
+    if (code == SQLITE_ROW)
+        result = history_histogram_unpack(sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0),
+                                          buckets);
+    else if (code == SQLITE_DONE)
+        result = LOCKSTEP_E_GONE;
+    sqlite3_reset(statement);
+    return result;
+}
