@@ -34,4 +34,4 @@ format:
 	scripts/sources.sh c h | xargs clang-format -i
 
 clean:
-	rm -rf build build-asan build-fuzz build-thread
+	rm -rf build build-asan build-thread

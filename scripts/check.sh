@@ -106,31 +106,35 @@ build_in() { # NAME DIR TARGETS OPTIONS...
     return $status
 }
 
+# The second compiler, sanitizers, and fuzz targets.
+build_sanitized() { # TARGETS
+    CC=clang build_in "build with clang and sanitizers" build-asan "$1" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+}
+
 run_fuzz() {
     local target name
-    CC=clang build_in "build of fuzz targets" build-fuzz fuzz-targets -Dfuzz=true -Db_sanitize=address,undefined \
-        -Db_lundef=false || return
+    build_sanitized fuzz-targets || return
     step "fuzz targets, ${FUZZ_SECONDS:-4} s each"
-    rm -f build-fuzz/fuzz-*.status
-    for target in build-fuzz/tests/fuzz/fuzz-*; do
+    rm -f build-asan/fuzz-*.status
+    for target in build-asan/tests/fuzz/fuzz-*; do
         [ -f "$target" ] && [ -x "$target" ] || continue
         [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
         fuzz_one "$target" "${target##*/fuzz-}" &
     done
     wait
-    for target in build-fuzz/fuzz-*.status; do
+    for target in build-asan/fuzz-*.status; do
         name=$(basename "$target" .status)
-        check_command "${name/-/ }" "build-fuzz/$name.result" fuzz_result "build-fuzz/$name"
+        check_command "${name/-/ }" "build-asan/$name.result" fuzz_result "build-asan/$name"
     done
 }
 
 # New inputs stay in the build directory; a crashing one too, as NAME-crash-HASH.
 fuzz_one() { # TARGET NAME
-    local corpus=build-fuzz/corpus/$2
+    local corpus=build-asan/corpus/$2
     mkdir -p "$corpus"
     "$1" -max_total_time="${FUZZ_SECONDS:-4}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$corpus/../$2-" \
-        "$corpus" "tests/fuzz/corpus/$2" >"build-fuzz/fuzz-$2.log" 2>&1
-    echo $? >"build-fuzz/fuzz-$2.status"
+        "$corpus" "tests/fuzz/corpus/$2" >"build-asan/fuzz-$2.log" 2>&1
+    echo $? >"build-asan/fuzz-$2.status"
 }
 fuzz_result() { # NAME
     [ "$(cat "$1.status")" = 0 ] && return
@@ -195,9 +199,7 @@ mkdir -p build # for logs
 case $steps in *" unit "* | *" net "*) build_in "build" build "" || finish ;; esac
 case $steps in *" unit "*)
     dirs=(build)
-    # The second compiler, and sanitizers.
-    CC=clang build_in "build with clang and sanitizers" build-asan "" -Db_sanitize=address,undefined -Db_lundef=false &&
-        dirs+=(build-asan)
+    build_sanitized "" && dirs+=(build-asan)
     run_unit "${dirs[@]}"
     ;;
 esac

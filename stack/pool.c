@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "stack/pool.h"
 
-#include <stdlib.h>
+#include <sanitizer/asan_interface.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define SPAN_BYTES   (1u << 20) /* of one size class, aligned: a block's span is found by masking its address */
 #define GROW_SPANS   8          /* spans mapped at a time */
 #define HEADER_BYTES 64
+
+/* AddressSanitizer knows nothing of these blocks: it is told which are free, and there is a gap between them. */
+#if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && __has_feature(address_sanitizer))
+#define GAP_BYTES 32
+#else
+#define GAP_BYTES 0
+#endif
 
 /* Four classes for each power of two from 64 on; the last is POOL_LARGEST. */
 #define CLASS_SMALLEST 64
@@ -69,10 +76,10 @@ static int grow(void)
     return 0;
 }
 
-static __attribute__((noinline, unused)) void *carve(unsigned class)
+static __attribute__((noinline)) void *carve(unsigned class)
 {
     size_t bytes = class_bytes(class);
-    if ((size_t)(pool.fresh_end[class] - pool.fresh[class]) < bytes) {
+    if ((size_t)(pool.fresh_end[class] - pool.fresh[class]) < bytes + GAP_BYTES) {
         if (pool.spans == pool.spans_end && grow() < 0)
             return NULL;
         struct span *span = (struct span *)pool.spans;
@@ -80,24 +87,15 @@ static __attribute__((noinline, unused)) void *carve(unsigned class)
         span->class = class;
         pool.fresh[class] = (uint8_t *)span + HEADER_BYTES;
         pool.fresh_end[class] = (uint8_t *)span + SPAN_BYTES;
+        ASAN_POISON_MEMORY_REGION(pool.fresh[class], SPAN_BYTES - HEADER_BYTES);
     }
     void *block = pool.fresh[class];
-    pool.fresh[class] += bytes;
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+    pool.fresh[class] += bytes + GAP_BYTES;
     pool.usage.allocated += bytes;
     return block;
 }
 
-#ifdef POOL_USES_MALLOC /* fuzzing: the sanitizers know malloc */
-void *pool_alloc(size_t size)
-{
-    return size > POOL_LARGEST ? NULL : malloc(size);
-}
-
-void pool_free(void *block)
-{
-    free(block);
-}
-#else
 void *pool_alloc(size_t size)
 {
     if (size > POOL_LARGEST)
@@ -106,6 +104,7 @@ void *pool_alloc(size_t size)
     struct free_block *block = pool.free[class];
     if (!block)
         return carve(class);
+    ASAN_UNPOISON_MEMORY_REGION(block, class_bytes(class));
     pool.free[class] = block->next;
     pool.usage.allocated += class_bytes(class);
     return block;
@@ -120,9 +119,8 @@ void pool_free(void *block)
     head->next = pool.free[span->class];
     pool.free[span->class] = head;
     pool.usage.allocated -= class_bytes(span->class);
+    ASAN_POISON_MEMORY_REGION(block, class_bytes(span->class));
 }
-
-#endif
 
 void *pool_zalloc(size_t size)
 {

@@ -1073,7 +1073,7 @@ static void test_15_garbage(void **unused)
 {
     struct {
         struct control_header header;
-        char body[600];
+        char body[2048];
     } message;
     uint64_t rejected = total("rejected_messages");
     unsigned descriptors = service_descriptors(), sent = 0;
