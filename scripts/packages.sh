@@ -19,6 +19,9 @@ fi | while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"
     tar --create --null --no-recursion --files-from - | tar --extract --directory "$out/source"
 ln -s "$root/.cache" "$out/source/.cache"
 cd "$out/source"
+# What has been compiled before is taken from ccache, which would not find its directory: debhelper gives each build a home of its own.
+export CCACHE_DIR=${CCACHE_DIR:-$(ccache --get-config cache_dir 2>/dev/null || true)}
+[ "$CCACHE_DIR" ] || unset CCACHE_DIR
 # The whole log only if it fails.
 dpkg-buildpackage --build=binary --unsigned-changes --no-check-builddeps >"$out/log" 2>&1 || {
     tail -n 60 "$out/log" >&2
