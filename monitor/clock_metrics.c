@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "monitor/clock_metrics.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "monitor/clock_client.h"
@@ -9,7 +10,7 @@
 
 struct metric {
     const char *key, *name, *type, *help;
-    double scale;
+    double scale; /* 0: the value is a binary logarithm */
 };
 
 static const struct metric status_metrics[] = {
@@ -18,7 +19,8 @@ static const struct metric status_metrics[] = {
     {"age_ns", "lockstep_clock_age_seconds", "gauge", "Time since the last update.", 1e-9},
     {"updates", "lockstep_clock_updates_total", "counter", "Updates of the clock.", 1},
     {"disruptions", "lockstep_clock_disruptions_total", "counter", "Announced disruptions of the time.", 1},
-    {"frequency_ppm", "lockstep_clock_frequency_ppm", "gauge", "Rate of the counter against its nominal rate.", 1},
+    {"frequency_ppm", "lockstep_clock_frequency_offset_ratio", "gauge",
+     "Rate of the counter against its nominal rate, minus 1.", 1e-6},
     {"remaining_ns", "lockstep_clock_remaining_correction_seconds", "gauge", "Correction that is still being slewed.",
      1e-9},
     {"root_delay_ns", "lockstep_clock_root_delay_seconds", "gauge", "Delay to the reference clock.", 1e-9},
@@ -36,7 +38,7 @@ static const struct metric source_metrics[] = {
     {"round_trip_ns", "lockstep_clock_source_round_trip_seconds", "gauge", "Last round trip.", 1e-9},
     {"reach", "lockstep_clock_source_reach", "gauge", "The last eight polls as bits.", 1},
     {"stratum", "lockstep_clock_source_stratum", "gauge", "NTP stratum of the source.", 1},
-    {"poll_log2", "lockstep_clock_source_poll_log2_seconds", "gauge", "Poll interval, binary logarithm.", 1},
+    {"poll_log2", "lockstep_clock_source_poll_interval_seconds", "gauge", "Time between two polls.", 0},
 };
 
 static const struct metric stats_metrics[] = {
@@ -59,11 +61,17 @@ static const struct metric server_metrics[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+static double value_of(struct json_object *object, const struct metric *metric)
+{
+    double value = report_real(object, metric->key);
+
+    return metric->scale > 0 ? value * metric->scale : exp2(value);
+}
+
 static void print_plain(struct json_object *object, const struct metric *metrics, size_t count, FILE *out)
 {
     for (size_t i = 0; i < count; i++)
-        prometheus_single(out, metrics[i].name, metrics[i].type, metrics[i].help,
-                          report_real(object, metrics[i].key) * metrics[i].scale);
+        prometheus_single(out, metrics[i].name, metrics[i].type, metrics[i].help, value_of(object, &metrics[i]));
 }
 
 static void print_labelled(struct json_object *report, const struct metric *metrics, size_t count, FILE *out)
@@ -73,7 +81,7 @@ static void print_labelled(struct json_object *report, const struct metric *metr
         for (size_t j = 0; j < report_count(report, "sources"); j++) {
             struct json_object *source = report_element(report, "sources", j);
 
-            prometheus_sample(out, metrics[i].name, report_real(source, metrics[i].key) * metrics[i].scale, "source",
+            prometheus_sample(out, metrics[i].name, value_of(source, &metrics[i]), "source",
                               report_text(source, "name"), NULL);
         }
     }

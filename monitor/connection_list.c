@@ -172,7 +172,10 @@ int connection_list_select(const struct connection_table *table, const struct co
             (*rows)[(*matching)++] = i;
     }
     qsort_r(*rows, *matching, sizeof **rows, compare, &order);
-    *count = *matching < query->limit ? *matching : query->limit;
+    *count = *matching > query->offset ? *matching - query->offset : 0;
+    if (*count > query->limit)
+        *count = query->limit;
+    memmove(*rows, *rows + (*count ? query->offset : 0), *count * sizeof **rows);
     return 0;
 }
 
@@ -263,6 +266,7 @@ int connection_list_write(struct json_stream *json, const struct connection_tabl
         return err;
     json_put_uint(json, "total", table->header.connection_count);
     json_put_uint(json, "matching", matching);
+    json_put_uint(json, "offset", query->offset);
     json_put_text(json, "sort", list_sort_name(query->sort));
     json_put_bool(json, "ascending", query->ascending);
     write_edges(json);

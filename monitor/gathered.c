@@ -7,21 +7,6 @@
 #include "base/error.h"
 #include "monitor/json_report.h"
 
-struct traffic gathered_traffic(const struct tracker *tracker)
-{
-    struct traffic sum = {0};
-    size_t count;
-    const struct program_totals *totals = tracker_totals(tracker, &count);
-
-    for (size_t i = 0; i < count; i++) {
-        sum.rx_bytes += totals[i].rx_bytes;
-        sum.tx_bytes += totals[i].tx_bytes;
-        sum.drops += totals[i].ring_drops + totals[i].drops;
-        sum.retransmissions += totals[i].retransmissions;
-    }
-    return sum;
-}
-
 /* --- the clock ---------------------------------------------------------------------------------------------- */
 
 static struct json_object *selected_source(struct json_object *sources)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "monitor/json_stream.h"
+#include "monitor/past.h"
 #include "monitor/runs.h"
 #include "monitor/series.h"
 #include "monitor/tracker.h"
@@ -22,14 +23,9 @@ struct gathered {
     /* clockd's reports; NULL: none */
     struct json_object *clock_status, *clock_sources, *clock_stats;
     const struct runs *runs;
+    const struct past_health *history;
     struct series_point point;
 };
-
-/* Sums of all programs. */
-struct traffic {
-    uint64_t rx_bytes, tx_bytes, drops, retransmissions;
-};
-struct traffic gathered_traffic(const struct tracker *tracker);
 
 /* What the clock says, into point (pure); NAN without a daemon. */
 void gathered_clock_point(struct json_object *status, struct json_object *sources, struct json_object *stats,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/histogram.h"
 #include "base/log.h"
 #include "monitor/clock_client.h"
 #include "monitor/event_log.h"
@@ -16,11 +17,11 @@
 #include "monitor/json_report.h"
 #include "platform/platform.h"
 
-#define LOOKED_AT_NS   10000000000ull /* how long somebody is expected to look again */
-#define PERIOD_LIVE_NS 1000000000ull
-#define PERIOD_IDLE_NS 5000000000ull
-#define RUNS_EVERY_NS  10000000000ull
-#define RECORDS_MOST   100000 /* of the journal, a round */
+#define LOOKED_AT_NS     10000000000ull /* how long somebody is expected to look again */
+#define PERIOD_LIVE_NS   1000000000ull
+#define PERIOD_IDLE_NS   5000000000ull
+#define HISTORY_EVERY_NS 10000000000ull
+#define RECORDS_MOST     100000 /* of the journal, a round */
 
 struct gatherer {
     char runtime_dir[108], history[256], node[65];
@@ -40,8 +41,11 @@ struct gatherer {
     struct tracker *tracker;
     struct event_log events;
     struct runs runs;
-    uint64_t runs_read_ns;  /* 0: not yet */
-    struct traffic traffic; /* of the round before, with its time; 0: none */
+    struct past_health health;
+    uint64_t history_read_ns; /* 0: not yet */
+    /* Of the round before, with its time; 0: none. */
+    struct tracker_traffic traffic;
+    uint64_t latency[LANE_STATS_SLOT_BUCKETS];
     uint64_t traffic_ns;
 };
 
@@ -104,13 +108,7 @@ static void read_journal(struct gatherer *gatherer)
         if (!journal_next(&gatherer->journal, record, &gatherer->events.lost))
             return;
         event_log_add(&gatherer->events, record);
-        if (record->type == JOURNAL_CONNECTION_CLOSED &&
-            record->size >= sizeof *record + sizeof(struct connection_row)) {
-            struct connection_row *row = (struct connection_row *)(record + 1);
-
-            row->program[sizeof row->program - 1] = '\0';
-            tracker_closed(gatherer->tracker, record->monotonic_ns, row, (const uint32_t *)(row + 1));
-        }
+        tracker_record(gatherer->tracker, record);
     }
 }
 
@@ -148,14 +146,15 @@ static void ask_clockd(const struct gatherer *gatherer, struct gathered *gathere
     gathered->clock_stats = clock_fetch(gatherer->runtime_dir, "stats", true);
 }
 
-static void look_for_runs(struct gatherer *gatherer)
+static void look_at_history(struct gatherer *gatherer)
 {
     uint64_t now = platform_now_ns();
 
-    if (gatherer->runs_read_ns && now - gatherer->runs_read_ns < RUNS_EVERY_NS)
+    if (gatherer->history_read_ns && now - gatherer->history_read_ns < HISTORY_EVERY_NS)
         return;
     runs_read(gatherer->history, &gatherer->runs);
-    gatherer->runs_read_ns = now;
+    past_read_health(gatherer->history, &gatherer->health);
+    gatherer->history_read_ns = now;
 }
 
 static double per_second(uint64_t now, uint64_t before, double seconds)
@@ -163,9 +162,25 @@ static double per_second(uint64_t now, uint64_t before, double seconds)
     return now >= before ? (double)(now - before) / seconds : (double)NAN;
 }
 
+/* Of the packets since the round before; none: not known. */
+static void compute_quantiles(const uint64_t *now, const uint64_t *before, struct series_point *point)
+{
+    static const uint32_t per_million[] = {500000, 990000};
+    uint32_t latency[LANE_STATS_SLOT_BUCKETS];
+    uint64_t quantiles[2];
+
+    for (unsigned i = 0; i < LANE_STATS_SLOT_BUCKETS; i++)
+        latency[i] = now[i] < before[i] ? 0 : (uint32_t)(now[i] - before[i]);
+    if (histogram_coarse_quantiles(latency, per_million, 2, quantiles) == 0)
+        return;
+    point->p50_ns = (double)quantiles[0];
+    point->p99_ns = (double)quantiles[1];
+}
+
 static void compute_rates(struct gatherer *gatherer, struct gathered *gathered)
 {
-    struct traffic now = gathered_traffic(gatherer->tracker), before = gatherer->traffic;
+    struct tracker_traffic now = tracker_traffic(gatherer->tracker), before = gatherer->traffic;
+    uint64_t latency[LANE_STATS_SLOT_BUCKETS];
     struct series_point *point = &gathered->point;
     uint64_t now_ns = gathered->table->header.monotonic_ns;
     double seconds = (double)(now_ns - gatherer->traffic_ns) * 1e-9;
@@ -175,13 +190,16 @@ static void compute_rates(struct gatherer *gatherer, struct gathered *gathered)
         return;
     }
     point->connections = gathered->table->header.connection_count;
+    tracker_latency(gatherer->tracker, latency);
     if (gatherer->traffic_ns && now_ns > gatherer->traffic_ns) {
         point->rx_bits = 8 * per_second(now.rx_bytes, before.rx_bytes, seconds);
         point->tx_bits = 8 * per_second(now.tx_bytes, before.tx_bytes, seconds);
         point->drops = per_second(now.drops, before.drops, seconds);
         point->retransmissions = per_second(now.retransmissions, before.retransmissions, seconds);
+        compute_quantiles(latency, gatherer->latency, point);
     }
     gatherer->traffic = now;
+    memcpy(gatherer->latency, latency, sizeof latency);
     gatherer->traffic_ns = now_ns;
 }
 
@@ -263,14 +281,15 @@ static void tell(struct gatherer *gatherer, int netd_error)
 static struct snapshot *gather(struct gatherer *gatherer)
 {
     struct snapshot *snapshot = snapshot_create();
-    struct gathered gathered = {.node = gatherer->node, .tracker = gatherer->tracker, .runs = &gatherer->runs};
+    struct gathered gathered = {
+        .node = gatherer->node, .tracker = gatherer->tracker, .runs = &gatherer->runs, .history = &gatherer->health};
 
     if (!snapshot)
         return NULL;
-    gathered.point = (struct series_point){0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    gathered.point = series_unknown(0);
     ask_netd(gatherer, &gathered, snapshot);
     ask_clockd(gatherer, &gathered);
-    look_for_runs(gatherer);
+    look_at_history(gatherer);
     gathered.table = &snapshot->table;
     gathered.realtime_ns = (int64_t)platform_now_ns() + platform_realtime_offset_ns();
     gathered.point.time_ms = gathered.realtime_ns / 1000000;
@@ -372,7 +391,7 @@ int gatherer_start(struct gatherer **out, const char *runtime_dir, const char *h
     pthread_mutex_init(&gatherer->lock, NULL);
     init_wake(&gatherer->wake);
     gatherer->series = series_create();
-    gatherer->tracker = tracker_create();
+    gatherer->tracker = tracker_create(true);
     if (gatherer->series && gatherer->tracker)
         gatherer->latest = gather(gatherer);
     if (!gatherer->latest)

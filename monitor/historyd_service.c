@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "monitor/historyd.h"
 #include "monitor/historyd_sample.h"
+#include "monitor/historyd_traffic.h"
 #include "monitor/json_report.h"
 #include "platform/platform.h"
 #include "stack/netd_client.h"
@@ -25,6 +26,7 @@ struct watch {
     struct journal_reader reader; /* page NULL: none */
     bool complained;
     struct counter_sampler *sampler;
+    struct traffic_sampler *traffic;
     struct historyd_samples samples;
     uint64_t next_connect_ns, next_status_ns, next_table_ns, next_check_ns;
     struct history_table *table; /* waits for the journal's records up to its time */
@@ -105,6 +107,14 @@ static bool put_rows(struct watch *watch, struct history_table *shared, uint32_t
     return false;
 }
 
+static void sample_traffic(struct watch *watch, const struct connection_table *table)
+{
+    struct history_item *item = traffic_sampler_take(watch->traffic, table);
+
+    if (item)
+        historyd_put_sample(watch->historyd, &watch->samples, item);
+}
+
 /* All records from before it have been put: now the table, in parts. When the queue is full, the rest is left out. */
 static void put_table(struct watch *watch)
 {
@@ -113,6 +123,7 @@ static void put_table(struct watch *watch)
     bool room = true;
 
     watch->table = NULL;
+    sample_traffic(watch, &shared->table);
     do {
         to = count - from < TABLE_CHUNK ? count : from + TABLE_CHUNK;
         room = put_rows(watch, shared, from, to, to == count);
@@ -170,6 +181,7 @@ static void read_journal(struct watch *watch)
             return;
         }
         watch->held = false;
+        traffic_sampler_record(watch->traffic, &watch->next.record);
     }
 }
 
@@ -293,7 +305,8 @@ void *historyd_watch_service(void *argument)
 
     watch.historyd = argument;
     watch.sampler = counter_sampler_create();
-    while (watch.sampler && !historyd_stopping(watch.historyd)) {
+    watch.traffic = traffic_sampler_create();
+    while (watch.sampler && watch.traffic && !historyd_stopping(watch.historyd)) {
         uint64_t now_ns = platform_now_ns();
 
         if (!watch.client && now_ns >= watch.next_connect_ns)
@@ -305,5 +318,6 @@ void *historyd_watch_service(void *argument)
     if (watch.client)
         leave_service(&watch);
     counter_sampler_destroy(watch.sampler);
+    traffic_sampler_destroy(watch.traffic);
     return NULL;
 }

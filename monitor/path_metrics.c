@@ -187,6 +187,20 @@ static void print_build_info(FILE *out, const struct gathered *gathered)
     prometheus_sample(out, up, gathered->clock_status != NULL, "service", "clockd", NULL);
 }
 
+static void print_history(FILE *out, const struct past_health *health)
+{
+    prometheus_single(out, "lockstep_history_database_bytes", "gauge", "Size of the history's database with its log.",
+                      (double)health->bytes);
+    prometheus_single(out, "lockstep_history_written_timestamp_seconds", "gauge",
+                      "When the history was last written to.", (double)health->written_ns * 1e-9);
+    prometheus_single(out, "lockstep_history_gaps", "gauge", "Gaps that the history has noted and still keeps.",
+                      (double)health->gaps);
+    prometheus_single(out, "lockstep_history_lost_records", "gauge", "Records that were lost in these gaps.",
+                      (double)health->lost);
+    prometheus_single(out, "lockstep_testbed_runs", "gauge", "Runs of the test bed that the history keeps.",
+                      (double)health->runs);
+}
+
 void gathered_write_metrics(FILE *out, const struct gathered *gathered)
 {
     size_t count;
@@ -209,5 +223,7 @@ void gathered_write_metrics(FILE *out, const struct gathered *gathered)
     }
     if (gathered->clock_status)
         clock_print_prometheus(gathered->clock_status, gathered->clock_sources, gathered->clock_stats, out);
+    if (gathered->history->available)
+        print_history(out, gathered->history);
     runs_write_metrics(gathered->runs, out);
 }

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "monitor/runs.h"
 
-#include <errno.h>
-#include <sqlite3.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/error.h"
+#include "monitor/past.h"
 #include "monitor/prometheus.h"
-
-#define PATIENCE_MS 250
 
 /* level 0: the stack as a whole (monitor/history_run.h). */
 static const char query[] =
@@ -18,39 +13,6 @@ static const char query[] =
     " ORDER BY r.at_ns DESC, r.id DESC, s.id LIMIT ?1";
 
 /* --- reading ------------------------------------------------------------------------------------------------ */
-
-static int open_uri(const char *path, const char *arguments, sqlite3 **db)
-{
-    char *uri = sqlite3_mprintf("file:%s?%s", path, arguments);
-    int result = uri ? sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL)
-                     : SQLITE_NOMEM;
-
-    sqlite3_free(uri);
-    return result;
-}
-
-static int prepare(sqlite3 *db, sqlite3_stmt **statement)
-{
-    sqlite3_busy_timeout(db, PATIENCE_MS);
-    return sqlite3_prepare_v2(db, query, -1, statement, NULL);
-}
-
-/* A database whose recorder does not run has no write-ahead log; who may not write beside it must then promise that
- * nobody else does either, which holds for as long as this reading takes. */
-static int open_database(const char *path, sqlite3 **db, sqlite3_stmt **statement)
-{
-    char log[512];
-    int result = open_uri(path, "mode=ro", db);
-
-    if (result == SQLITE_OK)
-        result = prepare(*db, statement);
-    snprintf(log, sizeof log, "%s-wal", path);
-    if (result != SQLITE_CANTOPEN || access(log, F_OK) == 0)
-        return result;
-    sqlite3_close(*db);
-    result = open_uri(path, "immutable=1", db);
-    return result == SQLITE_OK ? prepare(*db, statement) : result;
-}
 
 static void read_text(sqlite3_stmt *statement, int column, char *out, size_t size)
 {
@@ -80,39 +42,22 @@ static void read_run(sqlite3_stmt *statement, struct run *run)
     run->max_ns = read_number(statement, 11);
 }
 
-static int read_all(sqlite3_stmt *statement, struct runs *out)
-{
-    int result;
-
-    sqlite3_bind_int(statement, 1, RUNS_MAX);
-    while ((result = sqlite3_step(statement)) == SQLITE_ROW && out->count < RUNS_MAX)
-        read_run(statement, &out->run[out->count++]);
-    return result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
-}
-
 void runs_read(const char *path, struct runs *out)
 {
-    sqlite3_stmt *statement = NULL;
-    sqlite3 *db = NULL;
+    struct history_sql sql;
+    sqlite3_stmt *statement;
     int result;
 
     memset(out, 0, sizeof *out);
-    if (strcmp(path, "none") == 0)
+    if (past_open(path, &sql, out->problem) <= 0)
         return;
-    if (access(path, R_OK) < 0) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            snprintf(out->problem, sizeof out->problem, "%.100s: %s", path, error_text(-errno));
-        return;
-    }
-    result = open_database(path, &db, &statement);
-    if (result == SQLITE_OK)
-        result = read_all(statement, out);
-    out->available = result == SQLITE_OK;
-    if (result != SQLITE_OK)
-        snprintf(out->problem, sizeof out->problem, "the history at %.80s cannot be read: %s", path,
-                 db ? sqlite3_errmsg(db) : sqlite3_errstr(result));
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
+    statement = history_sql_query(&sql, query, "i", (int64_t)RUNS_MAX);
+    while ((result = statement ? sqlite3_step(statement) : SQLITE_ERROR) == SQLITE_ROW && out->count < RUNS_MAX)
+        read_run(statement, &out->run[out->count++]);
+    out->available = result == SQLITE_ROW || result == SQLITE_DONE;
+    if (!out->available)
+        snprintf(out->problem, sizeof out->problem, "%.160s: %.100s", path, sqlite3_errmsg(sql.db));
+    history_query_close(&sql);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor/history_query.h"
 #include "monitor/json_stream.h"
 
 #define RUNS_MAX 100
@@ -22,7 +23,7 @@ struct run {
 
 struct runs {
     bool available;
-    char problem[160]; /* "": no database, else why it cannot be read */
+    char problem[HISTORY_QUERY_PROBLEM_MAX]; /* "": no database, else why it cannot be read */
     size_t count;
     struct run run[RUNS_MAX]; /* the latest first */
 };

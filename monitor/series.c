@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "monitor/series.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,11 +24,22 @@ static const struct {
     {"drops_per_s", offsetof(struct series_point, drops)},
     {"retransmissions_per_s", offsetof(struct series_point, retransmissions)},
     {"connections", offsetof(struct series_point, connections)},
+    {"p50_ns", offsetof(struct series_point, p50_ns)},
+    {"p99_ns", offsetof(struct series_point, p99_ns)},
 };
 
 static double value_of(const struct series_point *point, size_t column)
 {
     return *(const double *)((const char *)point + columns[column].offset);
+}
+
+struct series_point series_unknown(int64_t time_ms)
+{
+    struct series_point point = {.time_ms = time_ms};
+
+    for (size_t column = 0; column < sizeof columns / sizeof *columns; column++)
+        *(double *)((char *)&point + columns[column].offset) = (double)NAN;
+    return point;
 }
 
 struct series *series_create(void)
@@ -72,20 +84,31 @@ void series_add(struct series *series, const struct series_point *point)
     pthread_mutex_unlock(&series->lock);
 }
 
-void series_write(struct series *series, struct json_stream *json)
+size_t series_copy(struct series *series, int64_t from_ms, struct series_point *out)
 {
+    size_t count = 0;
+
     pthread_mutex_lock(&series->lock);
+    for (unsigned i = 0; i < series->count; i++) {
+        if (point_at(series, i)->time_ms >= from_ms)
+            out[count++] = *point_at(series, i);
+    }
+    pthread_mutex_unlock(&series->lock);
+    return count;
+}
+
+void series_write(const struct series_point *points, size_t count, struct json_stream *json)
+{
     json_begin(json, "time_ms", '[');
-    for (unsigned i = 0; i < series->count; i++)
-        json_put_int(json, NULL, point_at(series, i)->time_ms);
+    for (size_t i = 0; i < count; i++)
+        json_put_int(json, NULL, points[i].time_ms);
     json_end(json, ']');
     for (size_t column = 0; column < sizeof columns / sizeof *columns; column++) {
         json_begin(json, columns[column].name, '[');
-        for (unsigned i = 0; i < series->count; i++)
-            json_put_real(json, NULL, value_of(point_at(series, i), column));
+        for (size_t i = 0; i < count; i++)
+            json_put_real(json, NULL, value_of(&points[i], column));
         json_end(json, ']');
     }
-    pthread_mutex_unlock(&series->lock);
 }
 
 void series_write_point(const struct series_point *point, struct json_stream *json, const char *key)

@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_MONITOR_SERIES_H
 #define LOCKSTEP_MONITOR_SERIES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "monitor/json_stream.h"
@@ -18,7 +19,11 @@ struct series_point {
     double rx_bits, tx_bits;       /* a second, of all connections */
     double drops, retransmissions; /* a second */
     double connections;
+    double p50_ns, p99_ns; /* latency of the packets since the point before */
 };
+
+/* Of which nothing is known. */
+struct series_point series_unknown(int64_t time_ms);
 
 struct series;
 
@@ -26,8 +31,11 @@ struct series *series_create(void); /* NULL: no memory */
 void series_destroy(struct series *series);
 void series_add(struct series *series, const struct series_point *point);
 
-/* The members of an object: "time_ms", "offset_ns" ...: an array each, oldest first. */
-void series_write(struct series *series, struct json_stream *json);
+/* Copies those from a time on, the oldest first, into out (SERIES_POINTS); returns how many. */
+size_t series_copy(struct series *series, int64_t from_ms, struct series_point *out);
+
+/* The members of an object: "time_ms", "offset_ns" ...: an array each. */
+void series_write(const struct series_point *points, size_t count, struct json_stream *json);
 /* The members of one point as an object. */
 void series_write_point(const struct series_point *point, struct json_stream *json, const char *key);
 

@@ -18,12 +18,13 @@ struct entry {
     unsigned program;
     uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, ring_drops;
     uint32_t drops, retransmissions;
-    uint32_t latency[LANE_STATS_SLOT_BUCKETS];
+    uint32_t latency[]; /* LANE_STATS_SLOT_BUCKETS, or none */
 };
 
 struct tracker {
     struct entry **entries; /* open addressing: linear probing */
     size_t room, count;     /* room: a power of two */
+    bool latencies;
     uint64_t instance, tables, first_ns, last_ns;
     struct program_totals programs[TRACKER_PROGRAMS];
     size_t program_count;
@@ -40,12 +41,13 @@ static size_t place_of(const struct tracker *tracker, uint64_t key)
     return place;
 }
 
-struct tracker *tracker_create(void)
+struct tracker *tracker_create(bool latencies)
 {
     struct tracker *tracker = calloc(1, sizeof *tracker);
 
     if (!tracker)
         return NULL;
+    tracker->latencies = latencies;
     tracker->room = FIRST_ROOM;
     tracker->entries = calloc(tracker->room, sizeof(struct entry *));
     if (!tracker->entries) {
@@ -111,7 +113,7 @@ static struct entry *add_entry(struct tracker *tracker, const struct connection_
 
     if (tracker->count * 2 >= tracker->room && rebuild(tracker, tracker->room * 2) < 0)
         return NULL;
-    entry = calloc(1, sizeof *entry);
+    entry = calloc(1, sizeof *entry + (tracker->latencies ? LANE_STATS_SLOT_BUCKETS * sizeof *entry->latency : 0));
     if (!entry)
         return NULL;
     entry->key = row->key;
@@ -159,7 +161,8 @@ static void take(struct tracker *tracker, struct entry *entry, const struct conn
     entry->ring_drops = row->ring_drops;
     entry->drops = row->drops;
     entry->retransmissions = row->retransmissions;
-    take_histogram(entry, totals, histogram, count);
+    if (tracker->latencies)
+        take_histogram(entry, totals, histogram, count);
 }
 
 /* Removes those that are in no table any more (also if the journal has lost their end). */
@@ -205,7 +208,8 @@ static void take_row(struct tracker *tracker, const struct connection_table *tab
     struct entry *entry = tracker->entries[place_of(tracker, row->key)];
     const bool known = entry;
 
-    *rate = (struct connection_rate){0};
+    if (rate)
+        *rate = (struct connection_rate){0};
     if (!known)
         entry = add_entry(tracker, row);
     if (!entry)
@@ -213,7 +217,7 @@ static void take_row(struct tracker *tracker, const struct connection_table *tab
     entry->table = tracker->tables;
     if (entry->closed_ns)
         return; /* the table is older than its end */
-    if (known && seconds > 0) {
+    if (rate && known && seconds > 0) {
         rate->rx_bytes = (float)((double)grown(row->rx_bytes, entry->rx_bytes) / seconds);
         rate->tx_bytes = (float)((double)grown(row->tx_bytes, entry->tx_bytes) / seconds);
     }
@@ -234,7 +238,7 @@ int tracker_table(struct tracker *tracker, const struct connection_table *table,
     for (size_t i = 0; i < tracker->program_count; i++)
         tracker->programs[i].connections = 0;
     for (uint32_t i = 0; i < header->connection_count; i++)
-        take_row(tracker, table, i, seconds, &rates[i]);
+        take_row(tracker, table, i, seconds, rates ? &rates[i] : NULL);
     drop_old(tracker, header->monotonic_ns);
     tracker->last_ns = header->monotonic_ns;
     return tracker->count < header->connection_count ? -ENOMEM : 0;
@@ -259,8 +263,44 @@ void tracker_closed(struct tracker *tracker, uint64_t monotonic_ns, const struct
     entry->closed_ns = monotonic_ns;
 }
 
+void tracker_record(struct tracker *tracker, struct journal_record *record)
+{
+    struct connection_row *row = (struct connection_row *)(record + 1);
+    const size_t histogram = LANE_STATS_SLOT_BUCKETS * sizeof(uint32_t);
+
+    if (record->type != JOURNAL_CONNECTION_CLOSED || record->size < sizeof *record + sizeof *row + histogram)
+        return;
+    row->program[sizeof row->program - 1] = '\0';
+    tracker_closed(tracker, record->monotonic_ns, row,
+                   (const uint32_t *)((const char *)record + record->size - histogram));
+}
+
 const struct program_totals *tracker_totals(const struct tracker *tracker, size_t *count)
 {
     *count = tracker->program_count;
     return tracker->programs;
+}
+
+struct tracker_traffic tracker_traffic(const struct tracker *tracker)
+{
+    struct tracker_traffic sum = {0};
+
+    for (size_t i = 0; i < tracker->program_count; i++) {
+        const struct program_totals *totals = &tracker->programs[i];
+
+        sum.rx_bytes += totals->rx_bytes;
+        sum.tx_bytes += totals->tx_bytes;
+        sum.drops += totals->ring_drops + totals->drops;
+        sum.retransmissions += totals->retransmissions;
+    }
+    return sum;
+}
+
+void tracker_latency(const struct tracker *tracker, uint64_t latency[LANE_STATS_SLOT_BUCKETS])
+{
+    memset(latency, 0, LANE_STATS_SLOT_BUCKETS * sizeof *latency);
+    for (size_t i = 0; i < tracker->program_count; i++) {
+        for (unsigned k = 0; k < LANE_STATS_SLOT_BUCKETS; k++)
+            latency[k] += tracker->programs[i].latency[k];
+    }
 }

@@ -7,7 +7,10 @@
 #ifndef LOCKSTEP_MONITOR_TRACKER_H
 #define LOCKSTEP_MONITOR_TRACKER_H
 
+#include <stdbool.h>
+
 #include "service/connection_table.h"
+#include "service/journal.h"
 
 #define TRACKER_PROGRAMS 16 /* programs that have totals of their own; the others share the last one, "other" */
 
@@ -25,17 +28,30 @@ struct connection_rate {
 
 struct tracker;
 
-struct tracker *tracker_create(void); /* NULL: no memory */
+/* latencies: of histograms, too; without them a connection takes a fifth of the memory. NULL: no memory. */
+struct tracker *tracker_create(bool latencies);
 void tracker_destroy(struct tracker *tracker);
 
-/* Takes the next table in; rates has an element for each connection. 0 or -ENOMEM (then some are missing). */
+/* Takes the next table in; rates has an element for each connection, or is NULL. 0 or -ENOMEM (then some are missing).
+ */
 int tracker_table(struct tracker *tracker, const struct connection_table *table, struct connection_rate *rates);
 /* A connection has been closed (JOURNAL_CONNECTION_CLOSED): its last row and histogram. Call it after the table that
  * was fetched before the journal was read. */
 void tracker_closed(struct tracker *tracker, uint64_t monotonic_ns, const struct connection_row *row,
                     const uint32_t *histogram);
 
+/* The same of a record of the journal; others are passed over. It may be changed (texts are ended). */
+void tracker_record(struct tracker *tracker, struct journal_record *record);
+
 /* *count of them; valid until the next call of the above. */
 const struct program_totals *tracker_totals(const struct tracker *tracker, size_t *count);
+
+/* Sums of all programs. */
+struct tracker_traffic {
+    uint64_t rx_bytes, tx_bytes, drops, retransmissions;
+};
+struct tracker_traffic tracker_traffic(const struct tracker *tracker);
+/* The latency histogram of all programs. */
+void tracker_latency(const struct tracker *tracker, uint64_t latency[LANE_STATS_SLOT_BUCKETS]);
 
 #endif

@@ -112,32 +112,66 @@ static int set_filter(struct list_query *query, const char *value, const char **
     return 0;
 }
 
+static int set_number(const char *value, uint64_t least, uint64_t most, uint32_t *out, const char *wrong,
+                      const char **problem)
+{
+    uint64_t number;
+
+    if (!parse_number(value, &number) || number < least || number > most) {
+        *problem = wrong;
+        return LOCKSTEP_E_BAD_VALUE;
+    }
+    *out = (uint32_t)number;
+    return 0;
+}
+
 int list_query_set(struct list_query *query, const char *name, const char *value, const char **problem)
 {
-    uint64_t limit;
-
     value = value ? value : "";
     if (strcmp(name, "sort") == 0)
         return set_sort(query, value, problem);
     if (strcmp(name, "filter") == 0)
         return set_filter(query, value, problem);
-    if (strcmp(name, "limit") != 0) {
-        *problem = "unknown argument: sort, limit and filter are known";
-        return LOCKSTEP_E_UNKNOWN_NAME;
-    }
-    if (!parse_number(value, &limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
-        *problem = "limit: must be 1 to 10000";
-        return LOCKSTEP_E_BAD_VALUE;
-    }
-    query->limit = (uint32_t)limit;
-    return 0;
+    if (strcmp(name, "limit") == 0)
+        return set_number(value, 1, LIST_LIMIT_MAX, &query->limit, "limit: must be 1 to 10000", problem);
+    if (strcmp(name, "offset") == 0)
+        return set_number(value, 0, UINT32_MAX, &query->offset, "offset: must be 0 to 4294967295", problem);
+    *problem = "unknown argument: sort, offset, limit and filter are known";
+    return LOCKSTEP_E_UNKNOWN_NAME;
 }
 
 const char *list_query_text(const struct list_query *query, char *text)
 {
-    snprintf(text, LIST_FILTER_MAX + 64, "%s%s %u %s", query->ascending ? "" : "-", sort_names[query->sort],
-             query->limit, query->filter);
+    snprintf(text, LIST_FILTER_MAX + 64, "%s%s %u %u %s", query->ascending ? "" : "-", sort_names[query->sort],
+             query->offset, query->limit, query->filter);
     return text;
+}
+
+/* --- series ------------------------------------------------------------------------------------------------- */
+
+static const int64_t spans_s[SERIES_SPANS] = {3600, 21600, 86400, 604800, 2592000};
+
+int64_t series_span_s(enum series_span span)
+{
+    return spans_s[span];
+}
+
+int series_span_set(enum series_span *span, const char *name, const char *value, const char **problem)
+{
+    uint64_t seconds;
+
+    if (strcmp(name, "span") != 0) {
+        *problem = "unknown argument: span is known";
+        return LOCKSTEP_E_UNKNOWN_NAME;
+    }
+    for (int i = 0; i < SERIES_SPANS; i++) {
+        if (value && parse_number(value, &seconds) && seconds == (uint64_t)spans_s[i]) {
+            *span = (enum series_span)i;
+            return 0;
+        }
+    }
+    *problem = "span: must be 3600, 21600, 86400, 604800 or 2592000 (seconds)";
+    return LOCKSTEP_E_BAD_VALUE;
 }
 
 /* --- Host --------------------------------------------------------------------------------------------------- */

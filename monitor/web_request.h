@@ -51,6 +51,12 @@ enum list_sort {
     LIST_SORT_COUNT
 };
 
+/* How far back series go. */
+enum series_span { SERIES_HOUR, SERIES_SIX_HOURS, SERIES_DAY, SERIES_WEEK, SERIES_MONTH, SERIES_SPANS };
+int64_t series_span_s(enum series_span span);
+/* An argument of the query, as list_query_set: span: one of those, in seconds. */
+int series_span_set(enum series_span *span, const char *name, const char *value, const char **problem);
+
 #define LIST_LIMIT_DEFAULT 100
 #define LIST_LIMIT_MAX     10000
 #define LIST_FILTER_MAX    128
@@ -58,7 +64,7 @@ enum list_sort {
 struct list_query {
     enum list_sort sort;
     bool ascending;
-    uint32_t limit;
+    uint32_t offset, limit;       /* so many are passed over; then so many at most */
     char filter[LIST_FILTER_MAX]; /* words, all of which must be found in a connection's texts; lower case */
 };
 

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "clock/private_file.h"
 #include "monitor/prometheus.h"
+#include "monitor/timeline.h"
 #include "monitor/web_answer.h"
 #include "monitor/web_clients.h"
 #include "monitor/web_request.h"
@@ -34,6 +35,7 @@ struct web_server {
     struct gatherer *gatherer;
     struct MHD_Daemon *daemon;
     struct web_clients *clients;
+    struct timeline *timeline;
     struct web_token token;
     char *certificate, *key; /* PEM */
     uint64_t denied_ns;      /* when a wrong token was last told of */
@@ -99,23 +101,31 @@ static struct MHD_Response *answer_status(const struct snapshot *snapshot, unsig
     return web_answer_text("lockstep-netd does not answer", true);
 }
 
-static struct MHD_Response *answer_series(struct gatherer *gatherer)
-{
-    struct json_stream json = {0};
-    char *text = NULL;
-    size_t length = 0;
+struct span_state {
+    enum series_span span;
+    const char *problem;
+};
 
-    json.out = open_memstream(&text, &length);
-    if (!json.out)
-        return NULL;
-    json_begin(&json, NULL, '{');
-    series_write(gatherer_series(gatherer), &json);
-    json_end(&json, '}');
-    if (fclose(json.out) != 0) {
-        free(text);
-        return NULL;
+static enum MHD_Result take_span(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct span_state *state = context;
+
+    (void)kind;
+    return series_span_set(&state->span, name, value, &state->problem) == 0 ? MHD_YES : MHD_NO;
+}
+
+static struct MHD_Response *answer_series(struct web_server *server, struct MHD_Connection *connection,
+                                          unsigned *status)
+{
+    struct span_state state = {SERIES_HOUR, NULL};
+    int64_t now_ms = ((int64_t)platform_now_ns() + platform_realtime_offset_ns()) / 1000000;
+
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_span, &state);
+    if (state.problem) {
+        *status = MHD_HTTP_BAD_REQUEST;
+        return web_answer_text(state.problem, true);
     }
-    return web_answer_body(body_create(text, length), WEB_JSON);
+    return web_answer_body(timeline_write(server->timeline, state.span, now_ms), WEB_JSON);
 }
 
 static struct MHD_Response *answer_api(struct web_server *server, struct MHD_Connection *connection,
@@ -148,7 +158,7 @@ static struct MHD_Response *answer_api(struct web_server *server, struct MHD_Con
         answer = web_answer_body(body_hold(snapshot->metrics), PROMETHEUS_CONTENT_TYPE);
         break;
     case WEB_ROUTE_SERIES:
-        answer = answer_series(server->gatherer);
+        answer = answer_series(server, connection, status);
         break;
     case WEB_ROUTE_RUNS:
         answer = web_answer_body(body_hold(snapshot->runs), WEB_JSON);
@@ -590,7 +600,8 @@ int web_server_start(struct web_server **out, const struct web_config *config, s
     server->config = config;
     server->gatherer = gatherer;
     server->clients = web_clients_create(config->request_time_ns, config->answer_time_ns);
-    err = server->clients ? load_token(server) : -ENOMEM;
+    server->timeline = timeline_create(config->history, gatherer_series(gatherer));
+    err = server->clients && server->timeline ? load_token(server) : -ENOMEM;
     if (err == 0)
         err = load_pair(server);
     if (err == 0)
@@ -610,6 +621,7 @@ void web_server_stop(struct web_server *server)
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
     web_clients_destroy(server->clients);
+    timeline_destroy(server->timeline);
     if (server->key)
         explicit_bzero(server->key, PEM_MAX);
     free(server->key);

@@ -95,7 +95,7 @@ int main(int argc, char **argv)
     const uint32_t limit = argc > 3 ? (uint32_t)atoi(argv[3]) : LIST_LIMIT_DEFAULT;
     char *bytes = make_table(connections);
     double *ms = calloc(rounds, sizeof *ms);
-    struct tracker *tracker = tracker_create();
+    struct tracker *tracker = tracker_create(true);
     struct rusage usage;
     size_t length = 0;
 

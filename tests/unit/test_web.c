@@ -164,7 +164,7 @@ static const struct program_totals *totals_of(const struct tracker *tracker, con
 
 static void totals_outlive_connections(void **state)
 {
-    struct tracker *tracker = tracker_create();
+    struct tracker *tracker = tracker_create(true);
     struct connection_row closed;
 
     (void)state;
@@ -216,6 +216,18 @@ static void lists_are_sorted_filtered_and_cut(void **state)
     assert_int_equal(matching, 2);
     assert_int_equal(rows[0], 0);
     free(rows);
+    assert_int_equal(list_query_set(&query, "offset", "1", &problem), 0);
+    assert_int_equal(connection_list_select(&table, rates, &query, &rows, &count, &matching), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(rows[0], 1);
+    free(rows);
+    assert_int_equal(list_query_set(&query, "offset", "2", &problem), 0);
+    assert_int_equal(connection_list_select(&table, rates, &query, &rows, &count, &matching), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(matching, 2);
+    free(rows);
+    assert_null(problem);
+    assert_int_equal(list_query_set(&query, "offset", "-1", &problem), LOCKSTEP_E_BAD_VALUE);
     assert_int_equal(list_query_set(&query, "sort", "nonsense", &problem), LOCKSTEP_E_BAD_VALUE);
     assert_int_equal(list_query_set(&query, "limit", "10001", &problem), LOCKSTEP_E_BAD_VALUE);
     assert_int_equal(list_query_set(&query, "limit", NULL, &problem), LOCKSTEP_E_BAD_VALUE);
