@@ -11,6 +11,7 @@
 #include "base/histogram.h"
 #include "base/units.h"
 #include "service/connection_table.h"
+#include "tools/csv.h"
 #include "tools/history.h"
 #include "tools/text_table.h"
 
@@ -86,22 +87,6 @@ static const char *exact(sqlite3_stmt *statement, int i, const struct history_co
 
 /* --- CSV, JSON ---------------------------------------------------------------------------------------------- */
 
-/* RFC 4180. */
-static void print_field(const char *text, FILE *out)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 static void print_csv_head(const struct history_column *columns, FILE *out)
 {
     for (int i = 0; columns[i].name; i++)
@@ -116,7 +101,7 @@ static void print_csv(sqlite3_stmt *statement, const struct history_column *colu
     for (int i = 0; columns[i].name; i++) {
         if (i)
             fputc(',', out);
-        print_field(exact(statement, i, &columns[i], cell), out);
+        csv_print_field(exact(statement, i, &columns[i], cell), out);
     }
     fputc('\n', out);
 }

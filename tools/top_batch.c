@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "tools/csv.h"
 #include "tools/text_table.h"
 
 /* What a script gets for a number: all its digits, and no exponent for whole ones. */
@@ -20,21 +21,6 @@ static void print_number(double number, char *text, size_t size)
 
 /* --- CSV ---------------------------------------------------------------------------------------------------- */
 
-static void print_quoted(const char *text, FILE *out)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 static void print_csv_row(const struct top_view *view, const void *row, int64_t realtime_ns, FILE *out)
 {
     struct top_value value;
@@ -45,7 +31,7 @@ static void print_csv_row(const struct top_view *view, const void *row, int64_t 
         view->columns[i].get(row, &value);
         fputc(',', out);
         if (top_is_text(&view->columns[i])) {
-            print_quoted(value.text, out);
+            csv_print_field(value.text, out);
         } else if (isfinite(value.number)) {
             print_number(value.number, text, sizeof text);
             fputs(text, out);

@@ -36,13 +36,7 @@ ahead 0
 
 # ---- with it ----
 truth server --ahead 1000 --delay 50000 --jitter 5000
-clockd node client <<END
-[clockd]
-[source truth]
-address = $SERVER
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by node client "$SERVER"
 daemon=$STARTED
 lockstep 0 clock wait --timeout 10s --bound 1ms
 lockstep 0 clock status

@@ -7,13 +7,7 @@
 . "$(dirname "$0")/clock/lib.sh"
 setup
 truth client --ahead 1000 --delay 50000 --jitter 5000
-clockd server server <<END
-[clockd]
-[source truth]
-address = $CLIENT
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by server server "$CLIENT"
 synchronised server
 cat >"$LT_WORK/stamps.py" <<'END'
 import socket, struct, sys, time

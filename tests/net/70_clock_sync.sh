@@ -8,13 +8,7 @@
 setup
 truth server --skew 20000 --ahead 1000 --delay 50000 --jitter 5000
 before=$(date +%s)
-clockd node client <<END
-[clockd]
-[source truth]
-address = $SERVER
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by node client "$SERVER"
 synchronised node
 judge node client 5
 sound node

@@ -38,13 +38,7 @@ metric_is 'lockstep_service_up{service="netd"}' 'v == 0' || fail "netd is said t
 service_start server
 service_start client
 truth client --delay 50000 --jitter 5000
-clockd server server <<END
-[clockd]
-[source truth]
-address = $CLIENT
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by server server "$CLIENT"
 clock_pid=$STARTED
 synchronised server
 wait_for 20 "netd on the page" web_says /api/v1/live 'r["summary"]["netd"]["reachable"]'

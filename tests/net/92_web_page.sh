@@ -10,13 +10,7 @@
 setup
 
 truth client --delay 50000 --jitter 5000
-clockd server server <<END
-[clockd]
-[source truth]
-address = $CLIENT
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by server server "$CLIENT"
 synchronised server
 steady_traffic 120 1000 12
 

@@ -49,13 +49,7 @@ assert connection.recv(10)
 " $SERVER
 finish "$server" 10
 truth server --skew 20000 --ahead 1000 --delay 50000 --jitter 5000
-clockd node client <<END
-[clockd]
-[source truth]
-address = $SERVER
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by node client "$SERVER"
 synchronised node
 sleep 0.5
 kill -INT "$trace"

@@ -27,6 +27,16 @@ clockd() {
     grep -q '^state-file' "$config" || sed -i 's/^\[clockd\]$/&\nstate-file = none/' "$config"
     clockd_again "$name" "$node" "$@"
 }
+# clockd_by NAME NODE ADDRESS OPTIONS...: the same with one source, "truth", polled often.
+clockd_by() {
+    clockd "$1" "$2" "${@:4}" <<END
+[clockd]
+[source truth]
+address = $3
+poll-min = 250ms
+poll-max = 1s
+END
+}
 clockd_again() { # with the configuration that is there
     local name=$1 node=$2
     shift 2
