@@ -225,8 +225,7 @@ static long choose(const struct nodes_config *config, const char chosen[NODES_CH
     return count;
 }
 
-long nodes_choose(const char *path, const char chosen[NODES_CHOSEN_MAX][NODE_URL_MAX], bool all_by_default,
-                  struct node_config **nodes)
+long nodes_choose(const char *path, const char chosen[NODES_CHOSEN_MAX][NODE_URL_MAX], struct node_config **nodes)
 {
     struct nodes_config *config = malloc(sizeof *config);
     char problem[CONFIG_PROBLEM_MAX] = "no memory";
@@ -235,7 +234,7 @@ long nodes_choose(const char *path, const char chosen[NODES_CHOSEN_MAX][NODE_URL
     *nodes = calloc(NODES_MAX, sizeof **nodes);
     if (!config || !*nodes || nodes_load(path, config, problem) < 0) {
         fprintf(stderr, "lockstep: %s\n", problem);
-    } else if (chosen[0][0] || !all_by_default) {
+    } else if (chosen[0][0]) {
         count = choose(config, chosen, *nodes);
     } else {
         count = (long)config->count;

@@ -40,9 +40,8 @@ int nodes_find(const struct nodes_config *config, const char *name_or_url, struc
 #define NODES_CHOSEN_MAX 32
 
 /* What options of a command say: the nodes chosen by name or URL (the first empty one ends the list), or, if none is,
- * all of the file with all_by_default. Complains on stderr. *nodes: the caller frees it. Returns how many, or -1. */
-long nodes_choose(const char *path, const char chosen[NODES_CHOSEN_MAX][NODE_URL_MAX], bool all_by_default,
-                  struct node_config **nodes);
+ * all of the file. Complains on stderr. *nodes: the caller frees it. Returns how many, or -1. */
+long nodes_choose(const char *path, const char chosen[NODES_CHOSEN_MAX][NODE_URL_MAX], struct node_config **nodes);
 
 /* Whether what is sent to the URL stays within this machine or is encrypted (pure). */
 bool node_url_is_private(const char *url);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lockstep status: the service, its interfaces and lanes, and what stayed with the kernel. */
+/* What lockstep status says for people: the service, its interfaces and lanes, and what stayed with the kernel. */
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdbool.h>
@@ -8,30 +8,8 @@
 #include <time.h>
 
 #include "base/units.h"
-#include "tools/command.h"
 #include "tools/report.h"
 #include "tools/text_table.h"
-
-struct status_options {
-    char runtime_dir[90];
-    bool json;
-};
-
-static const struct option_entry entries[] = {
-    {"runtime-dir",
-     'd',
-     "The service's directory. Default: $LOCKSTEP_RUNTIME_DIR, else " CONTROL_DEFAULT_DIR ".",
-     {VALUE_TEXT(struct status_options, runtime_dir)},
-     "DIR"},
-    {"json", 'j', "Print the service's report as a JSON document.", {VALUE_BOOL(struct status_options, json)}, NULL},
-    {0},
-};
-
-static const struct option_program program = {
-    .name = "lockstep status",
-    .summary = "Show the service, its interfaces and the accelerated programs.",
-    .entries = entries,
-};
 
 static void print_uptime(uint64_t seconds, FILE *out)
 {
@@ -301,32 +279,3 @@ void status_print(struct json_object *status, struct json_object *connections, F
     print_events(status, out);
     print_kernel(status, connections, out, width);
 }
-
-static int status_main(int argc, char **argv)
-{
-    static struct status_options options;
-    struct json_object *status, *connections = NULL;
-    struct netd_client *client;
-    int exit_status;
-
-    if (option_run(&program, argc, argv, &options, &exit_status) < 0)
-        return exit_status;
-    client = report_connect(options.runtime_dir);
-    if (!client)
-        return 1;
-    status = report_fetch(client, CONTROL_REPORT_STATUS);
-    if (status && !options.json)
-        connections = report_fetch(client, CONTROL_REPORT_CONNECTIONS);
-    client_close(client);
-    if (!status)
-        return 1;
-    if (options.json)
-        report_print_json(status, stdout);
-    else
-        status_print(status, connections, stdout, text_table_terminal_width());
-    json_object_put(status);
-    json_object_put(connections);
-    return 0;
-}
-
-const struct command command_status = {"status", &program, status_main, NULL};

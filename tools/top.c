@@ -410,7 +410,7 @@ static int top_main(int argc, char **argv)
     memcpy(app.ui.filter, options.filter, sizeof app.ui.filter);
     if (choose_order(&app.ui, options.sort) < 0)
         return 2;
-    count = nodes_choose(options.nodes_file, options.nodes, true, &nodes);
+    count = nodes_choose(options.nodes_file, options.nodes, &nodes);
     exit_status = count < 0 ? 2 : run(&app, nodes, (size_t)count);
     free(nodes);
     end_by_signal(top_screen_stopped());

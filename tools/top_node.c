@@ -81,3 +81,11 @@ void top_node_compare(struct top_node *node, const struct top_node *before, doub
     node->diverted_s = (node->diverted - before->diverted) / seconds;
     node->lost_s = (node->lost - before->lost) / seconds;
 }
+
+void top_node_explain(struct top_node *node, const char *path, const char *clock)
+{
+    if (*path && *clock && strcmp(path, clock) != 0)
+        snprintf(node->problem, sizeof node->problem, "%.95s; clock: %.90s", path, clock);
+    else
+        snprintf(node->problem, sizeof node->problem, "%s%s", *path || !*clock ? "" : "clock: ", *path ? path : clock);
+}

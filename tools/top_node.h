@@ -30,6 +30,8 @@ struct top_node {
 /* From the service's status (service/report.h), and an object with the clock daemon's reports "status" and "sources"
  * (clock/report.h); either may be NULL. Leaves key, name and problem alone. */
 void top_node_fill(struct top_node *node, struct json_object *status, struct json_object *clock);
+/* Sets the problem from what is wrong with each ("": nothing). */
+void top_node_explain(struct top_node *node, const char *path, const char *clock);
 /* Sets the changes a second from how it was `seconds` ago. */
 void top_node_compare(struct top_node *node, const struct top_node *before, double seconds);
 

@@ -93,24 +93,13 @@ static void tell_table(struct top_source *source, size_t node, struct connection
 
 /* --- nodes -------------------------------------------------------------------------------------------------- */
 
-/* What is wrong with a node, the most important first. */
-static void fill_problem(struct seen *seen)
-{
-    const char *path = seen->problems[ENDPOINT_STATUS], *clock = seen->problems[ENDPOINT_CLOCK];
-
-    if (*path && *clock && strcmp(path, clock) != 0)
-        snprintf(seen->node.problem, sizeof seen->node.problem, "%.95s; clock: %.90s", path, clock);
-    else
-        snprintf(seen->node.problem, sizeof seen->node.problem, "%s", *path ? path : clock);
-}
-
 /* Makes the node's line anew; the rates, if its status is of now. */
 static void fill_node(struct seen *seen, uint64_t status_ns)
 {
     const struct top_node before = seen->node;
 
     top_node_fill(&seen->node, seen->status, seen->clock);
-    fill_problem(seen);
+    top_node_explain(&seen->node, seen->problems[ENDPOINT_STATUS], seen->problems[ENDPOINT_CLOCK]);
     seen->node.diverted_s = before.diverted_s;
     seen->node.lost_s = before.lost_s;
     if (!status_ns)
