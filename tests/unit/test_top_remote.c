@@ -87,8 +87,9 @@ static void strange_documents_do_no_harm(void **state)
         "{}",
         "{\"connections\": 5}",
         "{\"connections\": [1, null, [], {}]}",
-        "{\"connections\": [{\"key\": \"x\", \"pid\": -1, \"local\": 5, \"remote\": \"::::\", \"since_ms\": "
-        "18446744073709551615, \"p50_ns\": 1e99, \"program\": \"\\u0000a\"}], \"lanes\": [{\"guard_drops\": []}]}",
+        "{\"connections\": [{\"key\": \"x\", \"pid\": -1, \"local\": 5, \"remote\": \"::::\"}]}",
+        "{\"connections\": [{\"since_ms\": 18446744073709551615, \"p50_ns\": 1e99, \"program\": \"\\u0000a\"}]}",
+        "{\"lanes\": [{\"guard_drops\": []}]}",
     };
     struct connection_table table;
 
