@@ -239,6 +239,8 @@ static void write_row(struct json_stream *json, const struct connection_table *t
     json_put_uint(json, "key", row->key);
     json_put_text(json, "program", row->program);
     json_put_uint(json, "pid", row->pid);
+    json_put_uint(json, "uid", row->uid);
+    json_put_text(json, "interface", row->interface);
     json_put_text(json, "protocol", protocol_text(row));
     json_put_text(json, "local", endpoint_text(&row->local, text));
     json_put_text(json, "remote", endpoint_text(&row->remote, text));
@@ -248,9 +250,15 @@ static void write_row(struct json_stream *json, const struct connection_table *t
     json_put_real(json, "tx_bytes_per_s", (double)rates[i].tx_bytes);
     json_put_uint(json, "rx_bytes", row->rx_bytes);
     json_put_uint(json, "tx_bytes", row->tx_bytes);
+    json_put_uint(json, "rx_packets", row->rx_packets);
+    json_put_uint(json, "tx_packets", row->tx_packets);
     json_put_uint(json, "drops", row->ring_drops + row->drops);
+    json_put_uint(json, "ring_drops", row->ring_drops);
+    json_put_uint(json, "buffer_drops", row->drops);
     json_put_uint(json, "retransmissions", row->retransmissions);
     json_put_uint(json, "rtt_us", row->srtt_us);
+    json_put_uint(json, "congestion_window", row->cwnd);
+    json_put_uint(json, "send_window", row->snd_wnd);
     write_latency(json, row);
     if (histogram)
         write_histogram(json, histogram);
@@ -264,6 +272,8 @@ int connection_list_write(struct json_stream *json, const struct connection_tabl
 
     if (err < 0)
         return err;
+    json_put_uint(json, "monotonic_ns", table->header.monotonic_ns);
+    json_put_int(json, "time_ns", table->header.realtime_ns);
     json_put_uint(json, "total", table->header.connection_count);
     json_put_uint(json, "matching", matching);
     json_put_uint(json, "offset", query->offset);
@@ -325,14 +335,6 @@ bool connection_write_one(struct json_stream *json, const struct connection_tabl
     write_row(json, table, rates, i);
     write_edges(json);
     json_put_text(json, "kind", row->accepted ? "accepted" : row->kind < 3 ? kinds[row->kind] : "unknown");
-    json_put_text(json, "interface", row->interface);
-    json_put_uint(json, "uid", row->uid);
-    json_put_uint(json, "rx_packets", row->rx_packets);
-    json_put_uint(json, "tx_packets", row->tx_packets);
-    json_put_uint(json, "ring_drops", row->ring_drops);
-    json_put_uint(json, "buffer_drops", row->drops);
-    json_put_uint(json, "congestion_window", row->cwnd);
-    json_put_uint(json, "send_window", row->snd_wnd);
     write_lane(json, table, row->lane);
     json_end(json, '}');
     return true;

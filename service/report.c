@@ -232,6 +232,7 @@ static struct json_object *make_status(const struct netd *netd)
 
     put_text(root, "version", LOCKSTEP_VERSION);
     put_number(root, "pid", (uint64_t)getpid());
+    put_number(root, "monotonic_ns", platform_now_ns());
     put_number(root, "uptime_s", (platform_now_ns() - netd->started_ns) / 1000000000);
     put_number(root, "generation", nexthops_state(network_nexthops(netd->network))->generation);
     put_bool(root, "adopting", netd->adopting);

@@ -121,6 +121,7 @@ static int make_transfer(struct node *node, enum endpoint_part part)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* nodes are on the LAN; a token is for them only */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* the end does not wait for a name server */
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "lockstep/" LOCKSTEP_VERSION);
@@ -144,28 +145,59 @@ static void explain(const struct node *node, struct transfer *transfer, CURLcode
     else if (code == CURLE_WRITE_ERROR)
         snprintf(transfer->problem, sizeof transfer->problem, "the answer is longer than %u MiB",
                  ENDPOINT_BYTES_MAX >> 20);
+    else if (code == CURLE_PEER_FAILED_VERIFICATION)
+        snprintf(transfer->problem, sizeof transfer->problem,
+                 "its certificate is not one that ca-file trusts for this host");
+    else if (code == CURLE_SSL_CACERT_BADFILE)
+        snprintf(transfer->problem, sizeof transfer->problem, "ca-file %.150s cannot be used", node->config.ca_file);
     else
         snprintf(transfer->problem, sizeof transfer->problem, "%s", curl_easy_strerror(code));
 }
 
+/* What another node says is printed nowhere as it came. */
+static void make_printable(char *text)
+{
+    for (; *text; text++) {
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+    }
+}
+
+/* Whether it is what was asked for, as far as everything else depends on it. */
+static bool is_report(enum endpoint_part part, struct json_object *document)
+{
+    static const struct {
+        const char *member;
+        enum json_type type;
+    } marks[ENDPOINT_PARTS] = {[ENDPOINT_STATUS] = {"totals", json_type_object},
+                               [ENDPOINT_CLOCK] = {"status", json_type_object},
+                               [ENDPOINT_CONNECTIONS] = {"connections", json_type_array}};
+    struct json_object *member = NULL;
+
+    if (!json_object_object_get_ex(document, marks[part].member, &member))
+        return false;
+    return json_object_is_type(member, marks[part].type) || (part == ENDPOINT_CLOCK && !member); /* null: no daemon */
+}
+
 /* The whole answer has come. */
-static void take_answer(struct transfer *transfer)
+static void take_answer(struct transfer *transfer, enum endpoint_part part)
 {
     struct json_object *document = report_parse(transfer->body, transfer->length);
     long status = 0;
 
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200 && document) {
+    if (status == 200 && is_report(part, document)) {
         transfer->document = document;
         return;
     }
     if (status == 200)
-        snprintf(transfer->problem, sizeof transfer->problem, "the answer is no JSON document");
+        snprintf(transfer->problem, sizeof transfer->problem, "the answer is no report of a lockstep-web");
     else if (status == 401)
         snprintf(transfer->problem, sizeof transfer->problem, "it wants another token (HTTP 401)");
     else
         snprintf(transfer->problem, sizeof transfer->problem, "HTTP %ld%s%.100s", status,
                  *report_text(document, "error") ? ": " : "", report_text(document, "error"));
+    make_printable(transfer->problem);
     json_object_put(document);
 }
 
@@ -192,15 +224,17 @@ static struct node *node_of(struct endpoints *endpoints, const struct transfer *
 static void finish(struct endpoints *endpoints, CURL *easy, CURLcode code)
 {
     struct transfer *transfer;
+    const struct node *node;
     char *found = NULL;
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &found);
     transfer = (struct transfer *)(void *)found;
     curl_multi_remove_handle(endpoints->multi, easy);
+    node = node_of(endpoints, transfer);
     if (code == CURLE_OK)
-        take_answer(transfer);
+        take_answer(transfer, (enum endpoint_part)(transfer - node->transfers));
     else
-        explain(node_of(endpoints, transfer), transfer, code);
+        explain(node, transfer, code);
     transfer->running = false;
     transfer->fresh = true;
     endpoints->running--;

@@ -7,7 +7,7 @@
 #include "tools/command.h"
 #include "tools/endpoint.h"
 #include "tools/report.h"
-#include "tools/top_column.h"
+#include "tools/top_draw.h"
 #include "tools/top_node.h"
 
 struct status_options {
@@ -121,65 +121,108 @@ static void print_json(const struct node_config *nodes, size_t count, const stru
     json_object_put(document);
 }
 
-/* Rates need two looks. */
-static bool is_shown(const struct top_column *column)
+/* The view of nodes without what needs two looks, and without problems: they are sentences. */
+static void choose_columns(struct top_column *columns, struct top_view *view)
 {
-    return column->unit != TOP_PER_S;
+    const struct top_view *all = &top_views[TOP_NODES];
+
+    *view = *all;
+    view->columns = columns;
+    view->column_count = 0;
+    for (size_t i = 0; i < all->column_count; i++) {
+        if (all->columns[i].unit != TOP_PER_S && strcmp(all->columns[i].name, "problem") != 0)
+            columns[view->column_count++] = all->columns[i];
+    }
 }
 
-static void print_table(const struct node_config *nodes, size_t count, const struct answer *answers)
+/* As many columns as the terminal is wide enough for. */
+static void print_nodes(const struct top_node *const *rows, size_t count, unsigned width)
 {
-    const struct top_view *view = &top_views[TOP_NODES];
-    struct table_column columns[TOP_COLUMNS_MAX] = {{0}};
+    struct top_column chosen[TOP_COLUMNS_MAX];
+    struct table_column columns[TOP_COLUMNS_MAX];
+    uint8_t widths[TOP_COLUMNS_MAX];
+    struct top_view view;
     struct text_table *table;
     size_t shown = 0;
 
-    for (size_t i = 0; i < view->column_count; i++) {
-        const struct top_column *column = &view->columns[i];
+    choose_columns(chosen, &view);
+    memset(widths, 1, sizeof widths);
+    if (width > 0) /* the table has two blanks between columns */
+        top_draw_layout(&view, 0, (const void *const *)rows, count, 0, (int)(width - view.column_count), widths);
+    for (size_t i = 0; i < view.column_count; i++) {
+        const struct top_column *column = &view.columns[i];
+        bool text = top_is_text(column);
 
-        if (is_shown(column))
-            columns[shown++] =
-                (struct table_column){column->title, !top_is_text(column), top_is_text(column) ? column->least : 0};
+        if (widths[i])
+            columns[shown++] = (struct table_column){column->title, !text, text ? column->least : 0};
     }
     table = text_table_create(columns, shown);
-    for (size_t i = 0; i < count; i++) {
-        struct top_node node = {.key = i};
+    for (size_t cell = 0; cell < count * view.column_count; cell++) {
+        size_t column = cell % view.column_count;
         char text[TOP_TEXT_MAX];
 
-        snprintf(node.name, sizeof node.name, "%s", nodes[i].name);
-        top_node_fill(&node, answers[i].status, answers[i].clock);
-        top_node_explain(&node, answers[i].status_problem, answers[i].clock_problem);
-        for (size_t j = 0; j < view->column_count; j++) {
-            if (is_shown(&view->columns[j]))
-                text_table_add(table, "%s", top_format(&view->columns[j], &node, 0, text));
-        }
+        if (!widths[column])
+            continue;
+        top_format(&view.columns[column], rows[cell / view.column_count], 0, text);
+        text_table_add(table, "%s", *text ? text : "-");
     }
-    text_table_print(table, stdout, text_table_terminal_width());
+    text_table_print(table, stdout, width);
     text_table_destroy(table);
 }
 
+/* Those that could not be asked, or not for everything, and why. */
+static void print_problems(const struct top_node *const *rows, size_t count)
+{
+    bool some = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i]->problem[0])
+            printf("%s%s: %s\n", some ? "" : "\n", rows[i]->name, rows[i]->problem);
+        some |= rows[i]->problem[0];
+    }
+}
+
+static int print_table(const struct node_config *nodes, size_t count, const struct answer *answers)
+{
+    struct top_node *rows = calloc(count, sizeof *rows);
+    const struct top_node **pointers = calloc(count, sizeof *pointers);
+    int err = rows && pointers ? 0 : -1;
+
+    for (size_t i = 0; err == 0 && i < count; i++) {
+        top_node_fill(&rows[i], answers[i].status, answers[i].clock);
+        top_node_explain(&rows[i], answers[i].status_problem, answers[i].clock_problem);
+        memcpy(rows[i].name, nodes[i].name, sizeof rows[i].name);
+        pointers[i] = &rows[i];
+    }
+    if (err == 0) {
+        print_nodes(pointers, count, text_table_terminal_width());
+        print_problems(pointers, count);
+    }
+    free(pointers);
+    free(rows);
+    return err;
+}
+
+/* Exit status. */
 static int show_nodes(const struct node_config *nodes, size_t count, bool json)
 {
     struct answer *answers = calloc(count, sizeof *answers);
-    int exit_status = 0;
+    int err = answers ? fetch_all(nodes, count, answers) : -1, exit_status = 0;
 
-    if (!answers || fetch_all(nodes, count, answers) < 0) {
-        fprintf(stderr, "lockstep: no memory\n");
-        free(answers);
-        return 1;
-    }
-    if (json)
+    if (err == 0 && json)
         print_json(nodes, count, answers);
-    else
-        print_table(nodes, count, answers);
-    for (size_t i = 0; i < count; i++) {
+    else if (err == 0)
+        err = print_table(nodes, count, answers);
+    if (err < 0)
+        fprintf(stderr, "lockstep: no memory\n");
+    for (size_t i = 0; answers && i < count; i++) {
         if (!answers[i].status || !answers[i].clock)
             exit_status = 1;
         json_object_put(answers[i].status);
         json_object_put(answers[i].clock);
     }
     free(answers);
-    return exit_status;
+    return err < 0 ? 1 : exit_status;
 }
 
 /* --- the command -------------------------------------------------------------------------------------------- */

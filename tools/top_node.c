@@ -56,6 +56,7 @@ static void fill_path(struct top_node *node, struct json_object *status)
     struct json_object *totals = report_member(status, "totals"), *divert = report_member(status, "divert");
 
     copy(node->version, sizeof node->version, status, "version");
+    node->at_ns = report_real(status, "monotonic_ns");
     node->uptime_s = report_real(status, "uptime_s");
     node->programs = report_real(totals, "lanes");
     node->sockets = report_real(totals, "flows");
@@ -72,14 +73,18 @@ void top_node_fill(struct top_node *node, struct json_object *status, struct jso
     node->diverted_s = node->lost_s = NAN;
 }
 
-void top_node_compare(struct top_node *node, const struct top_node *before, double seconds)
+void top_node_compare(struct top_node *node, const struct top_node *before)
 {
     bool same = node->uptime_s >= before->uptime_s && node->diverted >= before->diverted && node->lost >= before->lost;
+    double seconds = (node->at_ns - before->at_ns) / 1e9;
 
-    if (!same || !(seconds > 0))
-        return;
-    node->diverted_s = (node->diverted - before->diverted) / seconds;
-    node->lost_s = (node->lost - before->lost) / seconds;
+    if (seconds == 0) {
+        node->diverted_s = before->diverted_s;
+        node->lost_s = before->lost_s;
+    } else if (same && seconds > 0) {
+        node->diverted_s = (node->diverted - before->diverted) / seconds;
+        node->lost_s = (node->lost - before->lost) / seconds;
+    }
 }
 
 void top_node_explain(struct top_node *node, const char *path, const char *clock)

@@ -24,6 +24,7 @@ struct top_node {
     char interfaces[128]; /* "eth0 xdp-native, eth1 tc down" */
     double uptime_s, programs, sockets, kernel_sockets;
     double diverted, lost;     /* packets since the service started */
+    double at_ns;              /* when it said so, on its own clock */
     double diverted_s, lost_s; /* and a second, set by top_node_compare */
 };
 
@@ -32,7 +33,7 @@ struct top_node {
 void top_node_fill(struct top_node *node, struct json_object *status, struct json_object *clock);
 /* Sets the problem from what is wrong with each ("": nothing). */
 void top_node_explain(struct top_node *node, const char *path, const char *clock);
-/* Sets the changes a second from how it was `seconds` ago. */
-void top_node_compare(struct top_node *node, const struct top_node *before, double seconds);
+/* Sets the changes a second from how it was before; of the same moment they are what they were. */
+void top_node_compare(struct top_node *node, const struct top_node *before);
 
 #endif

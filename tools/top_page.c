@@ -123,8 +123,9 @@ static void print_connection(const struct top_connection *connection, const stru
 
     fprintf(out, "%s %s - %s, %s\n", row->protocol == IPPROTO_TCP ? "tcp" : "udp", endpoint_text(&row->local, local),
             endpoint_text(&row->remote, remote), connection_state_name(row));
-    line(out, "Program", "%s, process %" PRIu32 ", user %" PRIu32 ", lane %" PRIu32 ", flow %" PRIu32, row->program,
-         row->pid, row->uid, row->lane, row->flow);
+    line(out, "Program", "%s, process %" PRIu32 ", user %" PRIu32, row->program, row->pid, row->uid);
+    if (row->flow) /* other nodes do not say */
+        line(out, "Lane", "%" PRIu32 ", flow %" PRIu32, row->lane, row->flow);
     line(out, "Interface", "%s", row->interface);
     print_since(row, out);
     print_flow("Received", connection->rx_bytes, connection->rx_packets, row->rx_bytes, row->rx_packets, out);

@@ -11,6 +11,7 @@
 #include "monitor/json_report.h"
 
 #define ROWS_MAX 100000
+#define SAME_NS  400000000u
 
 static uint32_t number32(struct json_object *object, const char *key)
 {
@@ -55,7 +56,9 @@ static void fill_connection(struct connection_row *row, struct json_object *obje
 {
     row->key = report_number(object, "key");
     row->pid = number32(object, "pid");
+    row->uid = number32(object, "uid");
     copy(row->program, sizeof row->program, object, "program");
+    copy(row->interface, sizeof row->interface, object, "interface");
     row->protocol = strcmp(report_text(object, "protocol"), "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
     fill_endpoint(&row->local, object, "local");
     fill_endpoint(&row->remote, object, "remote");
@@ -63,9 +66,14 @@ static void fill_connection(struct connection_row *row, struct json_object *obje
     row->since_ns = (int64_t)(report_number(object, "since_ms") % (INT64_MAX / 1000000)) * 1000000;
     row->rx_bytes = report_number(object, "rx_bytes");
     row->tx_bytes = report_number(object, "tx_bytes");
-    row->ring_drops = report_number(object, "drops");
+    row->rx_packets = report_number(object, "rx_packets");
+    row->tx_packets = report_number(object, "tx_packets");
+    row->ring_drops = report_number(object, "ring_drops");
+    row->drops = number32(object, "buffer_drops");
     row->retransmissions = number32(object, "retransmissions");
     row->srtt_us = number32(object, "rtt_us");
+    row->cwnd = number32(object, "congestion_window");
+    row->snd_wnd = number32(object, "send_window");
     fill_latency(row, object);
 }
 
@@ -106,8 +114,15 @@ static uint32_t row_count(struct json_object *object, const char *key)
     return count < ROWS_MAX ? (uint32_t)count : ROWS_MAX;
 }
 
-int top_remote_table(struct json_object *connections, struct json_object *status, uint64_t monotonic_ns,
-                     int64_t realtime_ns, struct connection_table *out)
+/* A lockstep-web asks for both at once. */
+static bool of_one_moment(struct json_object *connections, struct json_object *status)
+{
+    uint64_t first = report_number(connections, "monotonic_ns"), second = report_number(status, "monotonic_ns");
+
+    return !status || (first > second ? first - second : second - first) < SAME_NS;
+}
+
+int top_remote_table(struct json_object *connections, struct json_object *status, struct connection_table *out)
 {
     const struct table_header header = {.magic = TABLE_MAGIC,
                                         .version = TABLE_VERSION,
@@ -116,8 +131,8 @@ int top_remote_table(struct json_object *connections, struct json_object *status
                                         .lane_count = row_count(status, "lanes"),
                                         .connection_count = row_count(connections, "connections"),
                                         .instance = number32(status, "pid"),
-                                        .monotonic_ns = monotonic_ns,
-                                        .realtime_ns = realtime_ns};
+                                        .monotonic_ns = report_number(connections, "monotonic_ns"),
+                                        .realtime_ns = (int64_t)report_number(connections, "time_ns")};
     size_t lane_bytes = header.lane_count * sizeof(struct lane_row);
     size_t size = sizeof header + lane_bytes + header.connection_count * sizeof(struct connection_row);
     char *bytes = calloc(1, size);
@@ -125,8 +140,10 @@ int top_remote_table(struct json_object *connections, struct json_object *status
     struct connection_row *rows;
     int err;
 
-    if (!bytes)
-        return -ENOMEM;
+    if (!of_one_moment(connections, status) || !bytes) {
+        free(bytes);
+        return bytes ? -EAGAIN : -ENOMEM;
+    }
     memcpy(bytes, &header, sizeof header);
     lanes = (struct lane_row *)(void *)(bytes + sizeof header);
     rows = (struct connection_row *)(void *)(bytes + sizeof header + lane_bytes);

@@ -7,9 +7,9 @@
 
 #include "service/connection_table.h"
 
-/* status: the service's, with its lanes, or NULL. monotonic_ns, realtime_ns: when the answers came. The table has what
- * the documents say, and zeros. 0 or -ENOMEM; free with table_free. */
-int top_remote_table(struct json_object *connections, struct json_object *status, uint64_t monotonic_ns,
-                     int64_t realtime_ns, struct connection_table *out);
+/* status: the service's, with its lanes, or NULL. The table has what the documents say, and zeros. 0, -ENOMEM, or
+ * -EAGAIN: they are of different moments, so that rates of connections and lanes would not be either's. Free with
+ * table_free. */
+int top_remote_table(struct json_object *connections, struct json_object *status, struct connection_table *out);
 
 #endif

@@ -28,7 +28,6 @@
 struct seen {
     struct json_object *status, *clock; /* the latest */
     char problems[ENDPOINT_PARTS][ENDPOINT_PROBLEM_MAX];
-    uint64_t at_ns;       /* of status */
     struct top_node node; /* made of them */
 };
 
@@ -93,31 +92,18 @@ static void tell_table(struct top_source *source, size_t node, struct connection
 
 /* --- nodes -------------------------------------------------------------------------------------------------- */
 
-/* Makes the node's line anew; the rates, if its status is of now. */
-static void fill_node(struct seen *seen, uint64_t status_ns)
-{
-    const struct top_node before = seen->node;
-
-    top_node_fill(&seen->node, seen->status, seen->clock);
-    top_node_explain(&seen->node, seen->problems[ENDPOINT_STATUS], seen->problems[ENDPOINT_CLOCK]);
-    seen->node.diverted_s = before.diverted_s;
-    seen->node.lost_s = before.lost_s;
-    if (!status_ns)
-        return;
-    if (seen->at_ns)
-        top_node_compare(&seen->node, &before, (double)(status_ns - seen->at_ns) / 1e9);
-    seen->at_ns = status_ns;
-}
-
 /* Takes the document over. */
 static void put_part(struct seen *seen, enum endpoint_part part, struct json_object *document, const char *problem)
 {
     struct json_object **place = part == ENDPOINT_STATUS ? &seen->status : &seen->clock;
+    const struct top_node before = seen->node;
 
     json_object_put(*place);
     *place = document;
     snprintf(seen->problems[part], sizeof seen->problems[part], "%s", problem);
-    fill_node(seen, part == ENDPOINT_STATUS && document ? platform_now_ns() : 0);
+    top_node_fill(&seen->node, seen->status, seen->clock);
+    top_node_explain(&seen->node, seen->problems[ENDPOINT_STATUS], seen->problems[ENDPOINT_CLOCK]);
+    top_node_compare(&seen->node, &before);
 }
 
 /* --- this node ---------------------------------------------------------------------------------------------- */
@@ -223,14 +209,13 @@ static void put_connections(struct top_source *source, size_t node, struct json_
 {
     struct connection_table table;
     char text[TOP_NODE_PROBLEM_MAX];
-    uint64_t now_ns = platform_now_ns();
     int err = -ENODATA;
 
     snprintf(text, sizeof text, "%.60s does not answer, trying again: %.100s", source->seen[node].node.name, problem);
     if (connections)
-        err = top_remote_table(connections, source->seen[node].status, now_ns,
-                               (int64_t)now_ns + platform_realtime_offset_ns(), &table);
-    tell_table(source, node, err == 0 ? &table : NULL, connections ? (err < 0 ? error_text(err) : "") : text, NULL);
+        err = top_remote_table(connections, source->seen[node].status, &table);
+    if (err != -EAGAIN) /* the next ones will be of one moment */
+        tell_table(source, node, err == 0 ? &table : NULL, connections ? (err < 0 ? error_text(err) : "") : text, NULL);
     json_object_put(connections);
 }
 
@@ -240,7 +225,9 @@ static bool take_answer(struct top_source *source, size_t node, enum endpoint_pa
     char problem[ENDPOINT_PROBLEM_MAX];
     struct json_object *document;
 
-    if (!endpoints_take(source->endpoints, node - 1, part, &document, problem))
+    /* Connections wait for the lanes of the same moment, which the status has. */
+    if ((part == ENDPOINT_CONNECTIONS && !source->answered[node * ENDPOINT_PARTS + ENDPOINT_STATUS]) ||
+        !endpoints_take(source->endpoints, node - 1, part, &document, problem))
         return false;
     source->awaited -= !source->answered[node * ENDPOINT_PARTS + part];
     source->answered[node * ENDPOINT_PARTS + part] = true;

@@ -5,38 +5,10 @@
 # ssh and scp. sshd forks and executes itself again for each connection, so at the server the connection is handed to the
 # kernel; at the client it stays in the lane.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/ssh.sh"
 setup
-mkdir -p "$LT_WORK/ssh" /run/sshd
-chmod 700 "$LT_WORK/ssh"
-ssh-keygen -q -t ed25519 -N '' -f "$LT_WORK/ssh/host"
-ssh-keygen -q -t ed25519 -N '' -f "$LT_WORK/ssh/user"
-cp "$LT_WORK/ssh/user.pub" "$LT_WORK/ssh/authorized"
-cat >"$LT_WORK/ssh/sshd_config" <<END
-Port 2222
-ListenAddress $SERVER
-HostKey $LT_WORK/ssh/host
-PidFile none
-AuthorizedKeysFile $LT_WORK/ssh/authorized
-StrictModes no
-PasswordAuthentication no
-UsePAM no
-PermitRootLogin yes
-Subsystem sftp internal-sftp
-END
-echo "$SERVER $(cut -d' ' -f1,2 "$LT_WORK/ssh/host.pub")" | sed -E 's/^([^ ]+)/[\1]:2222/' >"$LT_WORK/ssh/known"
-cat >"$LT_WORK/ssh/config" <<END
-Host *
-    Port 2222
-    User root
-    IdentityFile $LT_WORK/ssh/user
-    IdentitiesOnly yes
-    UserKnownHostsFile $LT_WORK/ssh/known
-    GlobalKnownHostsFile /dev/null
-    StrictHostKeyChecking yes
-    BatchMode yes
-    ConnectTimeout 10
-END
-start sshd server "$(command -v sshd || echo /usr/sbin/sshd)" -D -e -f "$LT_WORK/ssh/sshd_config"
+ssh_configure
+start sshd server "$SSHD" -D -e -f "$LT_WORK/ssh/sshd_config"
 wait_port server tcp 2222
 blob "$LT_WORK/file" 20000000
 offload_begin

@@ -7,39 +7,11 @@
 # `lockstep top` in a terminal (tmux) beside real traffic: what is drawn, keys, sizes, terminals, restart of the service, signals;
 # and its batch forms.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/terminal.sh"
 setup
 dir=$(service_dir server)
-out=$LT_WORK/out err=$LT_WORK/err screen=$LT_WORK/screen.txt
+out=$LT_WORK/out err=$LT_WORK/err
 
-# ---- the terminal ----
-mux() { exec_at server tmux -S "$LT_WORK/tmux" -f /dev/null "$@"; }
-LT_CLEANUP+=('tmux -S "$LT_WORK/tmux" kill-server')
-# terminal NAME WIDTH HEIGHT COMMAND: in a terminal of its own, in which a shell says afterwards how it ended.
-terminal() {
-    mux new-session -d -s "$1" -x "$2" -y "$3" "sh -c 'trap : INT; $4; echo ended with \$?; stty -a | tr \" \" \"\\n\" | grep \"echo\$\"; sleep 100'"
-    mux set -t "$1" status off
-    mux resize-window -t "$1" -x "$2" -y "$3"
-}
-keys() { mux send-keys -t "$1" "${@:2}"; }
-capture() { mux capture-pane -p "${@:2}" -t "$1" >"$screen"; }
-# shows NAME PATTERN...: lines that are all on the screen; a pattern after ! is on none.
-shows() {
-    local pattern
-    capture "$1"
-    for pattern in "${@:2}"; do
-        case $pattern in
-        !*) ! has_line "$screen" "${pattern#!}" || return ;;
-        *) has_line "$screen" "$pattern" || return ;;
-        esac
-    done
-}
-wait_shows() {
-    local end=$((SECONDS + 15))
-    until shows "$@"; do
-        [ $SECONDS -lt $end ] || fail "$1 does not show $(printf '"%s" ' "${@:2}"): $(cat "$screen")"
-        sleep 0.1
-    done
-}
 # The number of the first line like this.
 line_of() { grep -nE -m1 -- "$1" "$screen" | cut -d: -f1; }
 

@@ -193,17 +193,18 @@ static struct json_object *parse(const char *text)
 
 static void a_node_is_what_its_reports_say(void **state)
 {
-    struct json_object *status = parse("{\"version\": \"0.1.0\", \"uptime_s\": 60, \"interfaces\": ["
-                                       "{\"name\": \"eth0\", \"mode\": \"tc\", \"ifindex\": 2, \"up\": true},"
-                                       "{\"name\": \"eth1\", \"mode\": \"xdp-native\", \"ifindex\": 3, \"up\": false},"
-                                       "{\"name\": \"eth2\", \"mode\": \"not attached\"}],"
-                                       "\"totals\": {\"lanes\": 2, \"flows\": 7, \"kernel_sockets\": 1},"
-                                       "\"divert\": {\"diverted\": 1000, \"overrun\": 5}}");
+    struct json_object *status =
+        parse("{\"version\": \"0.1.0\", \"monotonic_ns\": 7000000000, \"uptime_s\": 60, \"interfaces\": ["
+              "{\"name\": \"eth0\", \"mode\": \"tc\", \"ifindex\": 2, \"up\": true},"
+              "{\"name\": \"eth1\", \"mode\": \"xdp-native\", \"ifindex\": 3, \"up\": false},"
+              "{\"name\": \"eth2\", \"mode\": \"not attached\"}],"
+              "\"totals\": {\"lanes\": 2, \"flows\": 7, \"kernel_sockets\": 1},"
+              "\"divert\": {\"diverted\": 1000, \"overrun\": 5}}");
     struct json_object *clock = parse("{\"status\": {\"status\": \"synchronised\", \"selected\": \"ref\","
                                       "\"bound_ns\": 1500, \"frequency_ppm\": 3.2}, \"sources\": {\"sources\": ["
                                       "{\"state\": \"candidate\", \"offset_ns\": 1},"
                                       "{\"state\": \"selected\", \"offset_ns\": -120.5}]}, \"stats\": null}");
-    struct top_node before = {.diverted = 400, .lost = 5, .uptime_s = 58}, node = {.name = "daq1"};
+    struct top_node before = {.diverted = 400, .lost = 5, .uptime_s = 58, .at_ns = 5e9}, node = {.name = "daq1"};
 
     (void)state;
     top_node_fill(&node, status, clock);
@@ -213,13 +214,17 @@ static void a_node_is_what_its_reports_say(void **state)
     close_to(node.offset_ns, -120.5);
     close_to(node.programs, 2);
     assert_true(isnan(node.diverted_s));
-    top_node_compare(&node, &before, 2);
+    top_node_compare(&node, &before);
     close_to(node.diverted_s, 300);
     assert_true(node.lost_s == 0);
     before.uptime_s = 100; /* it has been started anew */
     node.diverted_s = NAN;
-    top_node_compare(&node, &before, 2);
+    top_node_compare(&node, &before);
     assert_true(isnan(node.diverted_s));
+    before.diverted_s = 17;
+    before.at_ns = node.at_ns; /* nothing new */
+    top_node_compare(&node, &before);
+    close_to(node.diverted_s, 17);
     json_object_put(status);
     json_object_put(clock);
 }

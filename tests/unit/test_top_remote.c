@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +11,14 @@
 #include "tools/top_remote.h"
 
 static const char connections_text[] =
-    "{\"total\": 2, \"connections\": [{\"key\": 77, \"program\": \"redis\", \"pid\": 12, \"protocol\": \"tcp\","
+    "{\"monotonic_ns\": 1000, \"time_ns\": 2000, \"total\": 2, \"connections\": [{\"key\": 77, \"program\": \"redis\", "
+    "\"pid\": 12, \"protocol\": \"tcp\","
     " \"local\": \"10.0.0.1:6379\", \"remote\": \"[fd00::2]:40000\", \"state\": \"close-wait\", \"since_ms\": "
     "1700000000123,"
-    " \"rx_bytes\": 1000, \"tx_bytes\": 2000, \"drops\": 3, \"retransmissions\": 4, \"rtt_us\": 55, \"messages\": 9,"
+    " \"rx_bytes\": 1000, \"tx_bytes\": 2000, \"drops\": 5, \"ring_drops\": 3, \"buffer_drops\": 2, \"uid\": 7, "
+    "\"interface\": \"eth1\", \"rx_packets\": 8,"
+    " \"tx_packets\": 6, \"congestion_window\": 14600, \"send_window\": 65536, \"retransmissions\": 4, \"rtt_us\": 55, "
+    "\"messages\": 9,"
     " \"p50_ns\": 1, \"p90_ns\": 2, \"p99_ns\": 3, \"p999_ns\": 4, \"max_ns\": 99999999999},"
     " {\"key\": 78, \"protocol\": \"udp\", \"local\": \"10.0.0.1:9\", \"remote\": \"*\", \"state\": \"open\"}]}";
 static const char status_text[] =
@@ -30,7 +35,7 @@ static void make(const char *connections, const char *status, struct connection_
 {
     struct json_object *first = parse(connections), *second = parse(status);
 
-    assert_int_equal(top_remote_table(first, second, 1000, 2000, table), 0);
+    assert_int_equal(top_remote_table(first, second, table), 0);
     json_object_put(first);
     json_object_put(second);
 }
@@ -53,6 +58,9 @@ static void documents_become_a_table(void **state)
     assert_string_equal(connection_state_name(row), "close-wait");
     assert_string_equal(net_endpoint_format(&row->remote, text), "[fd00::2]:40000");
     assert_true(row->since_ns == 1700000000123000000);
+    assert_true(row->uid == 7 && row->rx_packets == 8 && row->tx_packets == 6 && row->drops == 2);
+    assert_true(row->cwnd == 14600 && row->snd_wnd == 65536);
+    assert_string_equal(row->interface, "eth1");
     assert_true(row->ring_drops == 3 && row->retransmissions == 4 && row->srtt_us == 55 && row->latency_count == 9);
     assert_true(row->latency_p999_ns == 4 && row->latency_max_ns == UINT32_MAX);
     row = table_connection(&table, 1);
@@ -63,6 +71,23 @@ static void documents_become_a_table(void **state)
     assert_true(lane->lane == 1 && lane->pid == 12 && lane->injector == CONTROL_INJECTOR_DIRECT);
     assert_true(lane->guard_drops == 3 && lane->overruns == 6 && lane->spin_ns == 1000 && lane->flows == 2);
     table_free(&table);
+}
+
+static void lanes_are_of_the_same_moment(void **state)
+{
+    struct json_object *connections = parse("{\"monotonic_ns\": 5000000000, \"connections\": []}");
+    struct json_object *early = parse("{\"monotonic_ns\": 4000000000, \"lanes\": [{}]}");
+    struct json_object *close = parse("{\"monotonic_ns\": 5001000000, \"lanes\": [{}]}");
+    struct connection_table table;
+
+    (void)state;
+    assert_int_equal(top_remote_table(connections, early, &table), -EAGAIN);
+    assert_int_equal(top_remote_table(connections, close, &table), 0);
+    assert_int_equal(table.header.lane_count, 1);
+    table_free(&table);
+    json_object_put(connections);
+    json_object_put(early);
+    json_object_put(close);
 }
 
 static void every_state_is_found_again(void **state)
@@ -107,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_become_a_table),
+        cmocka_unit_test(lanes_are_of_the_same_moment),
         cmocka_unit_test(every_state_is_found_again),
         cmocka_unit_test(strange_documents_do_no_harm),
     };
