@@ -34,7 +34,8 @@ struct host_facts {
 
 struct host_interrupt {
     unsigned number;
-    char cores[64]; /* a list as the kernel writes it: "0-3,6" */
+    char cores[64];    /* a list as the kernel writes it: "0-3,6" */
+    char comes_to[64]; /* those that it really comes to at present */
 };
 
 struct host_interface {
@@ -46,6 +47,7 @@ struct host_interface {
     unsigned mtu;
     struct host_interrupt interrupt[HOST_FACTS_INTERRUPTS];
     size_t interrupt_count;
+    char near_cores[128]; /* those of the memory that the card is at */
     enum host_switch segmentation, receive_merge, send_checksum, large_receive,
         vlan_strip;            /* TSO, GRO, tx, LRO, rxvlan */
     unsigned hold_back_us;     /* rx-usecs */

@@ -193,25 +193,39 @@ static void describe_interface(const struct host_interface *interface, struct js
     json_object_array_add(list, object);
 }
 
-static void check_interface(const char *name, const struct host_facts *facts, struct json_object *list,
-                            struct findings *findings)
+static bool check_interface(const char *name, const struct host_facts *facts, struct host_interface *interface,
+                            struct json_object *list, struct findings *findings)
 {
     static struct doctor_programs programs;
-    struct host_interface interface;
     uint64_t features = 0;
     bool known;
 
-    if (host_interface_read("", name, &interface) < 0) {
+    if (host_interface_read("", name, interface) < 0) {
         finding_advise(findings_add(findings, "interface", FINDING_PROBLEM, "there is no interface %s", name), "",
                        "ip link shows those that there are");
-        return;
+        return false;
     }
-    describe_interface(&interface, list);
-    host_interface_judge(facts, &interface, findings);
+    describe_interface(interface, list);
+    host_interface_judge(facts, interface, findings);
     known = doctor_read_xdp_features(if_nametoindex(name), &features) == 0;
-    doctor_check_driver(&interface, known, features, findings);
+    doctor_check_driver(interface, known, features, findings);
     doctor_read_programs(if_nametoindex(name), &programs);
     doctor_check_programs(name, &programs, findings);
+    return true;
+}
+
+/* And where the accelerated programs run beside their interrupts. */
+static void check_interfaces(const struct doctor_options *options, const struct host_facts *facts,
+                             struct json_object *status, struct json_object *list, struct findings *findings)
+{
+    static struct host_interface interfaces[INTERFACES_MAX];
+    static struct doctor_placement placement;
+    size_t count = 0;
+
+    for (size_t i = 0; i < INTERFACES_MAX && options->interfaces[i][0]; i++)
+        count += check_interface(options->interfaces[i], facts, &interfaces[count], list, findings);
+    doctor_read_placement("", status, &placement);
+    doctor_check_placement(&placement, facts, interfaces, count, findings);
 }
 
 /* ---- all of it ---- */
@@ -265,8 +279,7 @@ static void examine(struct doctor_options *options, struct host_facts *facts, st
     doctor_check_service(&service, findings);
     if (!options->interfaces[0][0])
         choose_interfaces(options, &service);
-    for (size_t i = 0; i < INTERFACES_MAX && options->interfaces[i][0]; i++)
-        check_interface(options->interfaces[i], facts, interfaces, findings);
+    check_interfaces(options, facts, service.status, interfaces, findings);
     doctor_read_firewall(&firewall);
     doctor_check_firewall(&firewall, diverts(&service), findings);
     ask_clock(options, &clock);

@@ -30,7 +30,6 @@ struct doctor_program {
 struct doctor_programs {
     struct doctor_program list[DOCTOR_LIST_MAX];
     size_t count;
-    bool own;        /* one of Lockstep's is there */
     bool incomplete; /* not all could be asked for without root */
 };
 void doctor_read_programs(unsigned ifindex, struct doctor_programs *out);
@@ -89,6 +88,27 @@ void doctor_check_driver(const struct host_interface *interface, bool known, uin
 void doctor_check_firewall(const struct doctor_firewall *firewall, bool diverting, struct findings *findings);
 void doctor_check_service(const struct doctor_service *service, struct findings *findings);
 void doctor_check_clock(const struct doctor_clock *clock, const char *steering, struct findings *findings);
+
+/* --- cores of accelerated programs (doctor_placement.c) --- */
+
+#define DOCTOR_BOUND_MAX 16
+
+struct doctor_process {
+    uint64_t pid;
+    char program[64];
+    unsigned bound[DOCTOR_BOUND_MAX]; /* cores that a thread may not leave */
+    size_t bound_count;
+};
+
+struct doctor_placement {
+    struct doctor_process list[DOCTOR_LIST_MAX];
+    size_t count;
+};
+/* The programs of the service's report. root: "" for the machine. */
+void doctor_read_placement(const char *root, struct json_object *status, struct doctor_placement *out);
+/* Pure. */
+void doctor_check_placement(const struct doctor_placement *placement, const struct host_facts *facts,
+                            const struct host_interface *interfaces, size_t count, struct findings *findings);
 
 /* --- history, disk, dashboard, leap seconds (doctor_watchers.c) --- */
 

@@ -145,8 +145,7 @@ static const char *program_label(const struct doctor_program *program, char text
     return text;
 }
 
-static void check_program(const char *interface, const struct doctor_program *program, bool own,
-                          struct findings *findings)
+static void check_program(const char *interface, const struct doctor_program *program, struct findings *findings)
 {
     char label[128];
 
@@ -154,7 +153,7 @@ static void check_program(const char *interface, const struct doctor_program *pr
     switch (program->place) {
     case DOCTOR_XDP:
         /* Without root its name is not known: it may be Lockstep's own. */
-        if (own || !program->name[0])
+        if (!program->name[0])
             finding_advise(findings_add(findings, "programs", FINDING_NOTE, "%s: at XDP: %s", interface, label), "",
                            "lockstep doctor as root says whose it is");
         else
@@ -189,7 +188,7 @@ static void check_program(const char *interface, const struct doctor_program *pr
 void doctor_check_programs(const char *interface, const struct doctor_programs *programs, struct findings *findings)
 {
     for (size_t i = 0; i < programs->count; i++)
-        check_program(interface, &programs->list[i], programs->own, findings);
+        check_program(interface, &programs->list[i], findings);
     if (programs->count == 0)
         findings_add(findings, "programs", FINDING_OK, "%s: %s", interface,
                      programs->incomplete ? "none that can be seen without root" : "no others at XDP and tc");

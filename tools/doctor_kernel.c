@@ -146,10 +146,8 @@ static void add_program(struct doctor_programs *programs, enum doctor_place plac
 {
     struct doctor_program *program = &programs->list[programs->count];
 
-    if (strncmp(name, DIVERT_PROGRAM_PREFIX, strlen(DIVERT_PROGRAM_PREFIX)) == 0) {
-        programs->own = true;
+    if (strncmp(name, DIVERT_PROGRAM_PREFIX, strlen(DIVERT_PROGRAM_PREFIX)) == 0) /* Lockstep's */
         return;
-    }
     for (size_t i = 0; i < programs->count; i++) { /* a filter is told by table and by rule */
         const struct doctor_program *known = &programs->list[i];
 

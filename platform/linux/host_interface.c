@@ -60,6 +60,9 @@ static void add_interrupt(const char *root, struct host_interface *interface, un
     interrupt->number = number;
     snprintf(path, sizeof path, "/proc/irq/%u/smp_affinity_list", number);
     host_file_line(root, path, interrupt->cores, sizeof interrupt->cores);
+    snprintf(path, sizeof path, "/proc/irq/%u/effective_affinity_list", number);
+    if (!*host_file_line(root, path, interrupt->comes_to, sizeof interrupt->comes_to))
+        strcpy(interrupt->comes_to, interrupt->cores);
     interface->interrupt_count++;
 }
 
@@ -175,6 +178,7 @@ int host_interface_read(const char *root, const char *name, struct host_interfac
     interface->up = strcmp(net_line(root, name, "carrier", line, sizeof line), "1") == 0;
     net_line(root, name, "speed", interface->speed_mbit, sizeof interface->speed_mbit);
     interface->mtu = (unsigned)strtoul(net_line(root, name, "mtu", line, sizeof line), NULL, 10);
+    net_line(root, name, "device/local_cpulist", interface->near_cores, sizeof interface->near_cores);
     read_interrupts(root, interface);
     if (!*root)
         ask_driver(interface);

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # variants: both/4
-# needs: nft tc
+# needs: nft tc clang taskset
 # kernel: no
-# `lockstep doctor`: without and with the service, beside somebody else's filters and firewall rules, as root and as nobody.
+# `lockstep doctor`: without and with the service, beside somebody else's XDP program, filters and firewall rules, with programs on one
+# core, as root and as nobody.
 . "$(dirname "$0")/lib.sh"
 setup without-service
 dir=$(service_dir server)
@@ -59,6 +60,31 @@ assert_equal "$(found history problem 'malformed')" 1 "the damaged history"
 printf '[web]\nlisten = 192.0.2.7:9480\n' >"$LT_WORK/web.conf"
 doctor 3 --json --web-config "$LT_WORK/web.conf"
 assert_equal "$(found dashboard problem 'web.conf')" 1 "a dashboard without TLS and token"
+
+# Two programs on one core, one on none; where there is one only, that is said instead.
+core=$(python3 -c 'import os; print(min(os.sched_getaffinity(0)))')
+for port in 7001 7002; do
+    start "listener$port" server taskset -c "$core" socat -u "TCP4-LISTEN:$port,bind=$SERVER" STDOUT
+    wait_port server tcp $port
+done
+start roaming server socat -u "TCP4-LISTEN:7003,bind=$SERVER" STDOUT
+wait_port server tcp 7003
+doctor 3 --json
+if [ "$(json "$out" 'r["cores"]')" -gt 1 ]; then
+    assert_equal "$(found placement warning "^core $core: process .* .socat. are both bound to it")" 1 "programs on one core"
+    [ "$(nproc)" = 1 ] || assert_equal "$(found placement note 'bound to no core: process [0-9]+ .socat.$')" 1 "a program on any core"
+else
+    assert_equal "$(found cores warning 'one core')" 1 "one core"
+fi
+
+echo '__attribute__((section("xdp"), used)) int watch_all(void *packet) { (void)packet; return 2; }' |
+    clang -O2 -target bpf -x c -c - -o "$LT_WORK/watch.o"
+at server ip link set dev eth0 xdp obj "$LT_WORK/watch.o" sec xdp
+doctor 3 --json
+assert_equal "$(found programs warning '^eth0: at XDP: watch_all .program [0-9]+.$')" 1 "the XDP program"
+at server ip link set dev eth0 xdp off
+doctor 3 --json
+assert_equal "$(found programs ok '^eth0: no others')" 1 "without the XDP program"
 
 at server tc qdisc add dev eth0 clsact 2>/dev/null || true
 at server tc filter add dev eth0 ingress prio 50 protocol ip u32 match u32 0 0

@@ -11,6 +11,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -76,13 +77,11 @@ static void filters_of_others_are_found(void **state)
     doctor_parse_filter(filter(7, 9, "u32", NULL, 0), 7, DOCTOR_TC_EGRESS, &programs);
     doctor_parse_filter(filter(8, 5, "bpf", "elsewhere", 12), 7, DOCTOR_TC_INGRESS, &programs);
     assert_int_equal(programs.count, 2);
-    assert_false(programs.own);
     assert_string_equal(programs.list[0].name, "watch:[12]");
     assert_true(programs.list[0].priority == 5 && programs.list[0].id == 12);
     assert_string_equal(programs.list[1].name, "u32");
     doctor_parse_filter(filter(7, 1, "bpf", "lockstep_tc:[3]", 3), 7, DOCTOR_TC_INGRESS, &programs);
     assert_int_equal(programs.count, 2);
-    assert_true(programs.own);
     doctor_parse_filter(filter(7, 9, "u32", NULL, 0), 7, DOCTOR_TC_EGRESS, &programs);
     assert_int_equal(programs.count, 2);
     for (unsigned i = 0; i < DOCTOR_LIST_MAX + 5; i++)
@@ -441,6 +440,96 @@ static void driver_without_native_xdp_is_told(void **state)
     assert_string_equal(find("driver", FINDING_OK)->text, "eth0: driver r8169");
 }
 
+/* ---- cores ---- */
+
+static const struct host_interface cards[] = {
+    {.name = "eth0", .near_cores = "0-3", .interrupt = {{41, "0-7", "3"}, {42, "0-7", "0"}}, .interrupt_count = 2},
+    {.name = "eth1"},
+};
+static const struct host_facts eight_cores = {.cores = 8};
+
+static void programs_on_cores_of_their_own_are_fine(void **state)
+{
+    const struct doctor_placement placement = {.count = 2, .list = {{7, "daq", {1, 2}, 2}, {8, "ctl", {1}, 0}}},
+                                  none = {0};
+    struct doctor_placement bound = placement;
+
+    (void)state;
+    doctor_check_placement(&none, &eight_cores, cards, 2, &findings);
+    assert_int_equal(findings.count, 0);
+    doctor_check_placement(&placement, &eight_cores, cards, 2, &findings);
+    assert_string_equal(find("placement", FINDING_NOTE)->text, "bound to no core: process 8 (ctl)");
+    assert_int_equal(findings.count, 1);
+    findings_free(&findings);
+    bound.count = 1;
+    doctor_check_placement(&bound, &eight_cores, cards, 2, &findings);
+    assert_string_equal(find("placement", FINDING_OK)->text, "1 accelerated program, bound to cores of their own");
+}
+
+static void programs_that_share_a_core_or_an_interrupt_are_told(void **state)
+{
+    const struct doctor_placement placement = {.count = 3,
+                                               .list = {{7, "daq", {2, 3}, 2}, {8, "ctl", {1}, 1}, {9, "log", {2}, 1}}};
+
+    (void)state;
+    doctor_check_placement(&placement, &eight_cores, cards, 2, &findings);
+    assert_int_equal(findings.count, 2);
+    assert_string_equal(findings.list[0].text, "core 2: process 7 (daq) and process 9 (log) are both bound to it");
+    assert_string_equal(findings.list[1].text, "eth0: interrupt 41 comes to core 3, to which process 7 (daq) is bound");
+    for (size_t i = 0; i < findings.count; i++)
+        assert_true(findings.list[i].state == FINDING_WARNING && findings.list[i].consequence[0] &&
+                    findings.list[i].remedy[0]);
+}
+
+static void programs_far_from_their_card_are_told(void **state)
+{
+    const struct doctor_placement placement = {.count = 1, .list = {{7, "daq", {5}, 1}}};
+
+    (void)state;
+    doctor_check_placement(&placement, &eight_cores, cards, 2, &findings);
+    assert_string_equal(find("placement", FINDING_WARNING)->text, "process 7 (daq) is bound to core 5, far from eth0");
+    assert_int_equal(findings.count, 1);
+}
+
+static void put_status(const char *dir, const char *task, const char *text)
+{
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/proc/7/task/%s", dir, task);
+    assert_int_equal(mkdir(path, 0755), 0);
+    strcat(path, "/status");
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void threads_are_looked_at_one_by_one(void **state)
+{
+    struct json_object *status =
+        json_tokener_parse("{\"lanes\":[{\"pid\":7,\"program\":\"daq\"},{\"pid\":7,\"program\":\"daq\"},{\"pid\":9}]}");
+    char dir[] = "/tmp/lockstep-doctor-XXXXXX", path[64];
+    struct doctor_placement placement;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "mkdir -p %s/proc/7/task", dir);
+    assert_int_equal(system(path), 0);
+    put_status(dir, "7", "Name:\tdaq\nCpus_allowed_list:\t0-3\nMems_allowed_list:\t0\n");
+    put_status(dir, "8", "Cpus_allowed_list:\t12\n");
+    put_status(dir, "10", "Cpus_allowed_list:\t12\n");
+    put_status(dir, "11", "Cpus_allowed_list:\t2,5\n");
+    doctor_read_placement(dir, status, &placement);
+    snprintf(path, sizeof path, "rm -r %s", dir);
+    assert_int_equal(system(path), 0);
+    json_object_put(status);
+    assert_int_equal(placement.count, 1);
+    assert_string_equal(placement.list[0].program, "daq");
+    assert_int_equal(placement.list[0].bound_count, 1);
+    assert_int_equal(placement.list[0].bound[0], 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +551,10 @@ int main(void)
         DOCTOR_TEST(dashboard_for_others_is_told),
         DOCTOR_TEST(table_of_leap_seconds_expires),
         DOCTOR_TEST(driver_without_native_xdp_is_told),
+        DOCTOR_TEST(programs_on_cores_of_their_own_are_fine),
+        DOCTOR_TEST(programs_that_share_a_core_or_an_interrupt_are_told),
+        DOCTOR_TEST(programs_far_from_their_card_are_told),
+        DOCTOR_TEST(threads_are_looked_at_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,6 +154,8 @@ static void make_card(void)
                             "LOC:    9761907    9951931   Local timer interrupts of eth0\n");
     put("/proc/irq/38/smp_affinity_list", "1\n");
     put("/proc/irq/39/smp_affinity_list", "0,2-3\n");
+    put("/proc/irq/39/effective_affinity_list", "2\n");
+    put("/sys/devices/pci/virtio3/local_cpulist", "0-1\n");
 }
 
 static void facts_of_an_interface(void **state)
@@ -170,6 +172,9 @@ static void facts_of_an_interface(void **state)
     assert_string_equal(interface.speed_mbit, "25000");
     assert_int_equal(interface.mtu, 9000);
     assert_string_equal(host_interrupts_text(&interface, text, sizeof text), "38 on core 1, 39 on core 0,2-3");
+    assert_string_equal(interface.interrupt[0].comes_to, "1");
+    assert_string_equal(interface.interrupt[1].comes_to, "2");
+    assert_string_equal(interface.near_cores, "0-1");
     assert_true(interface.segmentation == HOST_SWITCH_UNKNOWN);
     assert_int_equal(host_interface_read(root, "../../proc", &interface), -ENODEV);
     assert_int_equal(host_interface_read(root, "", &interface), -ENODEV);
