@@ -36,10 +36,17 @@ static bool replace_time_wait(struct tcp_conn *conn, const struct tcp_segment *s
     return true;
 }
 
+/* A reset ends TIME_WAIT only (RFC 1337) as the answer to our ACK of a SYN that was not known to be newer: the peer does
+ * want a new connection (RFC 9293, 3.5.1), and its next SYN is to find a listener. */
 static void time_wait_input(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
-    if (segment->flags & SEGMENT_RST) /* RFC 1337 */
+    if (segment->flags & SEGMENT_RST) {
+        if (conn->tw_syn_answered && segment->sequence == conn->tw_rcv_nxt && !conn->handle_open)
+            conn_finish(conn, 0);
         return;
+    }
+    if (segment->flags & SEGMENT_SYN)
+        conn->tw_syn_answered = true;
     if (segment->flags & SEGMENT_FIN)
         conn_deadline(conn, DEADLINE_STATE, conn->engine->now_ns + conn->engine->config.time_wait_ms * MILLISECOND);
     if (segment->payload_length > 0 || segment->flags & (SEGMENT_FIN | SEGMENT_SYN) ||

@@ -185,6 +185,7 @@ struct tcp_conn {
     /* TIME_WAIT. */
     uint32_t tw_rcv_nxt, tw_snd_nxt, tw_ts_recent, tw_window;
     bool tw_timestamps;
+    bool tw_syn_answered; /* with an ACK: a SYN that may be an old one */
     uint64_t opened_ns;
 
     uint32_t retransmissions;

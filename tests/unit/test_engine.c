@@ -1080,10 +1080,9 @@ static void test_connect_options(void **state)
     assert_int_equal(segment.mss, 1460);
 }
 
-/* RFC 6191: a new connection takes the place of one in TIME_WAIT. */
-static void test_time_wait_reuse(void **state)
+/* A connection from port 1400 that the engine has closed first. */
+static struct peer client_in_time_wait(void)
 {
-    (void)state;
     struct peer client;
     struct tcp_conn *accepted;
     start_listener(5);
@@ -1096,6 +1095,14 @@ static void test_time_wait_reuse(void **state)
     peer_sends(&client, SEGMENT_ACK | SEGMENT_FIN, NULL, 0);
     ops->flush(script.engine);
     script.taken = script.sent_count;
+    return client;
+}
+
+/* RFC 6191: a new connection takes the place of one in TIME_WAIT. */
+static void test_time_wait_reuse(void **state)
+{
+    (void)state;
+    struct peer client = client_in_time_wait();
     struct peer again = {.port = 1400, .engine_port = 7000, .window = 1000};
     peer_segment(&again, client.next - 1000, SEGMENT_SYN, NULL, 0, NULL, 0); /* an old one */
     next_sent();
@@ -1104,6 +1111,26 @@ static void test_time_wait_reuse(void **state)
     next_sent();
     assert_int_equal(segment.flags, SEGMENT_SYN | SEGMENT_ACK);
     assert_int_equal(script.gone, 1);
+}
+
+/* RFC 9293, 3.5.1: a SYN that may be an old one is asked about. */
+static void test_time_wait_ends_by_an_asked_reset(void **state)
+{
+    (void)state;
+    struct peer client = client_in_time_wait();
+    struct peer again = {.port = 1400, .engine_port = 7000, .window = 1000};
+    peer_segment(&again, client.next, SEGMENT_RST, NULL, 0, NULL, 0); /* nobody asked */
+    peer_segment(&again, client.next - 1000, SEGMENT_SYN, NULL, 0, NULL, 0);
+    next_sent();
+    assert_int_equal(segment.flags, SEGMENT_ACK);
+    assert_int_equal(segment.acknowledgement, client.next);
+    peer_segment(&again, client.next + 1, SEGMENT_RST, NULL, 0, NULL, 0); /* no answer to that */
+    assert_int_equal(script.gone, 0);
+    peer_segment(&again, client.next, SEGMENT_RST, NULL, 0, NULL, 0);
+    assert_int_equal(script.gone, 1);
+    peer_segment(&again, client.next - 1000, SEGMENT_SYN, NULL, 0, NULL, 0); /* repeated */
+    next_sent();
+    assert_int_equal(segment.flags, SEGMENT_SYN | SEGMENT_ACK);
 }
 
 static void test_time_wait_is_bounded(void **state)
@@ -1526,6 +1553,7 @@ int main(void)
         T(test_connect_options),
         T(test_udp_merged),
         T(test_time_wait_reuse),
+        T(test_time_wait_ends_by_an_asked_reset),
         T(test_time_wait_is_bounded),
         T(test_export),
         T(test_udp_demultiplexing),
