@@ -55,7 +55,8 @@ static const struct history_column connection_columns[] = {
     COUNT("id", "ID"),
     TIME("opened", "OPENED", "opened_ns"),
     TIME("closed", NULL, "iif(ending = 0, 0, closed_ns)"),
-    {"duration_s", "LASTED", HISTORY_COLUMN_DURATION, "ifnull(duration_ns, max(seen_ns - opened_ns, 0))"},
+    {"duration_s", "LASTED", HISTORY_COLUMN_DURATION, /* of an open one until something was recorded last */
+     "ifnull(duration_ns, max((SELECT realtime_ns FROM recorder) - opened_ns, 0))"},
     TEXT("ending", "ENDING",
          "CASE ending WHEN 0 THEN 'open' WHEN 1 THEN 'closed' WHEN 2 THEN 'unseen' ELSE 'service' END"),
     OWNER,

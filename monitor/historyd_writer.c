@@ -23,6 +23,8 @@
 #define BATCHES_MAX   16 /* of one turn */
 #define PRUNES_MAX    8  /* after each batch */
 #define LAST_TRIES    3
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_MS 50
 #define NOT_OURS_EXIT 3 /* lockstep-historyd.service does not start it again */
 
 struct writer {
@@ -257,6 +259,20 @@ static void write_rest(struct writer *writer)
     }
 }
 
+/* One that was killed may take a moment to let go. */
+static bool lock_in_time(int fd)
+{
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK)
+            return false;
+        poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    errno = EWOULDBLOCK;
+    return false;
+}
+
 /* One recorder for a database: two would write everything twice. The descriptor keeps the lock. */
 static int lock_database(const char *database)
 {
@@ -265,7 +281,7 @@ static int lock_database(const char *database)
 
     snprintf(path, sizeof path, "%s.lock", database);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fd >= 0 && lock_in_time(fd))
         return fd;
     err = -errno;
     if (err == -EWOULDBLOCK)

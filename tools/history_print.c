@@ -28,9 +28,10 @@ static bool is_null(sqlite3_stmt *statement, int i, const struct history_column 
 
 static const char *signed_ns(double ns, char *cell)
 {
+    uint64_t size = (uint64_t)(fabs(ns) + 0.5);
     char text[UNITS_TEXT_MAX];
 
-    snprintf(cell, CELL_MAX, "%s%s", ns < 0 ? "-" : "", units_format_ns((uint64_t)(fabs(ns) + 0.5), text));
+    snprintf(cell, CELL_MAX, "%s%s", ns < 0 && size ? "-" : "", units_format_ns(size, text));
     return cell;
 }
 

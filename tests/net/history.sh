@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+# What the scenarios of the history share: a recorder at a node, its database, and asking it.
+. "$(dirname "${BASH_SOURCE[0]}")/clock/lib.sh"
+
+# The database of a node; history_start makes its directory.
+history_file() { echo "$LT_WORK/$1-history/history.db"; }
+# history_start NODE [OPTION...]: starts a recorder; its pid in LT_HISTORYD_NODE, what it says in NODE.historyd.log.
+history_start() {
+    local node=$1 file
+    file=$(history_file "$1")
+    shift
+    mkdir -p "${file%/*}"
+    printf '[historyd]\ninterval = 500ms\nconnections-interval = 1s\nsize = 16M\n' >"$LT_WORK/historyd.conf"
+    ip netns exec "$(ns "$node")" "$LT_BUILD/monitor/lockstep-historyd" --config "$LT_WORK/historyd.conf" --database "$file" \
+        --runtime-dir "$(service_dir "$node")" "$@" >>"$LT_WORK/$node.historyd.log" 2>&1 &
+    LT_PIDS+=($!)
+    printf -v "LT_HISTORYD_$node" %s $!
+}
+history_pid() {
+    local name=LT_HISTORYD_$1
+    echo "${!name}"
+}
+history_kill() {
+    kill -KILL "$(history_pid "$1")"
+    wait_for 5 "the end of the recorder" gone "$(history_pid "$1")"
+}
+# history NODE COMMAND [OPTION...]
+history() {
+    local node=$1 command=$2
+    shift 2
+    "$LT_LOCKSTEP" history "$command" --database "$(history_file "$node")" "$@"
+}
+# Prints a Python expression over the list of rows, `r`.
+history_value() { # NODE COMMAND EXPRESSION [OPTION...]
+    history "$1" "$2" --json --limit 0 "${@:4}" |
+        "$LT_PYTHON" -c 'import json, sys; r = [json.loads(l) for l in sys.stdin]; print(eval(sys.argv[1]))' "$3"
+}
+history_has() { [ "$(history_value "$1" "$2" "bool($3)" "${@:4}")" = True ]; }
+history_wait() { wait_for 15 "the history's $2: $3" history_has "$@"; }
+assert_history() { history_has "$@" || fail "the history's $2: not $3"; }
