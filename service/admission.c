@@ -53,27 +53,40 @@ bool admission_allows(const struct netd *netd, const struct client *client, cons
     return decision.action == RULE_ACCELERATE;
 }
 
-/* A process asks again at its next socket: it is recorded once, as long as the list remembers it. */
-static void record_program(struct netd *netd, const struct client *client, const char *reason)
+/* A program asks again at its next socket, or group: it is recorded once, as long as the list remembers it.
+ * False: it was. */
+static bool record(struct netd *netd, const struct client *client, uint32_t protocol, const struct net_endpoint *local,
+                   const char *reason)
 {
     struct kernel_socket item = {.pid = client->process.pid,
                                  .uid = client->uid,
-                                 .local.addr = net_addr_any(true),
-                                 .remote.addr = net_addr_any(true),
+                                 .protocol = protocol,
+                                 .local = *local,
+                                 .remote.addr = net_addr_any(net_addr_is_v4(&local->addr)),
                                  .since = time(NULL)};
     const struct kernel_socket *other;
 
     memcpy(item.program, client->program, sizeof(item.program));
     snprintf(item.reason, sizeof(item.reason), "%s", reason);
     for (unsigned i = 0; (other = kernel_sockets_get(&netd->kernel_sockets, i)); i++) {
-        if (other->pid == item.pid && other->protocol == 0 && strcmp(other->reason, item.reason) == 0)
-            return;
+        if (other->pid == item.pid && other->protocol == protocol && strcmp(other->reason, item.reason) == 0 &&
+            other->local.port == local->port && net_addr_equal(&other->local.addr, &local->addr))
+            return false;
     }
     kernel_sockets_add(&netd->kernel_sockets, &item);
     events_kernel_socket(netd, &item);
+    return true;
+}
+
+static void record_program(struct netd *netd, const struct client *client, const char *reason)
+{
+    const struct net_endpoint none = {net_addr_any(true), 0};
+
+    if (!record(netd, client, 0, &none, reason))
+        return;
     log_limited(LOG_LEVEL_INFO,
-                LOG_SUBJECT(.event = LOG_EVENT_LANE_REFUSED, .program = client->program, .pid = item.pid),
-                "%s (process %d) stays with the kernel: %s", client->program, (int)item.pid, reason);
+                LOG_SUBJECT(.event = LOG_EVENT_LANE_REFUSED, .program = client->program, .pid = client->process.pid),
+                "%s (process %d) stays with the kernel: %s", client->program, (int)client->process.pid, reason);
 }
 
 int admission_lane(struct netd *netd, const struct client *client, struct policy_lane *out)
@@ -122,6 +135,8 @@ int admission_flow(struct netd *netd, struct client *client, const struct flow *
         return 0;
     client->denial = (struct denial){.protocol = wanted->protocol, .port = wanted->local.port};
     policy_reason(&netd->policy, &decision, client->denial.reason);
+    if (wanted->kind == CONTROL_FLOW_MULTICAST) /* the socket goes on, and so the program tells of nothing */
+        record(netd, client, wanted->protocol, &wanted->local, client->denial.reason);
     return LOCKSTEP_E_DENIED;
 }
 

@@ -205,9 +205,11 @@ static int exchange_interfaces(struct netd *netd, const struct policy *wanted, c
 static int apply(struct netd *netd, struct policy *policy, char *text)
 {
     bool other_attach = policy->attach != netd->policy.attach;
-    int result = exchange_interfaces(netd, policy, text);
+    char problem[CONFIG_PROBLEM_MAX];
+    int result = exchange_interfaces(netd, policy, problem);
 
     if (result < 0) {
+        snprintf(text, CONFIG_PROBLEM_MAX, "%.200s: [netd] %.300s", policy->file, problem);
         policy_free(policy);
         return result;
     }

@@ -95,8 +95,8 @@ static void resolve_image(struct program *program, struct image *image)
     }
 }
 
-/* Will this exec set AT_SECURE (execve(2), capabilities(7))? */
-static bool gains_privileges(const char *path)
+/* Will an exec by this user set AT_SECURE (execve(2), capabilities(7))? */
+static bool gains_privileges(const char *path, uid_t uid, gid_t gid)
 {
     struct stat status;
     struct statvfs filesystem;
@@ -105,11 +105,11 @@ static bool gains_privileges(const char *path)
         return false;
     if (statvfs(path, &filesystem) == 0 && (filesystem.f_flag & ST_NOSUID))
         return false;
-    if ((status.st_mode & S_ISUID) && status.st_uid != getuid())
+    if ((status.st_mode & S_ISUID) && status.st_uid != uid)
         return true;
-    if ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != getgid())
+    if ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != gid)
         return true;
-    return getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
+    return uid != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
 static const char *base_name(const char *path)
@@ -128,9 +128,10 @@ static bool other_libc(const struct image *image)
            strcmp(base_name(image->interpreter), base_name(own.interpreter)) != 0;
 }
 
-static enum program_obstacle find_obstacle(const struct program *program, const struct image *image)
+static enum program_obstacle find_obstacle(const struct program *program, const struct image *image, uid_t uid,
+                                           gid_t gid)
 {
-    if (gains_privileges(program->image))
+    if (gains_privileges(program->image, uid, gid))
         return PROGRAM_PRIVILEGED;
     if (image->kind == IMAGE_STATIC)
         return PROGRAM_STATIC;
@@ -141,7 +142,7 @@ static enum program_obstacle find_obstacle(const struct program *program, const 
     return PROGRAM_PRELOADABLE;
 }
 
-int program_examine(const char *name, struct program *out)
+int program_examine_for(const char *name, uid_t uid, gid_t gid, struct program *out)
 {
     struct image image;
     int err;
@@ -151,8 +152,13 @@ int program_examine(const char *name, struct program *out)
     if (err < 0)
         return err;
     resolve_image(out, &image);
-    out->obstacle = find_obstacle(out, &image);
+    out->obstacle = find_obstacle(out, &image, uid, gid);
     return 0;
+}
+
+int program_examine(const char *name, struct program *out)
+{
+    return program_examine_for(name, getuid(), getgid(), out);
 }
 
 const char *program_obstacle_text(enum program_obstacle obstacle)

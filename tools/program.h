@@ -4,6 +4,7 @@
 #define LOCKSTEP_TOOLS_PROGRAM_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 enum program_obstacle {
     PROGRAM_PRELOADABLE, /* also when nothing is known against it */
@@ -21,6 +22,8 @@ struct program {
 
 /* 0, -ENOENT when there is no such program, or another negated errno. */
 int program_examine(const char *name, struct program *out);
+/* The same as if this user, with this effective group, were to start it. */
+int program_examine_for(const char *name, uid_t uid, gid_t gid, struct program *out);
 /* "is statically linked" and so on: completes "PROGRAM ...". NULL for PRELOADABLE. */
 const char *program_obstacle_text(enum program_obstacle obstacle);
 

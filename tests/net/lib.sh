@@ -13,7 +13,7 @@ set -Eeuo pipefail
 
 LT_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${LT_BUILD:?}" "${LT_MODE:=accelerated}" "${LT_ENDS:=both}" "${LT_FAMILY:=4}" "${LT_WORK:?}"
-: "${LT_TOPOLOGY:=pair}" "${LT_NETD_OPTIONS:=}" "${LT_RUN_OPTIONS:=}"
+: "${LT_TOPOLOGY:=pair}" "${LT_NETD_OPTIONS:=}" "${LT_NETD_INTERFACES=--interface eth0}" "${LT_RUN_OPTIONS:=}"
 LT_LOCKSTEP=$LT_BUILD/tools/lockstep
 LT_PYTHON=/usr/bin/python3
 LT_PIDS=()
@@ -66,7 +66,7 @@ node_addresses() { # NODE NUMBER
     ip -n "$(ns "$1")" addr add "fd00:77::$2/64" dev eth0 nodad
     ip -n "$(ns "$1")" link set eth0 up
 }
-link_up() { ip -n "$(ns "$1")" link show dev eth0 up | grep -q 'state UP'; }
+link_up() { ip -n "$(ns "$1")" link show dev "${2:-eth0}" up | grep -q 'state UP'; }
 # The address of a node: that of the first is $SERVER, of the second $CLIENT.
 address() { # NODE
     local i
@@ -126,7 +126,7 @@ service_start() {
     mkdir -p "$dir"
     chmod 755 "$dir"
     # shellcheck disable=SC2086
-    ip netns exec "$(ns "$1")" "$LT_BUILD/service/lockstep-netd" --interface eth0 --runtime-dir "$dir" $LT_NETD_OPTIONS \
+    ip netns exec "$(ns "$1")" "$LT_BUILD/service/lockstep-netd" $LT_NETD_INTERFACES --runtime-dir "$dir" $LT_NETD_OPTIONS \
         >>"$LT_WORK/$1.netd.log" 2>&1 &
     LT_PIDS+=($!)
     printf -v "LT_NETD_$1" %s $!
