@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""check.py SOURCE: links of the documents lead somewhere, every document can be reached from docs/README.md, every manual page is
-in its list, and the events of base/log_event.h are in the list of docs/logs.md and in the journal's catalog."""
+"""check.py SOURCE LOCKSTEP: links of the documents lead somewhere, every document can be reached from docs/README.md, every manual page
+is in its list; pages, scenarios, commands and options that they name exist; and the events of base/log_event.h are in the list of
+docs/logs.md and in the journal's catalog."""
 
+import functools
 import pathlib
 import re
+import subprocess
 import sys
 
-root = pathlib.Path(sys.argv[1])
+root = pathlib.Path(sys.argv[1]).resolve()
+lockstep = sys.argv[2]
 problems = []
 
 
@@ -57,10 +61,66 @@ def check_pages():
     pages = {tuple(path.name[: -len(".scd")].rsplit(".", 1)) for path in (root / "docs/man").glob("*.scd")}
     for name, section in sorted(pages ^ listed):
         problems.append(f"{name}({section}) is {'not' if (name, section) in pages else 'only'} in the list of docs/README.md")
-    for path in sorted((root / "docs/man").glob("*.scd")):
-        for name, section in re.findall(r"\*((?:lockstep|netd|clockd|web|historyd|nodes|liblockstep)[\w.-]*)\*\((\d)\)", path.read_text()):
+    for path in texts:
+        for name, section in re.findall(r"\b((?:lockstep|netd|clockd|web|historyd|nodes|liblockstep)[\w.-]*)\*?\((\d)\)", path.read_text()):
             if (name, section) not in pages:
-                problems.append(f"docs/man/{path.name}: {name}({section}): there is no such page")
+                problems.append(f"{path.relative_to(root)}: {name}({section}): there is no such page")
+
+
+def check_scenarios():
+    scenarios = {path.stem for path in (root / "tests/net").glob("[0-9][0-9]_*.sh")}
+    for path in texts:
+        for name in re.findall(r"(?<![\w-])\d\d_[a-z]\w+\b", path.read_text()):
+            if name not in scenarios:
+                problems.append(f"{path.relative_to(root)}: there is no scenario {name}")
+
+
+@functools.cache
+def help_of(command):
+    return subprocess.run([lockstep, *command, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def subcommands(command):
+    return set(re.findall(r"^  (\w+) ", help_of(command).partition("\nCommands:\n")[2], flags=re.M))
+
+
+def check_command(line):
+    """What is wrong with "lockstep WORD..."; None."""
+    words = line.split()[1:]
+    command = ()
+    while words and subcommands(command):
+        if words[0].startswith("-") or not re.fullmatch(r"[a-z]+", words[0]):
+            return None
+        if words[0] not in subcommands(command):
+            return f"lockstep {' '.join(command)}: there is no {words[0]}"
+        command += (words.pop(0),)
+    known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_of(command), flags=re.I)) | {"--help", "--version", "--man"}
+    for word in words:
+        if word == "--":
+            return None
+        option = re.match(r"--[a-z][\w-]*", word)
+        if option and option[0] not in known:
+            return f"lockstep {' '.join(command)}: there is no option {option[0]}"
+    return None
+
+
+def check_commands():
+    count = 0
+    for path in texts:
+        text = path.read_text()
+        if path.suffix == ".md":
+            lines = re.findall(r"^    .*$|^```.*?^```", text, flags=re.M | re.S) + re.findall(r"(?<!`)`([^`]+)`(?!`)", text)
+        else:
+            lines = re.findall(r"^```.*?^```", text, flags=re.M | re.S) + re.findall(r"\*(lockstep [^*]*)\*", text)
+        for line in "\n".join(lines).splitlines():
+            for part in re.split(r"[|;&()]|\$\(|  +#", line):
+                found = re.match(r"[\s\w#$]*?[\s$#]?(?:sudo )?(lockstep [a-z].*)", part)
+                problem = check_command(found[1]) if found else None
+                count += bool(found)
+                if problem:
+                    problems.append(f"{path.relative_to(root)}: {part.strip()}: {problem}")
+    if count < 100:
+        problems.append(f"only {count} commands are found in the documents")
 
 
 def check_events():
@@ -76,9 +136,12 @@ def check_events():
         problems.append(f"event {number}: base/log_event.h and system/lockstep.catalog differ")
 
 
-names = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
+names = [path for path in root.rglob("*.md") if not re.match(r"(build|\.)", str(path.relative_to(root)))]
+texts = sorted([*names, *(root / "docs/man").glob("*.scd")])
 check_reached({path.resolve(): check_links(path.resolve()) for path in names})
 check_pages()
+check_scenarios()
+check_commands()
 check_events()
 print("\n".join(problems))
 sys.exit(1 if problems or len(names) < 10 else 0)
