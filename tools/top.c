@@ -106,7 +106,8 @@ struct app {
     struct top_data data;
     struct top_ui ui;
     struct canvas canvas;
-    char *dump;
+    struct json_object *dump;
+    const char *dump_problem;
     char note[TOP_NODE_PROBLEM_MAX];
     uint64_t note_end_ns, rounds;
 };
@@ -141,14 +142,16 @@ static bool take_news(struct app *app)
         notice_restart(app, &news);
         if (top_model_update(app->model, &news.table) < 0)
             table_free(&news.table);
-        free(app->dump);
+        json_object_put(app->dump);
         app->dump = news.dump;
+        app->dump_problem = news.dump_problem;
     } else {
-        free(news.dump);
+        json_object_put(news.dump);
     }
     app->rounds = news.rounds;
     snprintf(app->data.problem, sizeof app->data.problem, "%s", news.problem);
     app->data.dump = app->wish.details ? app->dump : NULL;
+    app->data.dump_problem = app->wish.details ? app->dump_problem : NULL;
     app->data.realtime_ns = (int64_t)platform_now_ns() + platform_realtime_offset_ns();
     top_ui_refresh(&app->ui, &app->data);
     return true;
@@ -169,9 +172,9 @@ static void wish(struct app *app, bool now)
         wished.flow = connection->row->flow;
     }
     if (wished.flow != app->wish.flow || wished.pid != app->wish.pid) {
-        free(app->dump);
-        app->dump = NULL;
-        app->data.dump = NULL;
+        json_object_put(app->dump);
+        app->dump = app->data.dump = NULL;
+        app->dump_problem = app->data.dump_problem = NULL;
     }
     if (!now && memcmp(&wished, &app->wish, sizeof wished) == 0)
         return;
@@ -356,7 +359,7 @@ static void close_app(struct app *app)
     top_model_destroy(app->model);
     canvas_free(&app->canvas);
     free(app->nodes);
-    free(app->dump);
+    json_object_put(app->dump);
 }
 
 /* A signal that came while the screen was ours does what it does. */

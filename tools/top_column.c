@@ -43,6 +43,7 @@ CONNECTION(connection_retransmissions, c->row->protocol == IPPROTO_TCP ? c->row-
 CONNECTION(connection_drops, top_connection_drops(c->row))
 CONNECTION(connection_srtt, c->row->srtt_us ? c->row->srtt_us * 1e3 : (double)NAN)
 CONNECTION(connection_cwnd, c->row->protocol == IPPROTO_TCP ? c->row->cwnd : (double)NAN)
+CONNECTION(connection_spin, c->spin_percent)
 CONNECTION(connection_since, c->row->since_ns)
 CONNECTION(connection_lane, c->row->lane)
 
@@ -129,6 +130,8 @@ static const struct top_column connection_columns[] = {
     {"MAX", "latency_max_ns", "the worst", TOP_NS, 6, 6, 20, connection_max, NULL},
     {"RETR", "retransmissions", "TCP segments sent again", TOP_COUNT, 4, 5, 6, connection_retransmissions, NULL},
     {"DROP", "drops", "packets lost because a buffer was full", TOP_COUNT, 4, 5, 6, connection_drops, NULL},
+    {"SPIN%", "program_spin_percent", "of a core, that its program spends waiting without sleeping", TOP_PERCENT, 5, 5,
+     35, connection_spin, NULL},
     {"SRTT", "srtt_ns", "TCP's smoothed round-trip time", TOP_NS, 6, 6, 40, connection_srtt, NULL},
     {"CWND", "cwnd_bytes", "TCP's congestion window", TOP_BYTES, 5, 5, 75, connection_cwnd, NULL},
     {"RX", "rx_bytes", "received in all", TOP_BYTES, 5, 5, 85, connection_rx_total, NULL},

@@ -186,15 +186,17 @@ static struct top_program *program_of(struct top_model *model, uint32_t pid, str
     return NULL;
 }
 
-/* A lane whose program does not count what it sends sends what its connections do. */
-static void fill_sent(struct top_model *model)
+/* What connections and programs know of each other. A lane whose program does not count what it sends sends what its
+ * connections do. */
+static void join_programs(struct top_model *model)
 {
     struct top_program *program = NULL;
 
     for (uint32_t i = 0; i < model->now.table.header.connection_count; i++) {
-        const struct top_connection *connection = &model->connections[i];
+        struct top_connection *connection = &model->connections[i];
 
         program = program_of(model, connection->row->pid, program);
+        connection->spin_percent = program ? program->spin_percent : (double)NAN;
         if (!program || program->row->tx_packets > 0)
             continue;
         add(&program->tx_bytes, connection->tx_bytes);
@@ -232,7 +234,7 @@ static void fill_rows(struct top_model *model)
         fill_connection(model, i, seconds, &model->connections[i]);
     for (uint32_t i = 0; i < now->lane_count; i++)
         fill_program(model, i, seconds, &model->programs[i]);
-    fill_sent(model);
+    join_programs(model);
     fill_totals(model, known);
 }
 

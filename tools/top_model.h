@@ -15,6 +15,7 @@ struct top_connection {
     const struct connection_row *row; /* of the newest table */
     const uint32_t *histogram;        /* its LANE_STATS_SLOT_BUCKETS counters, or NULL */
     double rx_bytes, tx_bytes, rx_packets, tx_packets, retransmissions, drops;
+    double spin_percent; /* of its program */
 };
 
 struct top_program {

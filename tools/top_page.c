@@ -11,16 +11,23 @@
 
 #include "base/histogram.h"
 #include "base/units.h"
+#include "tools/report.h"
+#include "tools/top_socket.h"
 
-#define BAR_WIDTH 40
-#define OCTAVE    4 /* a connection's buckets to a power of two */
+#define BAR_WIDTH  40
+#define DUMP_WIDTH 78
+#define OCTAVE     4 /* a connection's buckets to a power of two */
 
-static void line(FILE *out, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void line(FILE *out, const char *name, const char *format, ...)
+void top_page_begin(FILE *out, const char *name)
+{
+    fprintf(out, "  %-14s ", name);
+}
+
+void top_page_line(FILE *out, const char *name, const char *format, ...)
 {
     va_list arguments;
 
-    fprintf(out, "  %-14s ", name);
+    top_page_begin(out, name);
     va_start(arguments, format);
     vfprintf(out, format, arguments);
     va_end(arguments);
@@ -42,10 +49,10 @@ static void print_flow(const char *direction, double bytes_s, double packets_s, 
     units_format_bytes(bytes, size);
     units_format_count(packets, count);
     if (isfinite(bytes_s))
-        line(out, direction, "%s in %s packets; %s, %s packets/s", size, count,
-             units_format_bits_per_s(bytes_s * 8, rate), units_format_short(packets_s, packet_rate));
+        top_page_line(out, direction, "%s in %s packets; %s, %s packets/s", size, count,
+                      units_format_bits_per_s(bytes_s * 8, rate), units_format_short(packets_s, packet_rate));
     else
-        line(out, direction, "%s in %s packets", size, count);
+        top_page_line(out, direction, "%s in %s packets", size, count);
 }
 
 static void print_since(const struct connection_row *row, FILE *out)
@@ -56,7 +63,7 @@ static void print_since(const struct connection_row *row, FILE *out)
 
     if (localtime_r(&seconds, &parts))
         strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
-    line(out, "Open since", "%s", text);
+    top_page_line(out, "Open since", "%s", text);
 }
 
 static void print_tcp(const struct top_connection *connection, FILE *out)
@@ -66,10 +73,10 @@ static void print_tcp(const struct top_connection *connection, FILE *out)
 
     fputs("TCP\n", out);
     if (row->srtt_us)
-        line(out, "Round trip", "%s, smoothed", units_format_ns((uint64_t)row->srtt_us * 1000, rtt));
-    line(out, "Windows", "congestion %s, the peer's %s", units_format_bytes(row->cwnd, window),
-         units_format_bytes(row->snd_wnd, peer));
-    line(out, "Sent again", "%" PRIu32 " segments", row->retransmissions);
+        top_page_line(out, "Round trip", "%s, smoothed", units_format_ns((uint64_t)row->srtt_us * 1000, rtt));
+    top_page_line(out, "Windows", "congestion %s, the peer's %s", units_format_bytes(row->cwnd, window),
+                  units_format_bytes(row->snd_wnd, peer));
+    top_page_line(out, "Sent again", "%" PRIu32 " segments", row->retransmissions);
 }
 
 /* A bar for each power of two that has something between the first and the last. */
@@ -107,13 +114,21 @@ static void print_latency(const struct top_connection *connection, FILE *out)
         fputs("  no packet yet\n", out);
         return;
     }
-    line(out, "Packets", "%" PRIu64, row->latency_count);
-    line(out, "Latency", "50 %% %s, 90 %% %s, 99 %% %s, 99.9 %% %s, worst %s",
-         units_format_ns(row->latency_p50_ns, p50), units_format_ns(row->latency_p90_ns, p90),
-         units_format_ns(row->latency_p99_ns, p99), units_format_ns(row->latency_p999_ns, p999),
-         units_format_ns(row->latency_max_ns, max));
+    top_page_line(out, "Packets", "%" PRIu64, row->latency_count);
+    top_page_line(out, "Latency", "50 %% %s, 90 %% %s, 99 %% %s, 99.9 %% %s, worst %s",
+                  units_format_ns(row->latency_p50_ns, p50), units_format_ns(row->latency_p90_ns, p90),
+                  units_format_ns(row->latency_p99_ns, p99), units_format_ns(row->latency_p999_ns, p999),
+                  units_format_ns(row->latency_max_ns, max));
     if (connection->histogram)
         print_histogram(connection->histogram, out);
+}
+
+/* What the dump is about; a connection without a descriptor is in another list. */
+static struct json_object *socket_of(struct json_object *dump)
+{
+    struct json_object *socket = report_element(dump, "sockets", 0);
+
+    return socket ? socket : report_element(dump, "closing", 0);
 }
 
 static void print_connection(const struct top_connection *connection, const struct top_data *data, FILE *out)
@@ -123,20 +138,26 @@ static void print_connection(const struct top_connection *connection, const stru
 
     fprintf(out, "%s %s - %s, %s\n", row->protocol == IPPROTO_TCP ? "tcp" : "udp", endpoint_text(&row->local, local),
             endpoint_text(&row->remote, remote), connection_state_name(row));
-    line(out, "Program", "%s, process %" PRIu32 ", user %" PRIu32, row->program, row->pid, row->uid);
+    top_page_line(out, "Program", "%s, process %" PRIu32 ", user %" PRIu32, row->program, row->pid, row->uid);
     if (row->flow) /* other nodes do not say */
-        line(out, "Lane", "%" PRIu32 ", flow %" PRIu32, row->lane, row->flow);
-    line(out, "Interface", "%s", row->interface);
+        top_page_line(out, "Lane", "%" PRIu32 ", flow %" PRIu32, row->lane, row->flow);
+    top_page_line(out, "Interface", "%s", row->interface);
     print_since(row, out);
     print_flow("Received", connection->rx_bytes, connection->rx_packets, row->rx_bytes, row->rx_packets, out);
     print_flow("Sent", connection->tx_bytes, connection->tx_packets, row->tx_bytes, row->tx_packets, out);
-    line(out, "Lost", "%" PRIu64 " because the ring was full, %" PRIu32 " because the receive buffer was",
-         row->ring_drops, row->drops);
-    if (row->protocol == IPPROTO_TCP)
+    top_page_line(out, "Lost", "%" PRIu64 " because the ring was full, %" PRIu32 " because the receive buffer was",
+                  row->ring_drops, row->drops);
+    if (isfinite(connection->spin_percent))
+        top_page_line(out, "Processor", "%.1f %% of a core, which its program spins away", connection->spin_percent);
+    if (!top_socket_print(socket_of(data->dump), out) && row->protocol == IPPROTO_TCP)
         print_tcp(connection, out);
     print_latency(connection, out);
+    if (data->dump || data->dump_problem)
+        fprintf(out, "All that its program says (lockstep dump %" PRIu32 ")\n", row->pid);
     if (data->dump)
-        fprintf(out, "What its program says (lockstep dump %" PRIu32 ")%s", row->pid, data->dump);
+        dump_print_sockets(data->dump, out, DUMP_WIDTH);
+    else if (data->dump_problem)
+        fprintf(out, "  process %" PRIu32 " %s\n", row->pid, data->dump_problem);
 }
 
 /* --- other rows --------------------------------------------------------------------------------------------- */

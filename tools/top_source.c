@@ -19,8 +19,7 @@
 #include "tools/top_remote.h"
 
 #define DUMP_PATIENCE_NS 500000000u /* a program that does not answer holds up the thread */
-#define DUMP_WIDTH       78
-#define HERE             0 /* this node */
+#define HERE             0          /* this node */
 #define WAIT_MAX_MS      3600000
 #define WAIT_MAX_NS      (WAIT_MAX_MS * 1000000ull)
 
@@ -67,7 +66,7 @@ static void tell(struct top_source *source, bool complete)
 
 /* A node's table (NULL: there is none), unless another node's is wished by now. Takes table and dump over. */
 static void tell_table(struct top_source *source, size_t node, struct connection_table *table, const char *problem,
-                       char *dump)
+                       struct json_object *dump, const char *dump_problem)
 {
     struct connection_table old = {0};
 
@@ -81,13 +80,14 @@ static void tell_table(struct top_source *source, size_t node, struct connection
             source->news.has_table = true;
         }
         snprintf(source->news.problem, sizeof source->news.problem, "%s", problem);
-        free(source->news.dump);
+        json_object_put(source->news.dump);
         source->news.dump = dump;
+        source->news.dump_problem = dump_problem;
         dump = NULL;
     }
     pthread_mutex_unlock(&source->lock);
     table_free(&old);
-    free(dump);
+    json_object_put(dump);
 }
 
 /* --- nodes -------------------------------------------------------------------------------------------------- */
@@ -132,30 +132,6 @@ static int fetch_table(struct top_source *source, bool histograms, struct connec
     return err;
 }
 
-/* Lines about the connection whose details are wished; the caller frees them. */
-static char *fetch_dump(struct top_source *source, const struct top_wish *wish)
-{
-    const struct control_dump request = {.pid = wish->pid, .flow_id = wish->flow};
-    struct json_object *document = NULL;
-    char *lines = NULL;
-    size_t length;
-    FILE *out = open_memstream(&lines, &length);
-    int err;
-
-    if (!out)
-        return NULL;
-    err = dump_ask(source->client, &request, DUMP_PATIENCE_NS, &document, NULL);
-    if (err < 0)
-        fprintf(out, "\n  process %u %s\n", wish->pid, dump_problem(err));
-    else
-        dump_print_sockets(document, out, DUMP_WIDTH);
-    json_object_put(document);
-    if (fclose(out) == 0)
-        return lines;
-    free(lines);
-    return NULL;
-}
-
 static void look_at_clock(struct top_source *source)
 {
     struct json_object *status = clock_fetch(source->runtime_dir, "status", true), *clock = NULL;
@@ -172,16 +148,18 @@ static void look_at_path(struct top_source *source, const struct top_wish *wish)
 {
     struct connection_table table = {0};
     struct json_object *status = NULL;
-    char problem[TOP_NODE_PROBLEM_MAX] = "", *dump = NULL;
+    struct json_object *dump = NULL;
+    char problem[TOP_NODE_PROBLEM_MAX] = "";
     bool wished = wish->node == HERE;
-    int err = connect_here(source);
+    int err = connect_here(source), dump_err = 0;
 
     if (err == 0)
         err = report_ask(source->client, CONTROL_REPORT_STATUS, &status);
     if (err == 0 && wished)
         err = fetch_table(source, wish->details, &table);
     if (err == 0 && wished && wish->details)
-        dump = fetch_dump(source, wish);
+        dump_err = dump_ask(source->client, &(struct control_dump){.pid = wish->pid, .flow_id = wish->flow},
+                            DUMP_PATIENCE_NS, &dump, NULL);
     if (err < 0) {
         snprintf(problem, sizeof problem, "lockstep-netd does not answer, trying again: %s (%s)", error_text(err),
                  source->runtime_dir);
@@ -189,7 +167,7 @@ static void look_at_path(struct top_source *source, const struct top_wish *wish)
     }
     put_part(&source->seen[HERE], ENDPOINT_STATUS, status, problem);
     if (wished)
-        tell_table(source, HERE, err == 0 ? &table : NULL, problem, dump);
+        tell_table(source, HERE, err == 0 ? &table : NULL, problem, dump, dump_err < 0 ? dump_problem(dump_err) : NULL);
 }
 
 /* --- other nodes -------------------------------------------------------------------------------------------- */
@@ -215,7 +193,8 @@ static void put_connections(struct top_source *source, size_t node, struct json_
     if (connections)
         err = top_remote_table(connections, source->seen[node].status, &table);
     if (err != -EAGAIN) /* the next ones will be of one moment */
-        tell_table(source, node, err == 0 ? &table : NULL, connections ? (err < 0 ? error_text(err) : "") : text, NULL);
+        tell_table(source, node, err == 0 ? &table : NULL, connections ? (err < 0 ? error_text(err) : "") : text, NULL,
+                   NULL);
     json_object_put(connections);
 }
 
@@ -343,7 +322,7 @@ static void release(struct top_source *source)
     disconnect_here(source);
     endpoints_destroy(source->endpoints);
     table_free(&source->news.table);
-    free(source->news.dump);
+    json_object_put(source->news.dump);
     free(source->news.nodes);
     free(source->seen);
     free(source->answered);

@@ -27,8 +27,9 @@ struct top_news {
     bool has_table;
     struct connection_table table;      /* the wished node's; the caller's to free */
     char problem[TOP_NODE_PROBLEM_MAX]; /* why there is no newer one, else "" */
-    char *dump;      /* lines about the wished connection, or why there are none; the caller's to free, NULL: none */
-    uint64_t rounds; /* looks at all nodes that are complete */
+    struct json_object *dump; /* what its program says of the wished connection; the caller's to put, or NULL: */
+    const char *dump_problem; /* why it does not, or NULL */
+    uint64_t rounds;          /* looks at all nodes that are complete */
 };
 
 struct top_source;

@@ -4,6 +4,7 @@
 #ifndef LOCKSTEP_TOOLS_TOP_UI_H
 #define LOCKSTEP_TOOLS_TOP_UI_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,8 @@ struct top_data {
     size_t node_count, node;            /* the one whose connections and programs are shown */
     char problem[TOP_NODE_PROBLEM_MAX]; /* "": the newest table is current */
     int64_t realtime_ns;                /* now */
-    const char *dump; /* what its program says of the connection that the details are about: "\n" and lines, or NULL */
+    struct json_object *dump; /* what its program says of the connection that the details are about, or NULL: */
+    const char *dump_problem; /* why it does not, or NULL */
 };
 
 enum top_key {

@@ -12,7 +12,7 @@ static void show(struct top_model *model, struct json_object *report)
 {
     static const struct top_node unnamed;
     struct top_node node = unnamed;
-    struct top_data data = {.model = model, .nodes = &node, .node_count = 1};
+    struct top_data data = {.model = model, .nodes = &node, .node_count = 1, .dump = report};
     struct canvas canvas = {0};
     struct top_ui ui;
     static FILE *out;

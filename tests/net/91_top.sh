@@ -69,8 +69,15 @@ wait_shows top 'every 1.00s' '!PAUSED' "!$before"
 keys top Home Enter
 wait_shows top '^tcp .*, established' "process $server, user 0" 'packets/s$'
 mux resize-window -t top -x 100 -y 90
-wait_shows top "^What its program says \(lockstep dump $server\)" 'state established' 'unread_bytes'
-keys top Escape
+wait_shows top '^TCP, as its program says' '^  Round trip +[0-9.]+ [num]?s smoothed, varies by ' '^  Congestion +window [0-9.]+ KiB \([1-9]' \
+    '^  Send queue +[0-9.]+ K?i?B not ack' '^  In flight .* window [1-9]' '^  Receive queue +[0-9.]+ K?i?B not read; window [1-9]' \
+    '^  Segments +14[0-9][0-9] bytes at most; MTU 1500' '^  Options +Reno, SACK' '^  Last +sent [0-9.]+ [num]?s ago' '^  Processor .* % of a core' \
+    "^All that its program says \(lockstep dump $server\)" 'state established' 'unread_bytes'
+keys top Escape / listen Enter Home Enter
+wait_shows top '^tcp .*, listen' '^  Waiting +0 connections to be accepted, 0 half open; backlog [1-9]'
+keys top Escape Escape / open Enter Home Enter
+wait_shows top '^udp .*, open' '^  Receive queue +0 datagrams'
+keys top Escape Escape
 
 # ---- sizes ----
 mux resize-window -t top -x 160 -y 30
@@ -94,13 +101,13 @@ capture top -e
 assert_line "$screen" "$coloured" "colours"
 keys top q
 wait_shows top '^ended with 0$' '^echo$' '!^PROGRAM'
-terminal plain 80 24 "TERM=vt100 $LT_LOCKSTEP top --runtime-dir $dir"
+terminal plain 80 24 "TERM=vt100 $LT_LOCKSTEP top -d 200ms --runtime-dir $dir"
 wait_shows plain "$talks" '^q quit'
 keys plain Down Enter
 wait_shows plain '^(tcp|udp) ' '^Latency'
 keys plain C-c
 wait_shows plain '^ended with 0$' '^echo$'
-terminal grey 80 24 "NO_COLOR=1 $LT_LOCKSTEP top --runtime-dir $dir"
+terminal grey 80 24 "NO_COLOR=1 $LT_LOCKSTEP top -d 200ms --runtime-dir $dir"
 wait_shows grey "$talks"
 capture grey -e
 assert_no_line "$screen" "$coloured" "colours"
@@ -113,11 +120,13 @@ end_by() {
 }
 end_by grey TERM 143
 for crash in "SEGV 139" "ABRT 134"; do
-    terminal "${crash% *}" 80 24 "ulimit -c 0; $LT_LOCKSTEP top --runtime-dir $dir"
+    terminal "${crash% *}" 80 24 "ulimit -c 0; $LT_LOCKSTEP top -d 200ms --runtime-dir $dir"
     wait_shows "${crash% *}" "$talks"
     # shellcheck disable=SC2086
     end_by "${crash% *}" $crash
 done
+terminal dumb 80 24 "TERM=dumb $LT_LOCKSTEP top -d 200ms --runtime-dir $dir"
+wait_shows dumb 'cannot draw on a terminal of type "dumb": use --batch' '^ended with 2$'
 terminal strange 80 24 "TERM=no-such-terminal $LT_LOCKSTEP top --runtime-dir $dir"
 wait_shows strange 'cannot draw on a terminal of type "no-such-terminal": use --batch' '^ended with 2$'
 

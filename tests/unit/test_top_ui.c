@@ -24,6 +24,7 @@ static struct connection_table make_table(double second)
     struct lane_row *lane;
 
     row->rx_bytes = (uint64_t)(second * 125e6);
+    row->cwnd = 10240;
     row->latency_count = 10;
     row->latency_p50_ns = 2500;
     row->latency_p99_ns = 12345;
@@ -446,13 +447,21 @@ static void details_say_all_that_is_known(void **state)
 {
     struct rig *rig = *state;
 
-    rig->data.dump = "\n  state established\n";
+    rig->data.dump = json_tokener_parse("{\"sockets\": [{\"descriptor_count\": 4711}]}");
     key(rig, TOP_KEY_ENTER);
     draw(rig, 100, 40);
     assert_true(shown(rig, "tcp 10.0.0.1:7001 - 10.0.0.3:40001, established"));
     assert_true(shown(rig, "1.000 Gb/s"));
     assert_true(shown(rig, "99 % 12.35 us"));
-    assert_true(shown(rig, "  state established"));
+    assert_true(shown(rig, "50.0 % of a core"));
+    assert_true(shown(rig, "congestion 10.00 KiB")); /* of the table, since the dump does not say */
+    assert_true(shown(rig, "All that its program says (lockstep dump 1001)"));
+    assert_true(shown(rig, "  descriptor_count 4711"));
+    json_object_put(rig->data.dump);
+    rig->data.dump = NULL;
+    rig->data.dump_problem = "does not answer";
+    draw(rig, 100, 40);
+    assert_true(shown(rig, "  process 1001 does not answer"));
     key(rig, TOP_KEY_ESCAPE);
     draw(rig, 80, 24);
     assert_true(shown(rig, "PROGRAM"));
