@@ -45,7 +45,7 @@ struct report_waiter {
     uint32_t sequence;
 };
 
-static void job_free(struct report_job *job)
+static void job_free(const struct netd *netd, struct report_job *job)
 {
     struct list *link;
 
@@ -53,7 +53,7 @@ static void job_free(struct report_job *job)
         free(list_entry(link, struct report_waiter, link));
     list_remove(&job->link);
     if (job->pid_fd >= 0)
-        close(job->pid_fd);
+        server_unwatch(netd, job->pid_fd);
     if (job->memfd >= 0)
         close(job->memfd);
     free(job);
@@ -117,7 +117,7 @@ static void handle_exit(struct netd *netd, void *object, uint32_t events)
         else
             server_reply(waiter->client, CONTROL_REPORT, waiter->sequence, -EIO);
     }
-    job_free(job);
+    job_free(netd, job);
 }
 
 static unsigned job_count(const struct netd *netd)
@@ -197,7 +197,7 @@ static int job_start(struct netd *netd, uint32_t kind, bool shared, struct repor
         if (job->pid_fd >= 0)
             handle_exit(netd, job, 0); /* waits for the child */
         else
-            job_free(job);
+            job_free(netd, job);
         return result;
     }
     list_push_back(&netd->reports, &job->link);

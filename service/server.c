@@ -94,7 +94,7 @@ static void drop_client(struct netd *netd, struct client *client, bool keep_lane
     hang_up(netd, client->user, client->fd);
     client->fd = -1;
     if (client->pid_fd >= 0)
-        close(client->pid_fd);
+        server_unwatch(netd, client->pid_fd);
     client->pid_fd = -1;
     client->user->clients--;
     list_remove(&client->link);
@@ -317,6 +317,12 @@ int server_watch(const struct netd *netd, int fd, struct event_source *source)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
 
     return epoll_ctl(netd->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void server_unwatch(const struct netd *netd, int fd)
+{
+    epoll_ctl(netd->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    close(fd);
 }
 
 static unsigned clients_count(const struct netd *netd)

@@ -35,7 +35,10 @@ void server_reply_fd(struct client *client, unsigned type, uint32_t sequence, in
 /* A request to a program, over its lane's event socket; fd (-1: none) stays the caller's. A negated errno if the
  * program does not fetch them. */
 int server_send_event(const struct lane *lane, unsigned type, const void *body, size_t size, int fd);
-/* Calls the source when fd is readable, until fd is closed. */
+/* Calls the source when fd is readable, until server_unwatch: closing it is not enough, because a child that writes a
+ * report (service/reporter.h) holds a copy. */
 int server_watch(const struct netd *netd, int fd, struct event_source *source);
+/* Closes fd. Events at hand may still be of it. */
+void server_unwatch(const struct netd *netd, int fd);
 
 #endif

@@ -1710,6 +1710,32 @@ static void many_connections_body(void *argument, int to_parent, int from_parent
     await(from_parent);
 }
 
+static void asking_body(void *argument, int to_parent, int from_parent)
+{
+    (void)argument, (void)to_parent, (void)from_parent;
+    for (int i = 0; i < 20; i++) {
+        struct netd_client *client;
+        int fd;
+
+        child_assert(client_connect(&client, dir, "asking", 0, NULL) == 0);
+        child_assert(client_report(client, CONTROL_REPORT_STATUS, &fd) == 0);
+        close(fd);
+        client_close(client);
+    }
+}
+
+/* Children of the service write them, side by side, and hold copies of each other's descriptors and the clients'. */
+static void ask_side_by_side(void)
+{
+    struct child children[4];
+
+    for (size_t i = 0; i < sizeof(children) / sizeof(*children); i++)
+        child_start(&children[i], 0, asking_body, NULL);
+    for (size_t i = 0; i < sizeof(children) / sizeof(*children); i++)
+        assert_int_equal(child_end(&children[i]), 0);
+    assert_true(service_lives());
+}
+
 static void test_25_ten_thousand_connections(void **unused)
 {
     int fd = bound_socket(0, SOCK_STREAM, HERE, 5025, false);
@@ -1725,6 +1751,7 @@ static void test_25_ten_thousand_connections(void **unused)
     began_ns = platform_now_ns();
     assert_int_equal(flow_count(), MANY + 1);
     print_message("# listed after %.0f ms\n", (double)(platform_now_ns() - began_ns) / 1e6);
+    ask_side_by_side();
     kill(child.pid, SIGKILL);
     began_ns = platform_now_ns();
     wait_total("flows", 0, 5000);
