@@ -344,6 +344,10 @@ static int open_app(struct app *app, const struct node_config *nodes, size_t cou
     app->nodes = calloc(count + 1, sizeof *app->nodes);
     if (!app->model || !app->nodes)
         return -ENOMEM;
+    for (size_t i = 0; i <= count; i++) {
+        top_node_fill(&app->nodes[i], NULL, NULL);
+        strcpy(app->nodes[i].problem, "not asked yet");
+    }
     app->ui.node = app->options->nodes[0][0] ? 1 : 0;
     app->wish = (struct top_wish){.node = app->ui.node, .interval_ns = app->ui.interval_ns};
     app->data =

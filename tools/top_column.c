@@ -13,8 +13,12 @@
 
 static void put_text(struct top_value *value, const char *text)
 {
+    size_t length = strlen(text), most = sizeof value->text - 1;
+
     value->number = 0;
-    snprintf(value->text, sizeof value->text, "%s", text);
+    length = length < most ? length : most;
+    memcpy(value->text, text, length); /* sorting does this often */
+    value->text[length] = '\0';
 }
 
 /* --- connections -------------------------------------------------------------------------------------------- */
@@ -385,33 +389,39 @@ int top_compare(const struct top_column *column, bool descending, const void *a,
     return descending ? -order : order;
 }
 
-static bool word_matches(const struct top_view *view, const void *row, const char *word)
+/* The filter's words, at most as many as there are bits. */
+struct words {
+    char text[256];
+    const char *words[32];
+    uint32_t all; /* a bit for each */
+};
+
+static void split(const char *filter, struct words *out)
 {
-    struct top_value value;
+    char *rest = out->text, *word;
+    unsigned count = 0;
 
-    for (size_t i = 0; i < view->column_count; i++) {
-        const struct top_column *column = &view->columns[i];
-
-        if (!top_is_text(column))
-            continue;
-        column->get(row, &value);
-        if (strcasestr(value.text, word))
-            return true;
-    }
-    return false;
+    snprintf(out->text, sizeof out->text, "%s", filter);
+    while (count < 32 && (word = strtok_r(rest, " ", &rest)))
+        out->words[count++] = word;
+    out->all = count == 32 ? UINT32_MAX : (1u << count) - 1;
 }
 
 bool top_matches(const struct top_view *view, const void *row, const char *filter)
 {
-    char word[64];
+    struct top_value value;
+    struct words words;
+    uint32_t found = 0;
 
-    for (filter += strspn(filter, " "); *filter; filter += strspn(filter, " ")) {
-        size_t length = strcspn(filter, " ");
-
-        snprintf(word, sizeof word, "%.*s", (int)length, filter);
-        if (!word_matches(view, row, word))
-            return false;
-        filter += length;
+    split(filter, &words);
+    for (size_t i = 0; i < view->column_count && found != words.all; i++) {
+        if (!top_is_text(&view->columns[i]))
+            continue;
+        view->columns[i].get(row, &value); /* once for all words */
+        for (unsigned word = 0; words.all >> word; word++) {
+            if (!(found >> word & 1) && strcasestr(value.text, words.words[word]))
+                found |= 1u << word;
+        }
     }
-    return true;
+    return found == words.all;
 }

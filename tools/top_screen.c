@@ -110,20 +110,28 @@ static void choose_attributes(bool colour)
     attributes[CANVAS_TITLE] = A_BOLD | A_UNDERLINE | (attr_t)COLOR_PAIR(3);
 }
 
+/* Whether the terminal's type is known and its cursor can be moved. */
+static bool can_draw(void)
+{
+    const char *move;
+    int problem;
+
+    if (setupterm(NULL, STDOUT_FILENO, &problem) != OK)
+        return false;
+    move = tigetstr((char *)(uintptr_t) "cup");
+    del_curterm(cur_term);
+    return move && move != (char *)-1;
+}
+
 int top_screen_open(bool colour, char *problem)
 {
     const char *type = getenv("TERM");
-    const char *move;
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0) {
         snprintf(problem, 100, "there is no terminal to draw on: use --batch");
         return -1;
     }
-    screen = newterm(NULL, stdout, stdin);
-    move = screen ? tigetstr((char *)(uintptr_t) "cup") : NULL;
-    if (!move || move == (char *)-1) {
-        if (screen)
-            top_screen_close();
+    if (!can_draw() || !(screen = newterm(NULL, stdout, stdin))) {
         snprintf(problem, 100, "cannot draw on a terminal of type \"%.40s\": use --batch", type ? type : "");
         return -1;
     }
