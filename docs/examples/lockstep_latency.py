@@ -3,14 +3,16 @@
 """Latencies of the connections of this moment, by program, and of the last day from the history: p50, p99, p99.9 in us."""
 
 import datetime
+from typing import Any
 
 import lockstep
 import numpy as np
+import numpy.typing as npt
 
 SHARES = (0.5, 0.99, 0.999)
 
 
-def show(title: str, programs: "np.ndarray", histograms: "np.ndarray") -> None:
+def show(title: str, programs: "npt.NDArray[Any]", histograms: "npt.NDArray[Any]") -> None:
     print(title)
     for program in np.unique(programs):
         counts = histograms[programs == program].sum(axis=0, dtype=np.uint64)
@@ -20,6 +22,7 @@ def show(title: str, programs: "np.ndarray", histograms: "np.ndarray") -> None:
 
 table = lockstep.table.read(histograms=True)
 names = np.array([name.decode(errors="replace") for name in table.connections["program"]])
+assert table.histograms is not None  # they were asked for
 show("now", names, table.histograms)
 
 since = datetime.datetime.utcnow() - datetime.timedelta(days=1)

@@ -42,23 +42,24 @@ def quantile(histogram: "npt.ArrayLike", q: "Union[float, npt.ArrayLike]") -> "n
     shares = np.asarray(q, dtype=np.float64)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"a share is 0 to 1, not {q!r}")
-    flat = counts.reshape(-1, BUCKETS)
-    result = np.array([[_quantile(np, row, share) for share in shares.reshape(-1)] for row in flat])
+    rows = counts.reshape(-1, BUCKETS)
+    columns = [_quantiles(np, rows, share) for share in shares.reshape(-1)]
+    result: "npt.NDArray[np.float64]" = np.array(columns).reshape(shares.size, rows.shape[0]).T
     return result.reshape(counts.shape[:-1] + shares.shape)
 
 
-def _quantile(np: Any, counts: "npt.NDArray[np.float64]", share: float) -> float:
-    total = float(counts.sum())
-    if total == 0:
-        return float("nan")
-    rank = max(1.0, float(np.ceil(share * total)))  # nearest rank
-    sums: "npt.NDArray[np.float64]" = np.cumsum(counts)
-    bucket = int(np.searchsorted(sums, rank))
-    low, high = (float(value) for value in bounds()[bucket])
-    if bucket == BUCKETS - 1:
-        return low
-    inside = float(counts[bucket])
-    return low + (high - low) * (rank - (float(sums[bucket]) - inside)) / inside
+def _quantiles(np: Any, rows: "npt.NDArray[np.float64]", share: float) -> "npt.NDArray[np.float64]":
+    """One share of each row."""
+    low, high = bounds().astype(np.float64).T
+    sums = np.cumsum(rows, axis=1)
+    total = sums[:, -1]
+    rank = np.maximum(1.0, np.ceil(share * total))  # nearest rank
+    bucket = np.minimum((sums < rank[:, None]).sum(axis=1), BUCKETS - 1)
+    row = np.arange(len(rows))
+    inside = np.maximum(rows[row, bucket], 1.0)
+    part = np.where(bucket == BUCKETS - 1, 0.0, (rank - (sums[row, bucket] - inside)) / inside)
+    result: "npt.NDArray[np.float64]" = np.where(total == 0, np.nan, low[bucket] + (high - low)[bucket] * part)
+    return result
 
 
 def unpack(packed: bytes) -> "Counts":
