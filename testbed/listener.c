@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "platform/platform.h"
+#include "platform/service_manager.h"
 #include "platform/stop_signals.h"
 #include "testbed/json_look.h"
 #include "testbed/json_write.h"
@@ -281,6 +282,7 @@ int listener_main(const struct listener_options *options)
     char problem[CHANNEL_PROBLEM_MAX];
     int exit_status = 1;
 
+    service_manager_open();
     listener = (struct listener){.options = options, .socket = -1, .transfer = -1, .signals = platform_stop_signals()};
     if (channel_credentials_load(&files, &listener.credentials, problem) < 0)
         log_error("listener: %s", problem);
@@ -288,10 +290,16 @@ int listener_main(const struct listener_options *options)
         log_error("listener: cannot make %s: %s", options->directory, strerror(errno));
     else if (open_socket(options, &listener.socket) == 0)
         exit_status = 0;
-    if (exit_status == 0)
+    if (exit_status == 0) {
         log_info("listener: %s waits for a controller on port %" PRId64, options->name, options->port);
-    while (exit_status == 0 && !listener.stopping)
+        service_manager_ready();
+    }
+    while (exit_status == 0 && !listener.stopping) {
+        service_manager_status("%s", listener.controller ? "Works for a controller." : "Waits for a controller.");
+        service_manager_feed(platform_now_ns());
         serve(&listener);
+    }
+    service_manager_stopping();
     shut(&listener);
     return exit_status;
 }
