@@ -17,6 +17,7 @@
 
 /* What falls into one step. */
 struct step {
+    int64_t first_ms;           /* of which something is known; 0: none */
     double offset_ns, bound_ns; /* NAN: none */
     double sum[4];              /* of traffic_names */
     double covered_ms[4];
@@ -56,6 +57,12 @@ static struct step *step_at(struct reading *reading, int64_t at_ms)
     return at_ms < reading->from_ms || i >= (int64_t)reading->count ? NULL : &reading->step[i];
 }
 
+static void see(struct step *step, int64_t at_ms)
+{
+    if (!step->first_ms || at_ms < step->first_ms)
+        step->first_ms = at_ms;
+}
+
 /* The one that is further from 0. */
 static double further(double one, double other)
 {
@@ -76,10 +83,12 @@ static int read_clock(struct reading *reading)
     int result = SQLITE_ERROR;
 
     while (statement && (result = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct step *step = step_at(reading, sqlite3_column_int64(statement, 0) / NS_A_MS);
+        int64_t at_ms = sqlite3_column_int64(statement, 0) / NS_A_MS;
+        struct step *step = step_at(reading, at_ms);
 
         if (!step)
             continue;
+        see(step, at_ms);
         step->offset_ns = further(step->offset_ns, real_of(statement, 1));
         step->bound_ns = further(step->bound_ns, real_of(statement, 2));
     }
@@ -105,6 +114,7 @@ static void spread(struct reading *reading, int k, int64_t from_ms, int64_t to_m
         if (step) {
             step->sum[k] += change * (double)(end - at) / (double)(to_ms - from_ms);
             step->covered_ms[k] += (double)(end - at);
+            see(step, at);
         }
         at = end;
     }
@@ -142,8 +152,9 @@ static double rate_of(const struct step *step, int k, int64_t ms)
 static struct series_point point_of(const struct reading *reading, size_t i)
 {
     const struct step *step = &reading->step[i];
-    struct series_point point = series_unknown(reading->from_ms + (int64_t)i * reading->step_ms);
-    int64_t left_ms = reading->to_ms - point.time_ms, ms = left_ms < reading->step_ms ? left_ms : reading->step_ms;
+    int64_t begin_ms = reading->from_ms + (int64_t)i * reading->step_ms, left_ms = reading->to_ms - begin_ms;
+    int64_t ms = left_ms < reading->step_ms ? left_ms : reading->step_ms;
+    struct series_point point = series_unknown(step->first_ms ? step->first_ms : begin_ms);
 
     point.offset_ns = step->offset_ns;
     point.bound_ns = step->bound_ns;

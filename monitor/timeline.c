@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "monitor/past.h"
 
@@ -46,8 +47,8 @@ static bool is_young(const struct kept *kept, int64_t now_ms)
     return kept->read_ms && now_ms >= kept->read_ms && now_ms - kept->read_ms < kept->past.step_ms / 2;
 }
 
-/* What the history knows of the span; NULL: no memory. */
-static const struct past *look_back(struct timeline *timeline, enum series_span span, int64_t now_ms)
+/* What the history knows of the span up to `to_ms`; NULL: no memory. */
+static const struct past *look_back(struct timeline *timeline, enum series_span span, int64_t now_ms, int64_t to_ms)
 {
     struct kept *kept = timeline->kept[span];
 
@@ -56,25 +57,24 @@ static const struct past *look_back(struct timeline *timeline, enum series_span 
     if (!kept)
         return NULL;
     if (!is_young(kept, now_ms)) {
-        past_read(timeline->history, now_ms - series_span_s(span) * 1000, now_ms, &kept->past);
+        past_read(timeline->history, now_ms - series_span_s(span) * 1000, to_ms, &kept->past);
         kept->read_ms = now_ms;
     }
     return &kept->past;
 }
 
-/* points: PAST_POINTS + SERIES_POINTS. */
-static size_t gather(struct timeline *timeline, const struct past *past, int64_t from_ms, struct series_point *points)
+/* Puts what the history knows of the time before the recent points in front of them; returns how many there are. */
+static size_t join(const struct past *past, struct series_point *points, const struct series_point *recent,
+                   size_t recent_count)
 {
-    struct series_point *recent = points + PAST_POINTS;
-    size_t recent_count = series_copy(timeline->series, from_ms, recent), count = 0;
+    size_t count = 0;
 
     while (past && count < past->count && (recent_count == 0 || past->point[count].time_ms < recent->time_ms)) {
         points[count] = past->point[count];
         count++;
     }
-    for (size_t i = 0; i < recent_count; i++)
-        points[count++] = recent[i];
-    return count;
+    memmove(points + count, recent, recent_count * sizeof *points);
+    return count + recent_count;
 }
 
 static struct body *write_document(const struct past *past, enum series_span span, const struct series_point *points,
@@ -104,7 +104,7 @@ static struct body *write_document(const struct past *past, enum series_span spa
 
 struct body *timeline_write(struct timeline *timeline, enum series_span span, int64_t now_ms)
 {
-    struct series_point *points = calloc(PAST_POINTS + SERIES_POINTS, sizeof *points);
+    struct series_point *points = calloc(PAST_POINTS + SERIES_POINTS, sizeof *points), *recent = points + PAST_POINTS;
     const struct past *past;
     struct body *body;
     size_t count;
@@ -112,8 +112,9 @@ struct body *timeline_write(struct timeline *timeline, enum series_span span, in
     if (!points)
         return NULL;
     pthread_mutex_lock(&timeline->lock);
-    past = look_back(timeline, span, now_ms);
-    count = gather(timeline, past, now_ms - series_span_s(span) * 1000, points);
+    count = series_copy(timeline->series, now_ms - series_span_s(span) * 1000, recent);
+    past = look_back(timeline, span, now_ms, count ? recent->time_ms : now_ms);
+    count = join(past, points, recent, count);
     body = write_document(past, span, points, count);
     pthread_mutex_unlock(&timeline->lock);
     free(points);

@@ -7,22 +7,29 @@ export function time(ns, digits = 3) {
   if (size < 0.05) return '0 ns';
   const [unit, scale] = size >= 1e9 ? ['s', 1e9] : size >= 1e6 ? ['ms', 1e6] : size >= 1e3 ? ['µs', 1e3] : ['ns', 1];
   const value = ns / scale;
-  return `${unit === 'ns' && size >= 100 ? value.toFixed(0) : Number(value.toPrecision(digits))} ${unit}`;
+  return `${unit === 'ns' && size >= 100 ? value.toFixed(0) : Number(value.toPrecision(digits))}\u00a0${unit}`;
 }
 export const signed_time = ns => (ns >= 0.05 ? '+' : '') + time(ns);
 function scaled(number, units, step) {
   if (number === null || number === undefined) return '–';
   let i = 0;
   while (Math.abs(number) >= step && i + 1 < units.length) { number /= step; i++; }
-  return `${i === 0 ? Math.round(number) : Number(number.toPrecision(3))} ${units[i]}`.trim();
+  return `${i === 0 ? Math.round(number) : Number(number.toPrecision(3))}\u00a0${units[i]}`;
 }
 export const bits = number => scaled(number, ['b/s', 'kb/s', 'Mb/s', 'Gb/s', 'Tb/s'], 1000);
 export const bytes = number => scaled(number, ['B', 'kB', 'MB', 'GB', 'TB', 'PB'], 1000);
+// (Kept, for thousands of cells a second.)
+const whole = new Intl.NumberFormat('en', {maximumFractionDigits: 0});
+const clock_format = new Intl.DateTimeFormat('en-GB', {timeStyle: 'medium'});
+const date_format = new Intl.DateTimeFormat('sv-SE', {dateStyle: 'short', timeStyle: 'medium'});
+const day_format = new Intl.DateTimeFormat('en-GB', {day: 'numeric', month: 'short'});
 export const rate = number => number === null || number === undefined ? '–'
-  : number >= 100 ? `${Math.round(number).toLocaleString('en')}/s` : `${Number(number.toPrecision(2))}/s`;
-export const count = number => number === null || number === undefined ? '–' : Number(number).toLocaleString('en');
-export const clock_time = ms => new Date(ms).toLocaleTimeString('en-GB');
-export const date_time = ms => new Date(ms).toLocaleString('sv-SE');
+  : number >= 100 ? `${whole.format(number)}/s` : `${Number(number.toPrecision(2))}/s`;
+export const count = number => number === null || number === undefined ? '–' : whole.format(number);
+export const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
+export const clock_time = ms => clock_format.format(ms);
+export const date_time = ms => date_format.format(ms);
+export const day = ms => day_format.format(ms);
 export const percent = share => share === 0 ? '0 %' : share < 0.001 ? '<0.1 %' : `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 export function duration(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
@@ -47,6 +54,10 @@ export function svg(name, attributes, ...children) {
 // Leaves the document alone if nothing changes: screen readers then stay silent.
 export function set_text(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+// What screen readers shall say now: only what somebody has asked for, not what changes by itself.
+export function say(text) {
+  set_text(by_id('said'), text);
 }
 export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The latency heat map: a row a connection, a column a latency bucket, the colour the bucket's share of the row.
-import {bucket_low, bucket_text, by_id, colour, count, element, histogram_cells, percent, set_text, time} from './format.js';
+import {bucket_low, bucket_text, by_id, colour, count, element, histogram_cells, percent, say as say_aloud, set_text, time} from './format.js';
 
-const most_rows = 24, row_height = 20, label_width = 300, top = 22, right = 12;
-let rows = [], edges = [], first = 0, buckets = 1, cursor = null, open = () => {};
+const most_rows = 24, row_height = 20, most_label_width = 300, top = 22, right = 12, font = '12px system-ui, sans-serif';
+let rows = [], edges = [], first = 0, buckets = 1, label_width = most_label_width, cursor = null, open = () => {};
 
 // Dark to bright on dark paper, and the other way on light: what stands out is what is more. (Roughly the viridis scale.)
 const scale = [[68, 1, 84], [65, 68, 135], [42, 120, 142], [34, 168, 132], [122, 209, 81], [253, 231, 37]];
@@ -23,7 +23,9 @@ function bucket_of(ns) {
 }
 
 function geometry() {
-  const width = Math.max(by_id('heat').clientWidth, 560);
+  const width = Math.max(by_id('heat').clientWidth, 560), context = by_id('heat-canvas').getContext('2d');
+  context.font = font;
+  label_width = Math.min(most_label_width, 16 + rows.reduce((most, row) => Math.max(most, Math.ceil(context.measureText(name_of(row)).width)), 60));
   return {width, height: top + Math.max(rows.length, 1) * row_height + 4, column: (width - label_width - right) / buckets};
 }
 
@@ -33,8 +35,8 @@ function fit_text(context, text, width) {
   return text + '…';
 }
 
-function draw_row(context, row, y, size, dark) {
-  context.fillStyle = colour('--ink');
+function draw_row(context, row, y, size, dark, ink) {
+  context.fillStyle = ink;
   context.textAlign = 'left';
   context.fillText(fit_text(context, name_of(row), label_width - 16), 4, y + row_height / 2);
   for (const [bucket, number] of row.cells) {
@@ -43,7 +45,7 @@ function draw_row(context, row, y, size, dark) {
     context.fillRect(label_width + (bucket - first) * size.column, y + 1, Math.max(size.column - 1, 1), row_height - 2);
   }
   const centre = ns => label_width + (bucket_of(ns) - first + 0.5) * size.column;
-  const mark = ns => row.cells.find(([bucket]) => bucket === bucket_of(ns))?.[1] / row.sum > 0.2 ? (dark ? '#000' : '#fff') : colour('--ink');
+  const mark = ns => row.cells.find(([bucket]) => bucket === bucket_of(ns))?.[1] / row.sum > 0.2 ? (dark ? '#000' : '#fff') : ink;
   context.fillStyle = mark(row.p50_ns);
   context.fillRect(centre(row.p50_ns) - 1, y + 4, 2, row_height - 8);
   context.fillStyle = mark(row.p99_ns);
@@ -62,7 +64,7 @@ function draw_axis(context, size) {
     const text = time(bucket_low(edges, i), 2), half = context.measureText(text).width / 2;
     if ((i - 1) % 2 || x - half < free) continue;
     context.fillText(text, x, 9);
-    free = x + half + 12;
+    free = x + half + 8;
     context.beginPath();
     context.moveTo(x, top - 5);
     context.lineTo(x, size.height);
@@ -78,11 +80,12 @@ export function draw() {
   canvas.style.width = `${size.width}px`;
   canvas.style.height = `${size.height}px`;
   context.scale(ratio, ratio);
-  context.font = '12px system-ui, sans-serif';
+  context.font = font;
   context.textBaseline = 'middle';
   context.clearRect(0, 0, size.width, size.height);
   if (rows.length) draw_axis(context, size);
-  rows.forEach((row, i) => draw_row(context, row, top + i * row_height, size, dark));
+  const ink = colour('--ink');
+  rows.forEach((row, i) => draw_row(context, row, top + i * row_height, size, dark, ink));
   if (cursor && rows[cursor.row]) {
     context.strokeStyle = colour('--second');
     context.lineWidth = 2;
@@ -161,6 +164,7 @@ function move(event) {
   }
   draw();
   say();
+  say_aloud(by_id('heat-text').textContent);
 }
 
 function point(event) {

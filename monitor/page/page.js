@@ -3,10 +3,11 @@
 import * as charts from './charts.js';
 import * as heatmap from './heatmap.js';
 import * as tables from './tables.js';
-import {bits, by_id, clock_time, count, duration, element, rate, set_text, signed_time, time} from './format.js';
+import {bits, by_id, clock_time, count, counted, duration, element, rate, set_text, signed_time, time} from './format.js';
 
-const period_ms = 1000, hidden_period_ms = 10000, patience_ms = 5000, slow_period_ms = 10000;
-let paused = false, timer = null, failed_since = null, last_sequence = 0, asked_slowly = 0, details_key = null, asking = false, again = false;
+const period_ms = 1000, hidden_period_ms = 10000, patience_ms = 5000, slow_period_ms = 10000, series_period_ms = 60000;
+let paused = false, timer = null, failed_since = null, last_sequence = 0, asked_slowly = 0, details_key = null, asking = false, again = false,
+  series_asked = 0;
 
 // ---- asking ----
 async function ask(path) {
@@ -18,7 +19,7 @@ async function ask(path) {
 }
 
 function list_path() {
-  const query = new URLSearchParams({sort: tables.sorted_by(), limit: by_id('limit').value});
+  const query = new URLSearchParams({sort: tables.sorted_by(), offset: tables.first_row(), limit: by_id('limit').value});
   if (by_id('filter').value.trim()) query.set('filter', by_id('filter').value.trim());
   return `/api/v1/live?${query}`;
 }
@@ -42,14 +43,17 @@ function show_services(summary) {
   set_text(by_id('banner'), away.join(' '));
 }
 
+// [title, function of the summary: [figure, note, whether it is bad]]
+const known = value => value !== null && value !== undefined;
 const tiles = [
-  ['Clock offset', s => s.clock.reachable ? [s.clock.offset_ns === null ? '–' : signed_time(s.clock.offset_ns), s.clock.source ? `to ${s.clock.source}` : 'no source selected'] : ['–', 'no clock daemon']],
-  ['Error bound', s => s.clock.bound_ns > 0 ? [`± ${time(s.clock.bound_ns)}`, s.clock.bound_utc_ns ? `to UTC ± ${time(s.clock.bound_utc_ns)}` : `stratum ${s.clock.stratum}`] : ['–', '']],
-  ['Connections', s => [count(s.now.connections), s.netd.reachable ? `${count(s.netd.lanes)} processes` : '']],
+  ['Clock offset', s => s.clock.reachable ? [known(s.clock.offset_ns) ? signed_time(s.clock.offset_ns) : '–',
+    !s.clock.source ? 'no source selected' : known(s.now.measured_ns) ? `last exchange ${signed_time(s.now.measured_ns)}` : `to ${s.clock.source}`] : ['–', 'no clock daemon']],
+  ['Clock error bound', s => s.clock.bound_ns > 0 ? [`± ${time(s.clock.bound_ns)}`, s.clock.bound_utc_ns ? `to UTC ± ${time(s.clock.bound_utc_ns)}` : `stratum ${s.clock.stratum}`] : ['–', '']],
+  ['Latency, median', s => [time(s.now.p50_ns), known(s.now.p99_ns) ? `99 % within ${time(s.now.p99_ns)}` : 'no packets']],
+  ['Connections', s => [count(s.now.connections), s.netd.reachable ? counted(s.netd.lanes, 'process', 'processes') : '']],
   ['Received', s => [bits(s.now.rx_bits_per_s), '']],
   ['Sent', s => [bits(s.now.tx_bits_per_s), '']],
-  ['Dropped', s => [rate(s.now.drops_per_s), '']],
-  ['Sent again', s => [rate(s.now.retransmissions_per_s), '']],
+  ['Dropped', s => [rate(s.now.drops_per_s), `sent again ${rate(s.now.retransmissions_per_s)}`, s.now.drops_per_s > 0]],
   ['Path', s => [s.netd.interfaces?.length ? s.netd.interfaces.map(i => `${i.name} ${i.mode}`).join(', ') : '–', s.netd.reachable ? `up ${duration(s.netd.uptime_s)}` : '']],
 ];
 
@@ -59,7 +63,8 @@ function show_tiles(summary) {
     place.append(...tiles.map(([title]) => element('div', {}, element('dt', {}, title), element('dd', {}, element('span')), element('dd', {class: 'note'}))));
   }
   tiles.forEach(([, figures], i) => {
-    const [value, note] = figures(summary);
+    const [value, note, bad] = figures(summary);
+    place.children[i].classList.toggle('hot', Boolean(bad));
     set_text(place.children[i].children[1].firstChild, value);
     set_text(place.children[i].children[2], note);
   });
@@ -99,7 +104,10 @@ function show_failure(error) {
 // ---- the round ----
 async function catch_up() {
   const newest = charts.newest_ms();
-  if (newest === undefined || Date.now() - newest > 5 * period_ms) charts.set_series(await ask('/api/v1/series') || {});
+  const old = charts.asked_span_s() > 3600 && Date.now() - series_asked > series_period_ms;
+  if (newest !== undefined && Date.now() - newest <= 5 * period_ms && series_asked && !old) return;
+  charts.set_series(await ask(`/api/v1/series?span=${charts.asked_span_s()}`) || {});
+  series_asked = Date.now();
 }
 
 async function ask_slowly() {
@@ -109,14 +117,16 @@ async function ask_slowly() {
 }
 
 async function round() {
+  const began = performance.now();
   await catch_up();
   const [live, clock, events] = await Promise.all([ask(list_path()), ask('/api/v1/clock'), ask('/api/v1/events')]);
-  if (failed_since) asked_slowly = 0;
+  if (failed_since) asked_slowly = series_asked = 0;
   failed_since = null;
   document.documentElement.classList.remove('stale');
   show(live);
   show_sources(clock || {});
   tables.update_events(events || {});
+  document.documentElement.dataset.refreshMs = (performance.now() - began).toFixed(1);
   if (details_key !== null) tables.show_details(await ask(`/api/v1/connections/${details_key}`));
   await ask_slowly();
 }
@@ -186,9 +196,15 @@ function start() {
   by_id('pause').addEventListener('click', () => set_paused(!paused));
   by_id('theme').addEventListener('click', switch_theme);
   by_id('help').addEventListener('click', () => by_id('keys').showModal());
-  by_id('limit').addEventListener('change', refresh);
-  by_id('span').addEventListener('change', event => charts.set_span(Number(event.target.value)));
-  by_id('filter').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(refresh, 200); });
+  charts.start();
+  by_id('limit').addEventListener('change', () => { tables.set_first_row(0); refresh(); });
+  by_id('span').addEventListener('change', event => {
+    if (!charts.set_span(Number(event.target.value))) return;
+    series_asked = 0;
+    refresh();
+  });
+  by_id('filter').addEventListener('input', () => { tables.set_first_row(0); clearTimeout(typing); typing = setTimeout(refresh, 200); });
+  set_text(by_id('zone'), `Times are of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`);
   by_id('details').addEventListener('close', () => { details_key = null; });
   for (const button of document.querySelectorAll('dialog .close')) button.addEventListener('click', () => button.closest('dialog').close());
   document.addEventListener('keydown', on_key);

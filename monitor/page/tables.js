@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The tables: connections (sorted and cut by the server), one connection's details, test-bed runs, events.
-import {bits, bucket_text, by_id, bytes, count, date_time, duration, element, histogram_cells, percent, rate, set_text, svg, time} from './format.js';
+import {bits, bucket_text, by_id, bytes, count, counted, date_time, duration, element, histogram_cells, percent, say, set_text, svg, time} from './format.js';
 
 // ---- connections ----
 // [sort name, title, function of the row, 'text' for words]
@@ -21,9 +21,20 @@ const columns = [
   ['drops', 'Drops', row => count(row.drops), '', row => row.drops > 0],
 ];
 const words = new Set(['program', 'local', 'remote', 'state']);
-let sort = '-rate', changed = () => {}, open = () => {};
+let sort = '-rate', first = 0, asked = false, changed = () => {}, open = () => {};
 
 export const sorted_by = () => sort;
+export const first_row = () => first;
+// Somebody has asked for other rows: what comes is said aloud, and only then. The caller asks for them.
+export function set_first_row(row) {
+  first = Math.max(0, row);
+  asked = true;
+}
+function show_from(row) {
+  set_first_row(row);
+  changed();
+}
+const page_rows = () => Number(by_id('limit').value);
 
 function show_sort() {
   for (const cell of by_id('list').tHead.rows[0].cells) {
@@ -43,19 +54,44 @@ export function start(on_change, open_details) {
       // Words from A, numbers from the largest; once more the other way round.
       sort = sort === name ? `-${name}` : sort === `-${name}` ? name : words.has(name) ? name : `-${name}`;
       show_sort();
-      changed();
+      show_from(0);
     });
     return element('th', {scope: 'col', class: kind || '', 'data-sort': name}, button);
   })));
   show_sort();
+  by_id('page-back').addEventListener('click', () => show_from(first - page_rows()));
+  by_id('page-on').addEventListener('click', () => show_from(first + page_rows()));
 }
 
 function new_row() {
   const button = element('button', {type: 'button'});
   const row = element('tr', {}, element('th', {scope: 'row'}, button),
     ...columns.slice(1).map(([, , , kind]) => element('td', kind ? {class: kind} : {})));
-  button.addEventListener('click', () => open(Number(row.dataset.key)));
+  button.addEventListener('click', () => open(row.shown.key));
+  row.shown = {cells: [button, ...[...row.cells].slice(1)], texts: columns.map(() => '')};
   return row;
+}
+
+// Touches only the cells that change: what was shown is remembered, for asking the document is slow.
+function show_row({shown}, row) {
+  shown.key = row.key;
+  columns.forEach(([, , cell, , hot], k) => {
+    const text = cell(row);
+    if (text === shown.texts[k]) return;
+    shown.cells[k].textContent = shown.texts[k] = text;
+    if (hot) shown.cells[k].classList.toggle('hot', hot(row));
+  });
+}
+
+function show_count(list, rows) {
+  const matching = counted(list.matching, 'connection', 'connections'), pages = list.matching > rows || first > 0;
+  const some = pages && rows ? `${count(first + 1)} to ${count(first + rows)} of ${matching}` : matching;
+  set_text(by_id('count'), list.matching < list.total ? `${some}, ${count(list.total)} in all` : some);
+  by_id('pages').hidden = !pages;
+  by_id('page-back').disabled = first === 0;
+  by_id('page-on').disabled = first + rows >= list.matching;
+  if (asked) say(by_id('count').textContent);
+  asked = false;
 }
 
 // Rows stay where they are and get other contents, so that the focus stays, too.
@@ -63,16 +99,9 @@ export function update(list, reachable) {
   const body = by_id('list').tBodies[0], rows = list.connections || [];
   while (body.rows.length > rows.length) body.deleteRow(-1);
   while (body.rows.length < rows.length) body.append(new_row());
-  rows.forEach((row, i) => {
-    const line = body.rows[i];
-    line.dataset.key = row.key;
-    columns.forEach(([, , cell, , hot], k) => {
-      set_text(k === 0 ? line.cells[0].firstChild : line.cells[k], cell(row));
-      if (hot) line.cells[k].classList.toggle('hot', hot(row));
-    });
-  });
-  set_text(by_id('count'), list.matching === rows.length ? `${count(list.matching)} connections`
-    : `${count(rows.length)} of ${count(list.matching)} connections${list.matching < list.total ? `, ${count(list.total)} in all` : ''}`);
+  [...body.rows].forEach((line, i) => show_row(line, rows[i]));
+  if (!rows.length && first && list.matching) show_from(0); // there are not so many any more
+  show_count(list, rows.length);
   by_id('list').hidden = rows.length === 0;
   by_id('list-empty').hidden = rows.length > 0;
   set_text(by_id('list-empty'), list.total > 0 ? 'No connection matches the filter.'
@@ -142,7 +171,7 @@ export function update_runs(document) {
     !document.available ? empty(document.problem || 'There is no history database on this node, so no test-bed runs are known here.')
       : !runs.length ? empty('No run of the test bed has been recorded. Start one with: lockstep testbed run')
         : table('Test-bed runs, newest first',
-          [['Ended'], ['Title', 'text'], ['Pattern', 'text'], ['Stack', 'text'], ['Phase', 'text'], ['Verdict', 'text'], ['Messages'], ['Lost'], ['Median'],
+          [['Ended', 'text'], ['Title', 'text'], ['Pattern', 'text'], ['Stack', 'text'], ['Phase', 'text'], ['Verdict', 'text'], ['Messages'], ['Lost'], ['Median'],
             ['99 %'], ['Worst'], ['Took']],
           runs.map(run => [date_time(run.ended_ms), run.title, run.pattern, run.stack, run.phase, element('span', {class: run.verdict}, run.verdict),
             count(run.received), count(run.lost), time(run.p50_ns), time(run.p99_ns), time(run.max_ns), duration(run.took_s)])));
@@ -151,6 +180,6 @@ export function update_runs(document) {
 export function update_events(document) {
   const events = document.events || [];
   by_id('events-list').replaceChildren(!events.length ? empty('Nothing has happened yet.')
-    : table('Events of the path, newest first', [['Time'], ['Kind', 'text'], ['What', 'text wide']],
+    : table('Events of the path, newest first', [['Time', 'text'], ['Kind', 'text'], ['What', 'text wide']],
       events.map(event => [date_time(event.time_ms), event.type, event.text])));
 }

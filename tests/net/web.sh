@@ -14,6 +14,16 @@ web() {
     start_kernel "$node-web" "$node" "$WEB" --runtime-dir "$(service_dir "$node")" "$@"
     wait_for 20 "lockstep-web at $node" has_line "$LT_WORK/$node-web.err" 'listening on'
 }
+# history NODE: lockstep-historyd with samples each second and one run of the test bed; its database in $HISTORY.
+HISTORY=$LT_WORK/history.db
+history() {
+    local node=$1
+    mkdir -p "$LT_WORK/runs"
+    sed 's/"verdict":"FAIL","reason":"too late"/"verdict":"PASS","reason":""/' "$LT_HERE/../fuzz/corpus/history_run/run.json" >"$LT_WORK/runs/report.json"
+    printf '[historyd]\ninterval = 1s\nconnections-interval = 1s\n' >"$LT_WORK/historyd.conf"
+    start_kernel "$node-historyd" "$node" "$LT_BUILD/monitor/lockstep-historyd" --config "$LT_WORK/historyd.conf" --database "$HISTORY" \
+        --runs "$LT_WORK/runs" --runtime-dir "$(service_dir "$node")"
+}
 # web_refuses STATUS PATTERN OPTIONS...: it does not start, and says why.
 web_refuses() {
     local expected=$1 pattern=$2 status=0

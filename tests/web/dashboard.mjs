@@ -39,7 +39,7 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 });
-const context = await browser.newContext({viewport: {width: 1360, height: 900}, colorScheme: 'light'});
+const context = await browser.newContext({viewport: {width: 1280, height: 800}, colorScheme: 'light'});
 const page = await context.newPage();
 const errors = [], foreign = [];
 let expect_failures = false;
@@ -57,7 +57,11 @@ const updates = () => page.evaluate(() => Number(document.documentElement.datase
 const has_text = (selector, pattern) => page.waitForFunction(([where, source]) =>
   new RegExp(source).test(document.querySelector(where)?.textContent), [selector, pattern.source], patience);
 const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
-const shot = async (name, options = {}) => { if (directory) await page.screenshot({path: path.join(directory, `dashboard-${name}.png`), ...options}); };
+const shot = async (name, options = {}) => {
+  if (!directory) return;
+  if (options.fullPage) await page.evaluate(() => scrollTo({top: 0, behavior: 'instant'}));
+  await page.screenshot({path: path.join(directory, `dashboard-${name}.png`), ...options});
+};
 // Canvases in the element that have more than three colours.
 const drawn = place => page.evaluate(id => [...document.querySelectorAll(`#${id} canvas`)].filter(canvas => {
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -82,12 +86,17 @@ await happens('latencies are known', page.waitForFunction(() =>
 await happens('the page is live', page.waitForFunction(() => Number(document.documentElement.dataset.updates) >= 5, null, patience));
 check('the clock is shown', /synchronised/.test(await text('#service-clockd')), await text('#service-clockd'));
 check('no service is said to be missing', await text('#banner') === '', await text('#banner'));
-for (const place of ['chart-clock', 'chart-throughput', 'heat'])
+for (const place of ['chart-clock', 'chart-throughput', 'chart-quantiles', 'heat'])
   check(`${place} is drawn`, await drawn(place) === 1, 'no canvas, or an empty one');
 check('the figures have words', /Since .*bound of/.test(await text('#text-clock')) && /received/.test(await text('#text-throughput')), await text('#text-clock'));
+check('latency has words', /median, .* for 99 %/.test(await text('#text-quantiles')), await text('#text-quantiles'));
+check('the history is read', await text('#text-history') === '', await text('#text-history'));
+await happens('a test-bed run of the history is listed', page.waitForFunction(() =>
+  document.querySelectorAll('#runs-list tbody .PASS, #runs-list tbody .FAIL').length >= 1, null, patience));
 check('throughput is not zero', /[kMG]b\/s/.test(await text('#text-throughput')), await text('#text-throughput'));
 await happens('a program that is accelerated is an event', has_text('#events-list', /is accelerated/));
-await shot('light', {fullPage: true});
+await shot('light-whole', {fullPage: true});
+await shot('light');
 
 // ---- sorting, filtering, details ----
 await page.click('#list thead th[data-sort=p99] button');
@@ -97,7 +106,16 @@ await page.fill('#filter', 'no-such-program');
 await happens('an empty filter result is said', has_text('#list-empty', /No connection matches/));
 await page.fill('#filter', 'python');
 await happens('the filter finds', page.waitForFunction(() => document.querySelectorAll('#list tbody tr').length >= 2, null, patience));
+check('and is said aloud', /connections/.test(await text('#said')), await text('#said'));
 await page.fill('#filter', '');
+await page.evaluate(() => document.querySelector('#limit').add(new Option('3')));
+await page.selectOption('#limit', '3');
+await happens('a page of connections', has_text('#count', /^1 to 3 of \d+ connections$/));
+await page.click('#page-on');
+await happens('the next page', has_text('#count', /^4 to \d+ of \d+ connections$/));
+await page.click('#page-back');
+await happens('and back', has_text('#count', /^1 to 3 of/));
+await page.selectOption('#limit', '100');
 await page.click('#list tbody tr:first-child th button');
 await happens('details with a histogram', page.waitForSelector('#details[open] svg.bars rect', patience));
 await shot('details');
@@ -107,7 +125,7 @@ check('Escape closes the details', !await page.isVisible('#details'));
 // ---- keyboard ----
 await page.evaluate(() => document.activeElement.blur());
 const walk = [];
-for (let i = 0; i < 40; i++) {
+for (let i = 0; i < 45; i++) {
   await page.keyboard.press('Tab');
   const visible = await page.evaluate(() => {
     const style = getComputedStyle(document.activeElement);
@@ -116,7 +134,7 @@ for (let i = 0; i < 40; i++) {
   walk.push(await focused());
   if (!visible) check(`the focus on ${walk.at(-1)} is seen`, false, 'no outline');
 }
-const in_order = ['Skip to the content', 'Clock', 'pause', 'theme', 'span', 'heat-table-switch', 'heat', 'filter', 'limit', 'Program'];
+const in_order = ['Skip to the content', 'Clock', 'pause', 'theme', 'span', 'As a table', 'heat-table-switch', 'heat', 'filter', 'limit', 'Program'];
 const places = in_order.map(name => walk.indexOf(name));
 check('Tab goes through the page in order', places.every((place, i) => place >= 0 && (i === 0 || place > places[i - 1])), walk.join(', '));
 await page.evaluate(() => document.activeElement.blur());
@@ -132,6 +150,12 @@ check('a cell of the heat map is read', /packets, .*Median/.test(await text('#he
 await page.click('#heat-table-switch');
 check('the heat map as a table', await page.locator('#heat-table tbody tr').count() >= 2);
 await page.click('#heat-table-switch');
+for (const name of ['clock', 'throughput', 'drops', 'quantiles']) {
+  await page.click(`#table-${name} summary`);
+  await happens(`${name} as a table`, page.waitForFunction(id => document.querySelectorAll(`#table-${id} tbody td:not(:empty)`).length >= 2, name, patience));
+  await page.click(`#table-${name} summary`);
+}
+await page.evaluate(() => document.activeElement.blur());
 await page.keyboard.press('p');
 const before = await updates();
 await page.waitForTimeout(2500);
@@ -146,7 +170,9 @@ await page.keyboard.press('t');
 const dark = await paper();
 check('dark by the switch', light !== dark, dark);
 for (const place of ['chart-clock', 'heat']) check(`${place} is drawn in the dark`, await drawn(place) === 1, 'an empty one');
-await shot('dark', {fullPage: true});
+await shot('dark-whole', {fullPage: true});
+await page.evaluate(() => scrollTo({top: 0, behavior: 'instant'}));
+await shot('dark');
 await page.reload();
 await happens('live again after loading it again', page.waitForFunction(() => Number(document.documentElement.dataset.updates) >= 2, null, patience));
 check('the choice stays', await paper() === dark, await paper());
@@ -160,10 +186,22 @@ await page.setViewportSize({width: 400, height: 800});
 await page.waitForTimeout(300);
 check('a narrow screen does not scroll sideways', await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
   `${await page.evaluate(() => document.documentElement.scrollWidth)} px`);
+await page.evaluate(() => scrollTo({top: 0, behavior: 'instant'}));
 await shot('narrow');
-await page.setViewportSize({width: 1360, height: 900});
+await shot('narrow-whole', {fullPage: true});
+await page.setViewportSize({width: 1280, height: 800});
 
 // ---- landmarks and names ----
+// As the browser tells them to a screen reader.
+const tree = (await page.locator('body').ariaSnapshot()).replaceAll("'", '');
+for (const line of ['banner:', 'navigation "Sections":', 'main:', 'contentinfo:', 'heading "Lockstep', 'heading "Clock" [level=2]', 'heading "Test-bed runs" [level=2]',
+  'img "Clock offset to its source with the error bound, over time"', 'img "Throughput over time"', 'img "Drops and retransmissions over time"',
+  'img "Latency of all packets over time, on a logarithmic scale"', 'application "Latency heat map: arrow keys move between cells"',
+  'combobox "Show all charts for"', 'searchbox "Filter"', 'table "Accelerated connections. The buttons in the head sort."', 'columnheader "99 %"',
+  'rowheader "python3', 'table "Test-bed runs, newest first"', 'table "Events of the path, newest first"'])
+  check(`the accessibility tree has ${line}`, tree.includes(`- ${line}`), tree);
+const nameless = tree.split('\n').filter(line => /^\s*- (button|link|img|combobox|searchbox|textbox|table|region|dialog|application|columnheader)( \[.*\])?:?$/.test(line));
+check('nothing in it lacks a name', nameless.length === 0, nameless.join('; '));
 const unnamed = await page.evaluate(() => [...document.querySelectorAll('button, select, input, [role=region], [role=img], dialog, section')].filter(node =>
   !(node.textContent.trim() || node.getAttribute('aria-label') || node.labels?.length ||
     document.getElementById(node.getAttribute('aria-labelledby') || '-'))).map(node => node.outerHTML.slice(0, 80)));
@@ -173,13 +211,24 @@ check('headings of tables have a scope', await page.evaluate(() => [...document.
 
 // ---- lockstep-web goes and comes ----
 expect_failures = true;
+const ended_ms = Date.now();
 await stop(web);
+await page.evaluate(() => document.querySelector('#connections').scrollIntoView({behavior: 'instant'}));
 await happens('its end is said', has_text('#banner', /has not answered since/));
+check('where it is seen', await page.evaluate(() => { const box = document.querySelector('#banner').getBoundingClientRect(); return box.top >= 0 && box.bottom < innerHeight; }));
 await shot('away');
+await page.evaluate(() => scrollTo({top: 0, behavior: 'instant'}));
 const at_end = await updates();
 web = start(command);
 await happens('live after its return', page.waitForFunction(n => Number(document.documentElement.dataset.updates) > n + 1, at_end, patience));
 await happens('and nothing is said to be missing', page.waitForFunction(() => document.querySelector('#banner').textContent === '', null, patience));
+await page.reload();
+await happens('its charts begin before that', page.waitForFunction(ms => {
+  const oldest = document.documentElement.dataset.oldestMs;
+  return oldest && Number(oldest) < ms;
+}, ended_ms, patience));
+await page.selectOption('#span', '604800');
+await happens('a week of history', page.waitForFunction(() => /^Since \d{4}-/.test(document.querySelector('#text-clock').textContent), null, patience));
 expect_failures = false;
 
 // ---- netd goes and comes ----
