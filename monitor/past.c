@@ -143,25 +143,24 @@ static int read_traffic(struct reading *reading, int k)
 
 /* --- points ------------------------------------------------------------------------------------------------- */
 
-/* A second; NAN if less than half the time is known. */
-static double rate_of(const struct step *step, int k, int64_t ms)
+/* A second, in the time that is known; NAN: none. */
+static double rate_of(const struct step *step, int k)
 {
-    return step->covered_ms[k] * 2 < (double)ms ? (double)NAN : step->sum[k] / step->covered_ms[k] * 1000;
+    return step->covered_ms[k] > 0 ? step->sum[k] / step->covered_ms[k] * 1000 : (double)NAN;
 }
 
 static struct series_point point_of(const struct reading *reading, size_t i)
 {
     const struct step *step = &reading->step[i];
-    int64_t begin_ms = reading->from_ms + (int64_t)i * reading->step_ms, left_ms = reading->to_ms - begin_ms;
-    int64_t ms = left_ms < reading->step_ms ? left_ms : reading->step_ms;
+    int64_t begin_ms = reading->from_ms + (int64_t)i * reading->step_ms;
     struct series_point point = series_unknown(step->first_ms ? step->first_ms : begin_ms);
 
     point.offset_ns = step->offset_ns;
     point.bound_ns = step->bound_ns;
-    point.rx_bits = 8 * rate_of(step, 0, ms);
-    point.tx_bits = 8 * rate_of(step, 1, ms);
-    point.drops = rate_of(step, 2, ms);
-    point.retransmissions = rate_of(step, 3, ms);
+    point.rx_bits = 8 * rate_of(step, 0);
+    point.tx_bits = 8 * rate_of(step, 1);
+    point.drops = rate_of(step, 2);
+    point.retransmissions = rate_of(step, 3);
     return point;
 }
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# What lockstep-web says over real traffic and a real clock, with the services there, restarted and gone; metrics as promtool and
-# Grafana's dashboard want them.
-# variants: both/4 both/6
+# What lockstep-web says over real traffic, a real clock and a real history, with the services and itself there, restarted and gone;
+# metrics and alerts as promtool wants them, and their names in Grafana's dashboard.
+# variants: both/6
 # kernel: no
 # needs: curl
 # timeout: 120
@@ -21,7 +21,8 @@ metric_is() { # NAME EXPRESSION-OF-v: asked again each time
 }
 
 # ---- without any service ----
-web server
+web server --history "$HISTORY"
+web_pid=$STARTED
 fetch 200 "$WEB_URL/healthz"
 assert_line "$out" '^ok$'
 fetch 200 "$WEB_URL/"
@@ -33,6 +34,7 @@ web_says /api/v1/live 'not r["summary"]["netd"]["reachable"] and not r["summary"
 fetch 503 "$WEB_URL/api/v1/status"
 fetch 404 "$WEB_URL/api/v1/connections/1"
 metric_is 'lockstep_service_up{service="netd"}' 'v == 0' || fail "netd is said to be up"
+web_says /api/v1/series 'not r["history"]["available"] and r["history"]["problem"] == ""' || fail "no history: $(cat "$out")"
 
 # ---- with both ----
 service_start server
@@ -42,7 +44,8 @@ clockd_by server server "$CLIENT"
 clock_pid=$STARTED
 synchronised server
 wait_for 20 "netd on the page" web_says /api/v1/live 'r["summary"]["netd"]["reachable"]'
-steady_traffic 40 1000 5
+steady_traffic 100 1000 5
+history server
 wait_for 20 "connections" web_says '/api/v1/connections?sort=-received&filter=established' 'r["matching"] == 5 and r["total"] >= 7'
 assert_equal "$(json "$out" '[c["program"][:6] for c in r["connections"]]')" "['python', 'python', 'python', 'python', 'python']" "programs"
 assert_equal "$(json "$out" 'sorted((c["rx_bytes"] for c in r["connections"]), reverse=True) == [c["rx_bytes"] for c in r["connections"]]')" True "the order"
@@ -56,6 +59,8 @@ wait_for 20 "points" web_says /api/v1/series 'len(r["time_ms"]) >= 3 and len(r["
 fetch 400 "$WEB_URL/api/v1/connections?sort=nonsense"
 assert_equal "$(json "$out" 'r["error"]')" "sort: not a column" "the complaint"
 fetch 400 "$WEB_URL/api/v1/connections?limit=0"
+fetch 400 "$WEB_URL/api/v1/series?span=5"
+web_says '/api/v1/connections?limit=2&offset=4&filter=established' 'r["offset"] == 4 and len(r["connections"]) == 1 and r["matching"] == 5' || fail "a page: $(cat "$out")"
 fetch 400 "$WEB_URL/api/v1/connections?colour=red"
 
 # ---- metrics ----
@@ -72,13 +77,18 @@ wait_for 20 "short connections in the metrics" metric_is "lockstep_program_conne
 metric_is "lockstep_program_receive_bytes_total{program=\"$program\"}" 'v > 20000' || fail "bytes: $(grep receive_bytes "$out")"
 metric_is lockstep_lanes 'v == 1' || fail "no lane"
 metric_is lockstep_clock_bound_seconds '0 < v < 0.01' || fail "the clock's bound"
+wait_for 20 "the history in the metrics" metric_is lockstep_testbed_runs 'v == 1'
+metric_is lockstep_history_written_timestamp_seconds "abs(v - $(date +%s)) < 60" || fail "when the history was written: $(grep history "$out")"
+metric_is lockstep_history_database_bytes 'v > 10000' || fail "bytes of the history"
 cp "$out" "$LT_WORK/first.prom"
 if command -v promtool >/dev/null; then
     promtool check metrics <"$out" >"$LT_WORK/promtool.out" 2>&1 || fail "promtool: $(cat "$LT_WORK/promtool.out")"
     assert_equal "$(wc -c <"$LT_WORK/promtool.out")" 0 "bytes that promtool says: $(cat "$LT_WORK/promtool.out")"
 fi
 assert_less "$(grep -vc '^#' "$out")" 600 "series"
-"$LT_PYTHON" "$LT_HERE/../web/dashboard_names.py" "$LT_HERE/../../docs/grafana/lockstep.json" "$LT_HERE/../../docs/metrics.md" "$out" >&2 ||
+docs=$LT_HERE/../../docs
+! command -v promtool >/dev/null || promtool check rules "$docs/prometheus/lockstep.rules.yml" >&2 || fail "the example alerts"
+"$LT_PYTHON" "$LT_HERE/../web/dashboard_names.py" "$docs/grafana/lockstep.json" "$docs/prometheus/lockstep.rules.yml" "$docs/metrics.md" "$out" >&2 ||
     fail "names of metrics"
 sleep 2 # counters never fall
 fetch 200 "$WEB_URL/metrics"
@@ -95,12 +105,31 @@ print(len(first), "counters, fallen:", fallen, file=sys.stderr)
 sys.exit(bool(fallen) or len(first) < 20)
 END
 
+# ---- the history goes on where memory ends ----
+before() { # EXPRESSION over r and i, an index of points from before the restart, true of some
+    web_says /api/v1/series "r['history']['available'] and any($1 for i, ms in enumerate(r['time_ms']) if ms < $restarted_ms)"
+}
+fetch 200 "$WEB_URL/api/v1/runs"
+assert_equal "$(json "$out" '[(x["verdict"], x["stack"], x["received"], x["lost"]) for x in r["runs"]]')" "[('PASS', 'kernel', 10, 1)]" "runs"
+web_says '/api/v1/series?span=604800' 'r["span_s"] == 604800 and r["history"]["available"] and r["time_ms"] == sorted(r["time_ms"])' || fail "a week: $(cat "$out")"
+restarted_ms=$(date +%s%3N)
+stop "$web_pid"
+web server --history "$HISTORY"
+wait_for 20 "the clock from before the restart" before 'r["bound_ns"][i] is not None'
+before 'r["rx_bits_per_s"][i] is not None and r["rx_bits_per_s"][i] > 1000' || fail "the traffic from before the restart: $(cat "$out")"
+stop "$STARTED" # and damaged it is said to be
+dd if=/dev/urandom of="$LT_WORK/damaged.db" bs=1024 count=64 status=none
+web server --history "$LT_WORK/damaged.db"
+web_says /api/v1/series '"damaged" in r["history"]["problem"] and not r["history"]["available"]' || fail "a damaged history: $(cat "$out")"
+web_says /api/v1/runs '"damaged" in r["problem"]' || fail "runs of a damaged history: $(cat "$out")"
+
 # ---- netd goes and comes ----
 stop "$(service_pid server)"
 wait_for 20 "the end of netd on the page" web_says /api/v1/live 'not r["summary"]["netd"]["reachable"] and r["summary"]["clock"]["reachable"]'
 service_start server
 wait_for 20 "connections after the restart" web_says /api/v1/live 'r["summary"]["netd"]["reachable"] and r["matching"] >= 5'
 metric_is "lockstep_program_receive_bytes_total{program=\"$program\"}" 'v >= 0' || fail "no totals after the restart"
+for one in "${STEADY[@]}"; do kill -TERM "${one#* }"; done
 steady_traffic_done 60
 
 # ---- clockd goes; the end ----

@@ -6,7 +6,7 @@ steady.py server ADDRESS PORT                  echoes TCP and UDP; prints "end e
 steady.py client ADDRESS PORT SECONDS [SIZE] [CONNECTIONS]
                                                echo over connections that must never break, each byte compared;
                                                SIGTERM ends it as if the time were over
-steady.py datagrams ADDRESS PORT SECONDS       echo over UDP; lost ones are counted, wrong ones are an error
+steady.py datagrams ADDRESS PORT SECONDS       echo over UDP; lost ones are counted, wrong ones are an error; SIGTERM as above
 steady.py again ADDRESS PORT SECONDS           a new connection for each message
 steady.py hold ADDRESS PORT CONNECTIONS        opens them; prints "ready", then "reset TIME" or "eof TIME" for each
 steady.py up ADDRESS PORT BYTES                sends that many bytes to a `sink`, which must report their hash
@@ -98,13 +98,18 @@ def exchange(sock, message):
         raise ValueError("the echo differs from what was sent")
 
 
+def ended_by_signal():
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    return over
+
+
 def client(address, port, seconds, size=1000, connections=1):
     chance = random.Random(1)
     socks = [connect(address, port) for _ in range(connections)]
     end = now() + seconds
     count, longest = 0, 0.0
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    over = ended_by_signal()
     say("started")
     while now() < end and not over.is_set():
         for sock in socks:
@@ -126,8 +131,9 @@ def datagrams(address, port, seconds):
     sock.settimeout(0.1)
     end = now() + seconds
     sent = answered = refused = 0
+    over = ended_by_signal()
     say("started")
-    while now() < end:
+    while now() < end and not over.is_set():
         message = b"%d " % sent + random.Random(sent).randbytes(500)
         try:
             sock.send(message)
