@@ -73,6 +73,11 @@ def check_scenarios():
         for name in re.findall(r"(?<![\w-])\d\d_[a-z]\w+\b", path.read_text()):
             if name not in scenarios:
                 problems.append(f"{path.relative_to(root)}: there is no scenario {name}")
+    numbers = {name[:2] for name in scenarios}
+    for cell in re.findall(r"^\| (\d\d[\d, -]*) \|", (root / "docs/testing.md").read_text(), flags=re.M):
+        for number in re.findall(r"\d\d", cell):
+            if number not in numbers:
+                problems.append(f"docs/testing.md: there is no scenario {number}")
 
 
 @functools.cache
