@@ -34,6 +34,7 @@ static int fail_at(struct parser *parser, int line, int err, const char *subject
 
     snprintf(parser->problem, CONFIG_PROBLEM_MAX, "%.100s:%d: %s%s%.64s%s%.200s", parser->file_name, line,
              inside ? parser->header : "", inside ? " " : "", subject, *subject ? ": " : "", reason);
+    value_make_printable(parser->problem);
     parser->err = err;
     return err;
 }

@@ -325,3 +325,11 @@ void value_set_initial(const struct value_spec *spec, void *object)
         abort();
     }
 }
+
+void value_make_printable(char *text)
+{
+    for (; *text; text++) {
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+    }
+}

@@ -73,4 +73,8 @@ void value_set_initial(const struct value_spec *spec, void *object);
 /* What a user may write: "64K to 1G", "auto|xdp|tc"; "" if anything goes. Returns text. */
 const char *value_describe(const struct value_spec *spec, char *text, size_t size);
 
+/* What comes from outside is shown on terminals and in JSON, where not every byte may be: ? for what is not printable
+ * ASCII. */
+void value_make_printable(char *text);
+
 #endif

@@ -2,8 +2,11 @@
 #include "service/policy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -154,20 +157,34 @@ void policy_free(struct policy *policy)
     policy->rule_count = 0;
 }
 
-/* The whole file; its length or a negated errno. */
+/* All of it; its length or a negated errno. */
+static long read_all(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t length;
+
+    while ((length = read(fd, text + used, size - used)) > 0)
+        used += (size_t)length;
+    return length < 0 ? -errno : used == size ? -EFBIG : (long)used;
+}
+
+/* Not from a pipe, where it might wait for ever; /dev/null is an empty file. */
 static long read_file(const char *path, char *text, size_t size)
 {
-    FILE *file = fopen(path, "re");
-    size_t length;
-    int err = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    long length;
 
-    if (!file)
+    if (fd < 0)
         return -errno;
-    length = fread(text, 1, size, file);
-    if (ferror(file))
-        err = errno ? -errno : -EIO;
-    fclose(file);
-    return err ? err : length == size ? -EFBIG : (long)length;
+    if (fstat(fd, &status) < 0)
+        length = -errno;
+    else if (S_ISFIFO(status.st_mode))
+        length = -ESPIPE;
+    else
+        length = read_all(fd, text, size);
+    close(fd);
+    return length;
 }
 
 int policy_read(const char *file, struct policy *out, char *problem)
@@ -180,7 +197,8 @@ int policy_read(const char *file, struct policy *out, char *problem)
         err = policy_parse(file, text, (size_t)length, &rule_system_names, out, problem);
     } else {
         set_initial(out, file, &rule_system_names);
-        snprintf(problem, CONFIG_PROBLEM_MAX, "cannot read %.200s: %s", file, error_text(err));
+        snprintf(problem, CONFIG_PROBLEM_MAX, "cannot read %.200s: %s", file,
+                 err == -ESPIPE ? "it is a pipe" : error_text(err));
     }
     free(text);
     return err;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/value.h"
 #include "platform/platform.h"
 #include "service/admission.h"
 #include "service/events.h"
@@ -28,15 +29,6 @@
 #define NEXTHOP_WINDOW_NS   10000000000ull
 #define NEXTHOPS_PER_WINDOW 512
 
-/* What programs say of themselves is shown on terminals and in JSON, where not every byte may be. */
-static void make_printable(char *text)
-{
-    for (; *text; text++) {
-        if (*text < ' ' || *text > '~')
-            *text = '?';
-    }
-}
-
 static int handle_hello(struct netd *netd, struct request *request, struct reply *reply)
 {
     const struct control_hello *body = request->body;
@@ -46,7 +38,7 @@ static int handle_hello(struct netd *netd, struct request *request, struct reply
     size_t count, used = 0;
 
     memcpy(client->program, body->program, sizeof(client->program) - 1);
-    make_printable(client->program);
+    value_make_printable(client->program);
     client->greeted = true;
     interfaces = network_interfaces(netd->network, &count);
     answer->interface_count = (uint32_t)count;
@@ -548,7 +540,7 @@ static int handle_not_accelerated(struct netd *netd, struct request *request, st
     (void)reply;
     memcpy(item.program, client->program, sizeof(item.program));
     memcpy(item.reason, body->reason, sizeof(item.reason) - 1);
-    make_printable(item.reason);
+    value_make_printable(item.reason);
     /* Programs know that, and not which rule it was. */
     policy = admission_reason(client, body->protocol, &body->local);
     if (policy && strcmp(item.reason, error_text(LOCKSTEP_E_DENIED)) == 0)

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "tests/unit/unit.h"
@@ -66,11 +68,23 @@ static void mistakes_name_file_line_section_and_key(void **state)
         {"[rule 123456789012345678901234567890123]",
          "n.conf:1: [rule 123456789012345678901234567890123]: needs a name of 1 to 32 characters: [rule NAME]"},
         {"[rule caf\xc3\xa9]",
-         "n.conf:1: [rule caf\xc3\xa9]: the name must be of printable ASCII without quotes and backslashes"},
+         "n.conf:1: [rule caf??]: the name must be of printable ASCII without quotes and backslashes"},
         {"[rule \"a\"]", "n.conf:1: [rule \"a\"]: the name must be of printable ASCII without quotes and backslashes"},
         {"[rule a]\naction = kernel\n\n[rule a]\naction = kernel",
          "n.conf:4: [rule a]: there is a rule of this name already, in line 1"},
         {"[netd]\n[rule a]\naction=kernel\n[netd]", "n.conf:4: [netd]: given twice"},
+        {"[netd]\r\nring-bytes = 1M\r\n\r\n[rule \x1b[2J]\r\n",
+         "n.conf:4: [rule ?[2J]: the name must be of printable ASCII "
+         "without quotes and backslashes"},
+        {"[netd]\nring-bytes = \xff\xfe",
+         "n.conf:2: [netd] ring-bytes: \"??\" is not a size (a number with K, M, G, T or nothing)"},
+        {"[rule a]\r\naction = kernel\r\nuser = \xc3(\r\n",
+         "n.conf:3: [rule a] user: \"?(\" is not known: there is no user of this name"},
+        {"include = /etc/lockstep/more.conf", "n.conf:1: include: not in a section"},
+        {"include /etc/lockstep/more.conf", "n.conf:1: line: expected KEY = VALUE"},
+        {"[include]", "n.conf:1: [include]: unknown section; allowed: netd, rule NAME"},
+        {"[]", "n.conf:1: []: unknown section; allowed: netd, rule NAME"},
+        {"[NETD]", "n.conf:1: [NETD]: unknown section; allowed: netd, rule NAME"},
         {"[netd x]", "n.conf:1: [netd x]: this section has no label"},
         {"[rule a", "n.conf:1: [rule a: expected [SECTION]"},
         /* keys */
@@ -81,6 +95,16 @@ static void mistakes_name_file_line_section_and_key(void **state)
         {"[rule a]\naction = kernel\naction = kernel", "n.conf:3: [rule a] action: given twice"},
         {"[rule a]\nuser = alice\n[rule b]\naction = kernel",
          "n.conf:1: [rule a] action: missing; must be accelerate|kernel"},
+        {"[rule a]\nAction = kernel",
+         "n.conf:2: [rule a] Action: unknown key; allowed: program, user, group, protocol, direction, local-port, "
+         "remote-port, local-network, remote-network, interface, action, injector, ring-bytes"},
+        {"[rule a]\n= kernel", "n.conf:2: [rule a] unknown key; allowed: program, user, group, protocol, direction, "
+                               "local-port, remote-port, local-network, remote-network, interface, action, injector, "
+                               "ring-bytes"},
+        {"[netd]\nring-bytes = 1M\nring-bytes = 1M", "n.conf:3: [netd] ring-bytes: given twice"},
+        {"[netd]\nlanes-per-user = 0", "n.conf:2: [netd] lanes-per-user: \"0\" must be 1 to 1024"},
+        {"[netd]\nlanes-per-user = 1.5", "n.conf:2: [netd] lanes-per-user: \"1.5\" is not a whole number"},
+        {"[netd]\nflows-per-user = -1", "n.conf:2: [netd] flows-per-user: \"-1\" must be 1 to 65536"},
         {"[rule a]\nuser", "n.conf:2: [rule a] line: expected KEY = VALUE"},
         {"[rule a]\naction =", "n.conf:2: [rule a] action: \"\" must be accelerate|kernel"},
         {"[rule a]\naction = deny", "n.conf:2: [rule a] action: \"deny\" must be accelerate|kernel"},
@@ -96,7 +120,7 @@ static void mistakes_name_file_line_section_and_key(void **state)
         {"[rule a]\nprogram = [!]", "n.conf:2: [rule a] program: \"[!]\" has a [ that no ] closes"},
         {"[rule a]\nprogram =;x", "n.conf:2: [rule a] program: \";x\" has a ;, which begins a comment: write ?"},
         {"[rule a]\nprogram = a\\", "n.conf:2: [rule a] program: \"a\\\" ends in a backslash"},
-        {"[rule a]\nprogram = a\x01", "n.conf:2: [rule a] program: \"a\x01\" has a control character"},
+        {"[rule a]\nprogram = a\x01", "n.conf:2: [rule a] program: \"a?\" has a control character"},
         {"[rule a]\nprogram = a,b,c,d,e,f,g,h,i",
          "n.conf:2: [rule a] program: \"a,b,c,d,e,f,g,h,i\" (at \"i\") is one too many (at most 8)"},
         /* users and groups */
@@ -238,6 +262,61 @@ static void layout_does_not_matter(void **state)
     assert_int_equal(policy.rules[0].users.count, 3);
     assert_int_equal(policy.rules[0].users.item[1].id, 1001);
     assert_int_equal(policy.rules[0].users.item[2].id, 7);
+}
+
+static void file_refused(const char *path, const char *expected)
+{
+    policy_free(&policy);
+    assert_true(policy_read(path, &policy, problem) < 0);
+    assert_string_equal(problem, expected);
+    assert_null(policy.rules);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+    char directory[] = "/tmp/lockstep-policy-XXXXXX", path[64], expected[128];
+    FILE *file;
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(expected, sizeof expected, "cannot read %s: Is a directory", directory);
+    file_refused(directory, expected);
+    snprintf(path, sizeof path, "%s/n.conf", directory);
+    snprintf(expected, sizeof expected, "cannot read %s: No such file or directory", path);
+    file_refused(path, expected);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    snprintf(expected, sizeof expected, "cannot read %s: it is a pipe", path);
+    file_refused(path, expected);
+    unlink(path);
+    assert_int_equal(symlink(path, path), 0);
+    snprintf(expected, sizeof expected, "cannot read %s: Too many levels of symbolic links", path);
+    file_refused(path, expected);
+    unlink(path);
+    file = fopen(path, "w");
+    for (int i = 0; i < POLICY_FILE_MAX; i++)
+        fputc('#', file);
+    fclose(file);
+    snprintf(expected, sizeof expected, "cannot read %s: File too large", path);
+    file_refused(path, expected);
+    chmod(path, 0);
+    if (geteuid() != 0) {
+        snprintf(expected, sizeof expected, "cannot read %s: Permission denied", path);
+        file_refused(path, expected);
+    }
+    unlink(path);
+    rmdir(directory);
+    assert_int_equal(policy_read("/dev/null", &policy, problem), 0);
+    assert_int_equal(policy.rule_count, 0);
+}
+
+static void a_file_without_a_last_newline_is_whole(void **state)
+{
+    (void)state;
+    accepted("[rule a]\naction = kernel\n[rule b]\naction = kernel");
+    assert_int_equal(policy.rule_count, 2);
+    refused("[rule a]\naction = kernel\n[rule b]\naction = kerne",
+            "n.conf:4: [rule b] action: \"kerne\" must be accelerate|kernel");
+    refused("[rule a]\naction = kernel\n[rule b]", "n.conf:3: [rule b] action: missing; must be accelerate|kernel");
 }
 
 /* --- decisions ---------------------------------------------------------------------------------------------- */
@@ -593,6 +672,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_name_file_line_section_and_key),
         cmocka_unit_test(what_is_no_text_is_refused),
+        cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(a_file_without_a_last_newline_is_whole),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(layout_does_not_matter),
         cmocka_unit_test(programs_match_by_path_or_name),
