@@ -51,10 +51,18 @@ static __always_inline int capture_begin(struct capture_event *event, __u32 leng
     return 1;
 }
 
-/* The flags' upper half says how much of the packet is to follow. */
+/* The flags' upper half says how much of the packet is to follow. The buffer tells of losses only when there is room
+ * again, which may be never. */
 static __always_inline void capture_output(void *ctx, struct capture_event *event)
 {
-    bpf_perf_event_output(ctx, &captured, (__u64)event->captured << 32 | BPF_F_CURRENT_CPU, event, sizeof(*event));
+    __u64 flags = (__u64)event->captured << 32 | BPF_F_CURRENT_CPU;
+    struct capture_control *control;
+
+    if (bpf_perf_event_output(ctx, &captured, flags, event, sizeof(*event)) == 0)
+        return;
+    control = capture_control_get();
+    if (control)
+        __sync_fetch_and_add(&control->lost, 1);
 }
 
 static __always_inline void capture_skb(struct __sk_buff *skb, struct capture_event *event)

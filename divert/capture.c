@@ -24,7 +24,8 @@ struct source {
     struct capture_control *control;
     int events_fd; /* the events leave the map when it is closed, also by the end of the process; -1: none */
     struct perf_buffer *buffer;
-    bool attached; /* as of the last look */
+    bool attached;        /* as of the last look */
+    uint32_t lost_before; /* control->lost when this began */
 };
 
 struct capture {
@@ -32,7 +33,7 @@ struct capture {
     capture_handler handler;
     void *context;
     int epoll_fd;
-    uint64_t lost;
+    uint64_t lost; /* of sources that are gone */
     struct list sources;
 };
 
@@ -46,12 +47,6 @@ static void take_sample(void *context, int core, void *data, __u32 size)
     (void)core;
     if (size >= sizeof(*event) && event->captured <= size - sizeof(*event))
         capture->handler(capture->context, event, event + 1);
-}
-
-static void take_loss(void *context, int core, __u64 count)
-{
-    (void)core;
-    ((struct capture *)context)->lost += count;
 }
 
 void capture_read(struct capture *capture)
@@ -70,9 +65,17 @@ int capture_fd(const struct capture *capture)
     return capture->epoll_fd;
 }
 
+static uint32_t lost_of(const struct source *source)
+{
+    return source->control ? __atomic_load_n(&source->control->lost, __ATOMIC_RELAXED) - source->lost_before : 0;
+}
+
 uint64_t capture_lost(const struct capture *capture)
 {
-    return capture->lost;
+    uint64_t lost = capture->lost;
+
+    list_for_each(link, &capture->sources) lost += lost_of(list_entry(link, struct source, link));
+    return lost;
 }
 
 /* ---- sources ---- */
@@ -120,6 +123,7 @@ static int map_control(struct source *source, int fd)
     if (at == MAP_FAILED)
         return -errno;
     source->control = at;
+    source->lost_before = source->control->lost;
     return 0;
 }
 
@@ -127,8 +131,8 @@ static int open_buffer(struct capture *capture, struct source *source)
 {
     struct epoll_event event = {.events = EPOLLIN};
 
-    source->buffer = perf_buffer__new(source->events_fd, buffer_pages(capture->config.buffer_bytes), take_sample,
-                                      take_loss, capture, NULL);
+    source->buffer = perf_buffer__new(source->events_fd, buffer_pages(capture->config.buffer_bytes), take_sample, NULL,
+                                      capture, NULL);
     if (!source->buffer)
         return -errno;
     return epoll_ctl(capture->epoll_fd, EPOLL_CTL_ADD, perf_buffer__epoll_fd(source->buffer), &event) < 0 ? -errno : 0;
@@ -229,6 +233,7 @@ int capture_refresh(struct capture *capture, uint64_t now_ns, unsigned *other_pi
             source_renew(capture, source, now_ns);
             count++;
         } else {
+            capture->lost += lost_of(source);
             source_close(source);
         }
     }
@@ -244,6 +249,7 @@ int capture_open(struct capture **out, const struct capture_config *config, capt
     *out = NULL;
     if (!capture)
         return -ENOMEM;
+    libbpf_set_print(divert_print_libbpf);
     capture->config = *config;
     if (capture->config.snap_length > CAPTURE_BYTES_MAX)
         capture->config.snap_length = CAPTURE_BYTES_MAX;

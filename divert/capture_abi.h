@@ -19,13 +19,13 @@ enum capture_verdict {
     CAPTURE_VERDICTS
 };
 
-/* Of one service's divert and guard; written by who captures. */
+/* Of one service's divert and guard; written by who captures, but for the last. */
 struct capture_control {
     __u32 wanted; /* bits by enum capture_verdict; 0: nobody captures */
     __u32 snap_length;
     __u64 until_ns; /* CLOCK_MONOTONIC: who captures is alive until then */
     __u32 owner;    /* its process id */
-    __u32 pad;
+    __u32 lost;     /* counted by the eBPF programs: copies that there was no room for */
 };
 
 enum { CAPTURE_BARE = 1 << 0 }; /* the frame begins at the IP header */

@@ -20,7 +20,7 @@
 
 #define PORT_COUNT (2 * 65536)
 
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+int divert_print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
     char line[512];
 
@@ -112,7 +112,7 @@ int divert_open(struct divert **out)
 
     if (!divert)
         return -ENOMEM;
-    libbpf_set_print(print_libbpf);
+    libbpf_set_print(divert_print_libbpf);
     err = load_programs(divert);
     if (!err)
         err = map_shared(divert);

@@ -3,8 +3,10 @@
 #ifndef LOCKSTEP_DIVERT_DIVERT_PRIVATE_H
 #define LOCKSTEP_DIVERT_DIVERT_PRIVATE_H
 
+#include <bpf/libbpf.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
+#include <stdarg.h>
 
 #include "divert/divert.h"
 
@@ -37,6 +39,9 @@ struct divert {
     struct reaper *reaper;
     struct divert_lane lanes[DIVERT_MAX_LANES];
 };
+
+/* For libbpf_set_print: what libbpf has to say is for those who debug. */
+int divert_print_libbpf(enum libbpf_print_level level, const char *format, va_list args);
 
 /* Programs of an earlier or the present instance are known by their names. */
 #define DIVERT_PROGRAM_PREFIX "lockstep_"

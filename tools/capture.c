@@ -19,8 +19,8 @@
 #include "platform/stop_signals.h"
 #include "service/control.h"
 #include "tools/capture_direct.h"
-#include "tools/capture_file.h"
 #include "tools/capture_owners.h"
+#include "tools/capture_series.h"
 #include "tools/command.h"
 
 #define REFRESH_NS    1000000000ull
@@ -30,7 +30,7 @@
 #define FRAME_ROOM    (ETH_HLEN + VLAN_BYTES)
 
 struct capture_options {
-    char write[512];
+    char write[CAPTURE_SERIES_PATH_MAX];
     char interface[INTERFACE_MAX][IF_NAMESIZE];
     int64_t pid;
     char program[64];
@@ -38,7 +38,8 @@ struct capture_options {
     int64_t port;
     bool dropped, all;
     int64_t snap_length, count;
-    uint64_t duration_ns, buffer_bytes;
+    uint64_t duration_ns, buffer_bytes, file_bytes;
+    int64_t files;
     char runtime_dir[90];
 };
 
@@ -48,6 +49,16 @@ static const struct option_entry entries[] = {
      "The pcapng file; \"-\" is standard output. Default: standard output, if that is no terminal.",
      {VALUE_TEXT(struct capture_options, write)},
      "FILE"},
+    {"file-size",
+     0,
+     "Begin the next file when one has this size; they are numbered: FILE-00001, FILE-00002, before its last dot.",
+     {VALUE_SIZE(struct capture_options, file_bytes), .min = 4096, .max = 1ll << 50},
+     NULL},
+    {"files",
+     0,
+     "Keep so many of these files: the oldest goes when a next one comes.",
+     {VALUE_INT(struct capture_options, files), .min = 2, .max = 99999},
+     "N"},
     {"interface",
      'i',
      "Only packets of this interface; may be given several times.",
@@ -119,7 +130,7 @@ struct session {
     struct capture *capture;
     struct capture_direct *direct;
     struct capture_owners *owners;
-    struct capture_file *file;
+    struct capture_series *series;
     uint64_t packets, end_ns, refresh_ns;
     int error;
     uint8_t frame[FRAME_ROOM + CAPTURE_BYTES_MAX];
@@ -253,7 +264,7 @@ static void take(struct session *session, const struct capture_event *event, con
     if (!filter_matches(session, frame.captured, frame.length))
         return;
     make_comment(event, owner, comment, sizeof comment);
-    session->error = capture_file_add(session->file, &frame);
+    session->error = capture_file_add(capture_series_file(session->series), &frame);
     session->packets += session->error == 0;
 }
 
@@ -328,23 +339,25 @@ static int check_options(const struct capture_options *options)
         complain("standard output is a terminal: say --write FILE", "");
         return 2;
     }
+    if (options->file_bytes && (!options->write[0] || strcmp(options->write, "-") == 0)) {
+        complain("--file-size needs --write FILE", "");
+        return 2;
+    }
+    if (options->files && !options->file_bytes) {
+        complain("--files needs --file-size", "");
+        return 2;
+    }
     return geteuid() == 0 ? 0 : complain("capturing needs root", "");
 }
 
-static bool to_stdout(const struct capture_options *options)
+static int open_files(struct session *session)
 {
-    return !options->write[0] || strcmp(options->write, "-") == 0;
-}
+    const struct capture_options *options = &session->options;
+    int err = capture_series_open(&session->series, options->write, (uint32_t)options->snap_length, options->file_bytes,
+                                  (unsigned)options->files);
 
-static int open_file(struct session *session, FILE **out)
-{
-    int err;
-
-    *out = to_stdout(&session->options) ? stdout : fopen(session->options.write, "we");
-    if (!*out)
-        return complain(session->options.write, strerror(errno));
-    err = capture_file_open(&session->file, *out, (uint32_t)session->options.snap_length);
-    return err < 0 ? complain(session->options.write, error_text(err)) : 0;
+    return err < 0 ? complain(session->series ? capture_series_name(session->series) : "no memory", error_text(err))
+                   : 0;
 }
 
 /* Services that can be captured from, or -1 after a complaint. */
@@ -403,6 +416,11 @@ static int wait_ms(const struct session *session, uint64_t now_ns)
     return wait_ns < 20000000 ? (int)(wait_ns / 1000000) + 1 : 20;
 }
 
+static uint64_t count_lost(const struct session *session)
+{
+    return capture_lost(session->capture) + (session->direct ? capture_direct_lost(session->direct) : 0);
+}
+
 static void read_packets(struct session *session)
 {
     uint64_t before_ns = platform_now_ns() - SETTLE_NS;
@@ -414,7 +432,7 @@ static void read_packets(struct session *session)
             before_ns = capture_direct_undecided_ns(session->direct);
     }
     if (session->error == 0)
-        session->error = capture_file_write(session->file, before_ns);
+        session->error = capture_series_write(session->series, before_ns, count_lost(session));
 }
 
 /* Ends by a signal, count, time, or when nobody reads any more. */
@@ -424,7 +442,7 @@ static void run(struct session *session, int stop_fd)
         struct pollfd fds[] = {{stop_fd, POLLIN, 0},
                                {capture_fd(session->capture), POLLIN, 0},
                                {session->direct ? capture_direct_fd(session->direct) : -1, POLLIN, 0},
-                               {to_stdout(&session->options) ? STDOUT_FILENO : -1, 0, 0}};
+                               {capture_series_is_pipe(session->series) ? STDOUT_FILENO : -1, 0, 0}};
 
         if (now_ns >= session->refresh_ns)
             refresh(session, now_ns); /* a service that is restarted comes back */
@@ -438,45 +456,39 @@ static void run(struct session *session, int stop_fd)
 }
 
 /* Exit status. */
-static int conclude(struct session *session, FILE *out)
+static int conclude(struct session *session)
 {
-    uint64_t lost = capture_lost(session->capture);
+    uint64_t lost;
+    int err;
 
     if (session->direct) { /* also what is still undecided */
         capture_owners_refresh(session->owners);
         capture_direct_read(session->direct);
-        lost += capture_direct_lost(session->direct);
     }
-    if (session->error == 0)
-        session->error = capture_file_finish(session->file, lost);
-    if (out != stdout && fclose(out) != 0 && session->error == 0)
-        session->error = -errno;
+    lost = count_lost(session);
+    err = session->error == 0 ? capture_series_finish(session->series, lost) : session->error;
     fprintf(stderr, "lockstep capture: %" PRIu64 " packets, %" PRIu64 " lost%s\n", session->packets, lost,
             lost ? " for want of room (--buffer)" : "");
-    if (session->error == 0 || session->error == -EPIPE)
-        return 0;
-    return complain(to_stdout(&session->options) ? "standard output" : session->options.write,
-                    error_text(session->error));
+    return err == 0 || err == -EPIPE ? 0 : complain(capture_series_name(session->series), error_text(err));
 }
 
 static int session_run(struct session *session)
 {
-    FILE *out = NULL;
     int stop_fd = platform_stop_signals(), exit_status = stop_fd < 0 ? complain("signals", error_text(stop_fd)) : 0;
 
     if (exit_status == 0)
         exit_status = begin(session);
     if (exit_status == 0)
-        exit_status = open_file(session, &out);
+        exit_status = open_files(session);
     if (exit_status == 0) {
         fprintf(stderr, "lockstep capture: capturing\n");
         run(session, stop_fd);
-        exit_status = conclude(session, out);
+        exit_status = conclude(session);
     }
     capture_close(session->capture);
     capture_direct_close(session->direct);
     capture_owners_destroy(session->owners);
-    capture_file_close(session->file);
+    capture_series_close(session->series);
     return exit_status;
 }
 

@@ -33,6 +33,7 @@ struct capture_file {
     FILE *out;
     uint32_t snap_length;
     uint64_t begin_ns; /* since 1970 */
+    uint64_t bytes;
     int error;
     unsigned interface_count;
     struct interface interfaces[INTERFACES_MAX];
@@ -53,6 +54,7 @@ static void write_bytes(struct capture_file *file, const void *bytes, size_t len
     errno = 0;
     if (file->error == 0 && length > 0 && fwrite(bytes, length, 1, file->out) != 1)
         file->error = errno ? -errno : -EIO;
+    file->bytes += length;
 }
 
 /* ---- interfaces ---- */
@@ -248,6 +250,11 @@ int capture_file_open(struct capture_file **out, FILE *stream, uint32_t snap_len
                 pcapng_section(file->block, sizeof file->block, "lockstep capture " LOCKSTEP_VERSION, text));
     *out = file;
     return capture_file_write(file, 0); /* a reader at the pipe's other end wants to know the format at once */
+}
+
+uint64_t capture_file_bytes(const struct capture_file *file)
+{
+    return file->bytes;
 }
 
 void capture_file_close(struct capture_file *file)

@@ -29,6 +29,8 @@ int capture_file_add(struct capture_file *file, const struct capture_frame *fram
 int capture_file_write(struct capture_file *file, uint64_t before_ns);
 /* Everything, and the statistics. lost: packets that the kernel had no room for. */
 int capture_file_finish(struct capture_file *file, uint64_t lost);
+/* Written so far. */
+uint64_t capture_file_bytes(const struct capture_file *file);
 void capture_file_close(struct capture_file *file);
 
 #endif

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # variants: server/4 server/6
 # kernel: no
-# needs: tshark
+# needs: tshark setpriv
 # timeout: 120
 # `lockstep capture`: what is diverted and injected, in every way of attachment, as tshark reads it.
 . "$(dirname "$0")/lib.sh"
@@ -106,7 +106,9 @@ for attach in tc xdp-native xdp-generic; do
     [ $attach = xdp-generic ] || stop "$(service_pid server)"
 done
 stop "$(service_pid server)"
-LT_NETD_OPTIONS=
+program=$(sed -nE '1s/^lane [0-9]+, (.*) \([0-9]+\)$/\1/p' "$LT_WORK/comments")
+printf '[netd]\nring-bytes = 64K\n' >"$LT_WORK/netd.conf"
+LT_NETD_OPTIONS="--config $LT_WORK/netd.conf"
 service_start server
 
 # ---- into a pipe, with filters ----
@@ -132,12 +134,77 @@ capture nobody --program nobody
 talk
 done_capture nobody "$CAPTURE"
 assert_equal "$(count nobody frame)" 0 "packets of another program"
+capture somebody --program "$program"
+talk
+done_capture somebody "$CAPTURE"
+assert_less 6 "$(count somebody "tcp.port == 7001")" "packets of a program"
 capture while --duration 300ms
 finish "$CAPTURE" 10
 status=0
 exec_at server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write /dev/null port nonsense 2>"$LT_WORK/err" || status=$?
 assert_equal $status 2
 assert_line "$LT_WORK/err" 'port nonsense'
+
+# ---- who may ----
+status=0
+exec_at server setpriv --reuid 65534 --regid 65534 --clear-groups "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write - >"$LT_WORK/out" 2>"$LT_WORK/err" || status=$?
+assert_equal "$status $(cat "$LT_WORK/err")" "1 lockstep capture: capturing needs root"
+
+# ---- files of a limited size, and a full ring, beside a program that does not run ----
+start silent server "$LT_PYTHON" -c "
+import socket, sys, time
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+datagrams = socket.socket(family, socket.SOCK_DGRAM)
+datagrams.bind((sys.argv[1], 7003))
+print('ready', flush=True)
+time.sleep(60)
+" $SERVER
+silent=$STARTED
+started silent
+wait_port server udp 7003
+kill -STOP "$silent"
+flood() { # 200 datagrams of 1000 bytes
+    at client "$LT_PYTHON" -c "
+import socket, sys
+datagrams = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(200):
+    datagrams.sendto(bytes(1000), (sys.argv[1], 7003))
+" $SERVER
+}
+capture overrun --dropped --pid "$silent"
+flood
+done_capture overrun "$CAPTURE"
+assert_equal "$(count overrun 'udp.dstport == 7003')" 200 "packets for the ring"
+lost=$(count overrun 'frame.comment contains "lost: the ring was full"')
+assert_less 100 "$lost" "packets that the ring had no room for"
+assert_equal "$(report_query server status "[l['overruns'] for l in r['lanes'] if l['pid'] == $silent]")" "[$lost]" "as the service counts them"
+# A capture that does not run itself loses packets, says so, and holds nobody up.
+capture deaf --all --buffer 16K
+kill -STOP "$CAPTURE"
+flood
+kill -CONT "$CAPTURE"
+sleep 0.1
+kill -INT "$CAPTURE"
+finish "$CAPTURE" 10
+assert_line "$LT_WORK/deaf.err" ' packets, [1-9][0-9]* lost for want of room \(--buffer\)$'
+lost=$(sed -nE 's/.* packets, ([0-9]+) lost.*/\1/p' "$LT_WORK/deaf.err")
+assert_equal $(($(count deaf 'udp.dstport == 7003') + lost)) 200 "packets that were written and lost"
+# Two files of those that there were.
+capture series --all --file-size 16K --files 2
+for i in 1 2 3; do
+    flood
+    sleep 0.1 # for the capture to write
+done
+done_capture series "$CAPTURE"
+assert_equal "$(find "$LT_WORK" -name 'series*.pcapng' | wc -l)" 2 "the files that were kept"
+for file in "$LT_WORK"/series-*.pcapng; do
+    tshark -n -r "$file" -Y 'udp.dstport == 7003' >"$LT_WORK/one" 2>"$LT_WORK/err" || fail "$file: $(cat "$LT_WORK/err")"
+done
+kill -CONT "$silent"
+stop "$silent"
+status=0
+exec_at server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write - --file-size 1M >"$LT_WORK/out" 2>"$LT_WORK/err" || status=$?
+assert_equal "$status $(cat "$LT_WORK/err")" "2 lockstep capture: --file-size needs --write FILE"
 
 # ---- large packets, cut and whole ----
 capture large

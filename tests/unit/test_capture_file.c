@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The blocks of a pcapng file, read back by the letter of the format, and the order of packets in it. */
-#include "tools/capture_file.h"
+#include "tools/capture_series.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "platform/platform.h"
 #include "tests/unit/unit.h"
@@ -251,6 +252,86 @@ static void a_full_disk_is_told(void **state)
     fclose(out);
 }
 
+/* --- several files ------------------------------------------------------------------------------------------ */
+
+static char directory[] = "/tmp/lockstep-capture-XXXXXX";
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+/* The shape of that file, "" if there is none. */
+static const char *shape_of_file(const char *name)
+{
+    static char content[65536], shape[4096];
+    FILE *file = fopen(path_of(name), "re");
+    size_t size = file ? fread(content, 1, sizeof content, file) : 0;
+
+    if (file)
+        fclose(file);
+    shape_of(content, size, shape);
+    return shape;
+}
+
+static void files_end_at_their_size_and_the_latest_stay(void **state)
+{
+    static const char *const names[] = {"a-00001.pcapng", "a-00002.pcapng", "a-00003.pcapng", "a-00004.pcapng"};
+    struct capture_series *series;
+    uint64_t now = platform_now_ns();
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    assert_int_equal(capture_series_open(&series, path_of("a.pcapng"), 1000, 4096, 2), 0);
+    assert_false(capture_series_is_pipe(series));
+    for (unsigned i = 0; i < 4; i++) {
+        const char letter[] = {(char)('a' + (int)i), '\0'};
+        char shape[4096] = "SI";
+
+        assert_string_equal(capture_series_name(series), path_of(names[i]));
+        assert_int_equal(capture_series_write(series, UINT64_MAX, i), 0); /* not full: nothing happens */
+        while (strcmp(capture_series_name(series), path_of(names[i])) == 0) {
+            add(capture_series_file(series), now + i, 1, letter);
+            assert_int_equal(capture_series_write(series, UINT64_MAX, i), 0);
+            strcat(strcat(shape, letter), "0");
+        }
+        strcat(shape, "T");
+        assert_string_equal(shape_of_file(names[i]), shape);
+        for (unsigned j = 0; j <= i; j++) /* it, and the one that has just begun */
+            assert_int_equal(access(path_of(names[j]), F_OK) == 0, j + 1 > i);
+    }
+    assert_int_equal(capture_series_finish(series, 9), 0);
+    assert_string_equal(shape_of_file("a-00005.pcapng"), "S");
+    capture_series_close(series);
+    unlink(path_of(names[3]));
+    unlink(path_of("a-00005.pcapng"));
+}
+
+static void names_keep_their_endings(void **state)
+{
+    static const char *const names[][2] = {{"b", "b-00001"}, {".c", ".c-00001"}, {"d.e.f", "d.e-00001.f"}};
+    struct capture_series *series;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(capture_series_open(&series, path_of(names[i][0]), 1000, 4096, 0), 0);
+        assert_string_equal(capture_series_name(series), path_of(names[i][1]));
+        capture_series_close(series);
+        assert_int_equal(unlink(path_of(names[i][1])), 0);
+    }
+    assert_int_equal(capture_series_open(&series, path_of("b"), 1000, 0, 0), 0);
+    assert_string_equal(capture_series_name(series), path_of("b"));
+    assert_int_equal(capture_series_finish(series, 0), 0);
+    capture_series_close(series);
+    unlink(path_of("b"));
+    assert_int_equal(capture_series_open(&series, path_of("none/b"), 1000, 0, 0), -ENOENT);
+    capture_series_close(series);
+    rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +343,8 @@ int main(void)
         cmocka_unit_test(long_comments_are_cut),
         cmocka_unit_test(packets_of_several_cores_are_put_in_order),
         cmocka_unit_test(a_full_disk_is_told),
+        cmocka_unit_test(files_end_at_their_size_and_the_latest_stay),
+        cmocka_unit_test(names_keep_their_endings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
