@@ -23,12 +23,12 @@ done_capture() { # NAME PID [SIGNAL]
     finish "$2" 10 || fail "$1: $(tail -n 1 "$LT_WORK/$1.err")"
     assert_line "$LT_WORK/$1.err" 'packets, 0 lost$'
 }
-# fields NAME FILTER FIELD...: a line for each packet that matches, members separated by blanks.
+# fields NAME FILTER FIELD...: a line for each packet that matches, members separated by tabs.
 fields() {
     local name=$1 filter=$2 field list=()
     shift 2
     for field in "$@"; do list+=(-e "$field"); done
-    tshark -n -r "$LT_WORK/$name.pcapng" -Y "$filter" -T fields -E separator=' ' "${list[@]}" 2>"$LT_WORK/tshark.err" | sed 's/0x0000000//g'
+    tshark -n -r "$LT_WORK/$name.pcapng" -Y "$filter" -T fields -E separator=/t "${list[@]}" 2>"$LT_WORK/tshark.err" | sed 's/0x0000000//g'
 }
 count() { fields "$1" "$2" frame.number | wc -l; }
 payload() { # NAME FILTER: what was said in TCP, in order
@@ -73,26 +73,33 @@ start_kernel none server "$LT_LOCKSTEP" capture --runtime-dir "$dir" --write /de
 assert_line "$LT_WORK/none.err" 'is lockstep-netd running'
 
 # ---- the three ways of attachment ----
-check_talk() { # NAME
-    local name=$1 here="$ip == $SERVER" there="$ip == $CLIENT"
-    assert_equal "$(payload "$name" "tcp.port == 7001 && $there && tcp.len > 0")" question "$name: what came in"
-    assert_equal "$(payload "$name" "tcp.port == 7001 && $here && tcp.len > 0")" answer "$name: what went out"
-    assert_equal "$(count "$name" "udp.port == 7002")" 2 "$name: datagrams"
-    assert_equal "$(fields "$name" "tcp.flags.syn == 1" tcp.flags.ack frame.packet_flags_direction | xargs)" "0 1 1 2" "$name: handshake"
-    assert_equal "$(fields "$name" "$there" frame.packet_flags_direction | sort -u)" 1 "$name: inbound"
-    assert_equal "$(fields "$name" "$here" frame.packet_flags_direction | sort -u)" 2 "$name: outbound"
-    assert_equal "$(fields "$name" frame frame.interface_name | sort -u)" eth0 "$name: interface"
-    assert_equal "$(count "$name" "!tcp && !udp")" 0 "$name: packets of nobody"
-    fields "$name" frame frame.comment | sort -u >"$LT_WORK/comments"
+# rows NAME CONDITION PRINT: over one reading of the file, since tshark takes its time.
+rows() { awk -F '\t' "$2 { print $3 }" "$LT_WORK/$1.rows"; }
+read_rows() { # NAME
+    fields "$1" frame "$ip" tcp.port tcp.flags.syn tcp.flags.ack tcp.len tcp.payload udp.port frame.packet_flags_direction \
+        frame.interface_name frame.comment frame.time_epoch eth.src >"$LT_WORK/$1.rows"
+}
+check_talk() { # NAME BEFORE AFTER
+    local name=$1 here="\$1 == \"$SERVER\"" there="\$1 != \"$SERVER\"" tcp='$2 ~ /7001/' udp='$7 ~ /7002/'
+    read_rows "$name"
+    assert_equal "$(rows "$name" "$tcp && $there && \$5 > 0" '$6' | xxd -r -p)" question "$name: what came in"
+    assert_equal "$(rows "$name" "$tcp && $here && \$5 > 0" '$6' | xxd -r -p)" answer "$name: what went out"
+    assert_equal "$(rows "$name" "$udp" 1 | wc -l)" 2 "$name: datagrams"
+    assert_equal "$(rows "$name" '$3 == 1' '$4, $8' | xargs)" "0 1 1 2" "$name: handshake"
+    assert_equal "$(rows "$name" "$there" '$8' | sort -u)" 1 "$name: inbound"
+    assert_equal "$(rows "$name" "$here" '$8' | sort -u)" 2 "$name: outbound"
+    assert_equal "$(rows "$name" 1 '$9' | sort -u)" eth0 "$name: interface"
+    assert_equal "$(rows "$name" '$2 == "" && $7 == ""' 1 | wc -l)" 0 "$name: packets of nobody"
+    rows "$name" 1 '$10' | sort -u >"$LT_WORK/comments"
     assert_equal "$(wc -l <"$LT_WORK/comments")" 1 "$name: comments: $(cat "$LT_WORK/comments")"
     assert_line "$LT_WORK/comments" "^lane [0-9]+, python3[.0-9]* \\($TALK\\)"
     # In order, and when it happened.
-    fields "$name" frame frame.time_epoch >"$LT_WORK/times"
+    rows "$name" 1 '$11' >"$LT_WORK/times"
     sort -nc "$LT_WORK/times" || fail "$name: not in order"
     assert_less "$2" "$(head -n 1 "$LT_WORK/times")" "$name: the first packet's time"
     assert_less "$(tail -n 1 "$LT_WORK/times")" "$3" "$name: the last packet's time"
     # Both ends' addresses are the wire's.
-    assert_equal "$(fields "$name" "$here && tcp" eth.src | sort -u)" "$(at server cat /sys/class/net/eth0/address)" "$name: MAC address"
+    assert_equal "$(rows "$name" "$here && $tcp" '$12' | sort -u)" "$(at server cat /sys/class/net/eth0/address)" "$name: MAC address"
 }
 for attach in tc xdp-native xdp-generic; do
     LT_NETD_OPTIONS="--attach $attach"
