@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "monitor/history_histogram.h"
 #include "monitor/history_value.h"
+#include "service/connection_table.h"
 
 #define TEXT_MAX    8192
 #define BUSY_MS     2000
@@ -64,6 +65,7 @@ static const struct history_column connection_columns[] = {
     PROTOCOL,
     TEXT("kind", NULL,
          "iif(accepted, 'accepted', CASE kind WHEN 0 THEN 'connect' WHEN 1 THEN 'bound' ELSE 'multicast' END)"),
+    TEXT("state", NULL, "connection_state(protocol, kind, state)"),
     ENDS,
     BYTES("rx_bytes", "RX"),
     BYTES("tx_bytes", "TX"),
@@ -187,6 +189,17 @@ static void sql_endpoint(sqlite3_context *context, int count, sqlite3_value **va
         sqlite3_result_text(context, "*", 1, SQLITE_STATIC);
 }
 
+/* connection_state(protocol, kind, state): "established" */
+static void sql_state(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct connection_row row = {.protocol = (uint8_t)sqlite3_value_int(values[0]),
+                                       .kind = (uint8_t)sqlite3_value_int(values[1]),
+                                       .tcp_state = (uint8_t)sqlite3_value_int(values[2])};
+
+    (void)count;
+    sqlite3_result_text(context, connection_state_name(&row), -1, SQLITE_STATIC);
+}
+
 static int check_version(struct history_sql *sql)
 {
     int version = 0, result = history_sql_code(history_schema_version(sql->db, &version));
@@ -205,6 +218,8 @@ static int open_file(const char *name, int flags, struct history_sql *sql)
         return result;
     sqlite3_busy_timeout(sql->db, BUSY_MS);
     sqlite3_create_function(sql->db, "endpoint", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_endpoint, NULL, NULL);
+    sqlite3_create_function(sql->db, "connection_state", 3, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_state, NULL,
+                            NULL);
     return check_version(sql);
 }
 

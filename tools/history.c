@@ -142,6 +142,10 @@ static int take_filter(const struct history_options *options, struct history_fil
     if (take_time("since", options->since, &filter->since_ns) < 0 ||
         take_time("until", options->until, &filter->until_ns) < 0)
         return -EINVAL;
+    if (filter->since_ns > filter->until_ns) {
+        fprintf(stderr, "lockstep: --since is later than --until\n");
+        return -EINVAL;
+    }
     if (*options->connection && history_filter_connection(filter, options->connection) < 0) {
         fprintf(stderr, "lockstep: --connection: \"%s\" is not ADDRESS, :PORT or ADDRESS:PORT\n", options->connection);
         return -EINVAL;
@@ -175,6 +179,8 @@ static int print_view(enum history_view view, const struct history_options *opti
         err = history_print_rows(statement, history_view_columns(view), form, stdout, text_table_terminal_width());
         if (err < 0)
             snprintf(problem, sizeof problem, "%.200s: %s", options->database, error_text(err));
+        else if (form == HISTORY_TABLE && filter->limit > 0 && err >= filter->limit)
+            printf("Only the newest %" PRId64 ": --limit shows more.\n", filter->limit);
     }
     sqlite3_finalize(statement);
     history_query_close(&sql);

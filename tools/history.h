@@ -22,7 +22,7 @@ const char *history_time_local(int64_t ns, char *text);
 enum history_form { HISTORY_TABLE, HISTORY_CSV, HISTORY_JSON };
 
 /* Prints the statement's rows; what is to be shown of them is complete before this returns, so that nothing waits for
- * the reader of `out`. 0 or a negative code. */
+ * the reader of `out`. How many, or a negative code. */
 int history_print_rows(sqlite3_stmt *statement, const struct history_column *columns, enum history_form form, FILE *out,
                        unsigned width);
 /* All of the row at hand, a line each. */

@@ -140,20 +140,20 @@ static void copy(FILE *from, FILE *out)
 static int print_lines(sqlite3_stmt *statement, const struct history_column *columns, bool csv, FILE *out)
 {
     FILE *buffer = tmpfile();
-    int code;
+    int code, rows = 0;
 
     if (!buffer)
         return -errno;
     if (csv)
         print_csv_head(columns, buffer);
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+    for (; (code = sqlite3_step(statement)) == SQLITE_ROW; rows++)
         (csv ? print_csv : print_json)(statement, columns, buffer);
     sqlite3_reset(statement);
     if (code == SQLITE_DONE && fflush(buffer) == 0)
         copy(buffer, out);
     code = ferror(buffer) ? -ENOSPC : history_sql_code(code);
     fclose(buffer);
-    return code;
+    return code < 0 ? code : rows;
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------- */
@@ -167,7 +167,7 @@ static int print_table(sqlite3_stmt *statement, const struct history_column *col
 {
     struct table_column shown[COLUMNS_MAX];
     struct text_table *table;
-    size_t count = 0;
+    size_t count = 0, rows;
     int code;
 
     for (int i = 0; columns[i].name; i++) {
@@ -186,12 +186,14 @@ static int print_table(sqlite3_stmt *statement, const struct history_column *col
         }
     }
     sqlite3_reset(statement);
-    if (code == SQLITE_DONE && text_table_rows(table) > 0)
+    rows = text_table_rows(table);
+    if (code == SQLITE_DONE && rows > 0)
         text_table_print(table, out, width);
     else if (code == SQLITE_DONE)
         fputs("Nothing of the kind is in the history.\n", out);
     text_table_destroy(table);
-    return history_sql_code(code);
+    code = history_sql_code(code);
+    return code < 0 ? code : (int)rows;
 }
 
 int history_print_rows(sqlite3_stmt *statement, const struct history_column *columns, enum history_form form, FILE *out,

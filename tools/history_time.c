@@ -79,25 +79,24 @@ static int parse_date(const char *text, int64_t now_ns, int64_t *out)
 {
     static const char *const formats[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
                                           "%Y-%m-%d",          "%H:%M:%S",          "%H:%M"};
+    const bool utc = *text && text[strlen(text) - 1] == 'Z';
+    const time_t now = (time_t)(now_ns / SECOND_NS);
 
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        time_t seconds = (time_t)(day_ns(now_ns, 0) / SECOND_NS);
-        struct tm parts, today;
+        struct tm parts;
         const char *end;
-        bool utc;
+        int day;
 
-        localtime_r(&seconds, &today);
-        parts = today;
+        (utc ? gmtime_r : localtime_r)(&now, &parts);
+        parts.tm_hour = parts.tm_min = parts.tm_sec = 0;
         end = strptime(text, formats[i], &parts);
-        if (!end || (*end && strcmp(end, "Z") != 0))
+        if (!end || strcmp(end, utc ? "Z" : "") != 0)
             continue;
-        utc = *end == 'Z';
-        if (strcmp(formats[i], "%Y-%m-%d") == 0)
-            parts.tm_hour = parts.tm_min = parts.tm_sec = 0;
         if (parts.tm_year < 70 || parts.tm_year > 300)
             return LOCKSTEP_E_BAD_FORMAT;
+        day = parts.tm_mday;
         *out = to_ns(&parts, utc);
-        return 0;
+        return parts.tm_mday == day ? 0 : LOCKSTEP_E_BAD_FORMAT; /* the 30th of February */
     }
     return LOCKSTEP_E_BAD_FORMAT;
 }
