@@ -55,37 +55,17 @@ history_wait server clock 'r[-1]["status"] == "synchronised" and r[-1]["selected
 history_wait server sources '[s for s in r if s["name"] == "truth" and s["state"] == "selected" and s["bound_ns"] > 0]'
 
 # ---- the recorder killed while connections are made and closed ----
-start many server "$LT_PYTHON" -c "
-import socket
-s = socket.create_server(('$SERVER', 7100), backlog=100)
-print('ready', flush=True)
-while True:
-    c, _ = s.accept()
-    c.sendall(c.recv(100))
-    c.recv(1)  # the client closes first: it is the one in TIME_WAIT, which counts as open
-    c.close()
-"
+many_server
 many=$STARTED
-wait_for 10 "the server" has_line "$LT_WORK/many.out" ready
-# Connections one after the other, 100 bytes each way.
-connect_many() { # COUNT
-    run client "$LT_PYTHON" -c "
-import socket
-for i in range($1):
-    with socket.create_connection(('$SERVER', 7100)) as s:
-        s.sendall(b'x' * 100)
-        assert len(s.recv(100, socket.MSG_WAITALL)) == 100
-"
-}
-connect_many 100
+many_connections 100
 history_kill server
-connect_many 100
+many_connections 100
 history_start server
-connect_many 50
+many_connections 50
 kill -KILL "$(history_pid server)"
-connect_many 50
+many_connections 50
 history_start server
-history_wait server connections 'len([c for c in r if c["kind"] == "accepted"]) == 300 == len([c for c in r if c["rx_bytes"] >= 100 <= c["tx_bytes"] and c["ending"] == "closed"])' --connection "$SERVER:7100"
+many_recorded 300
 assert_history server gaps 'not r'
 
 # ---- the service killed and restarted: connections that go on have one row ----
