@@ -2,13 +2,16 @@
 /* lockstep testbed: controller, listener, virtual LAN. */
 #include "tools/testbed.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/log.h"
+#include "monitor/history_run.h"
 #include "testbed/controller.h"
 #include "testbed/listener.h"
 #include "testbed/node_clock.h"
@@ -23,6 +26,7 @@
 struct run_options {
     struct controller_options controller;
     struct virtual_lan_options lan;
+    char history[HISTORY_PATH_MAX];
     bool json;
 };
 
@@ -116,6 +120,11 @@ struct run_options {
          "Level of the intervals in the comparison, per cent.",                                                        \
          {VALUE_INT(struct run_options, controller.level_percent), .initial = "95", .min = 50, .max = 99},             \
          "N"},                                                                                                         \
+        {"history",                                                                                                    \
+         0,                                                                                                            \
+         "Directory of reports for lockstep-historyd(8), if it is there; none: no.",                                   \
+         {VALUE_TEXT(struct run_options, history), .initial = HISTORY_DEFAULT_RUNS},                                   \
+         "DIR"},                                                                                                       \
         {"title", 0, "Title of the report.", {VALUE_TEXT(struct run_options, controller.title)}, "TEXT"},              \
         {"raw",                                                                                                        \
          0,                                                                                                            \
@@ -277,10 +286,24 @@ static const struct option_program listener_program = {
 
 /* ---- the commands ---- */
 
+/* For the history, which may not be there. */
+static void leave_report(const char *directory, struct json_object *report)
+{
+    const char *text = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PLAIN);
+    int err;
+
+    if (!*directory || strcmp(directory, "none") == 0)
+        return;
+    err = history_run_leave(directory, text, strlen(text));
+    if (err < 0 && err != -ENOENT)
+        log_info("testbed: the report is not in the history: cannot write to %s: %s", directory, error_text(err));
+}
+
 static int show_report(const struct run_options *options, struct json_object *report, int exit_status)
 {
     if (!report)
         return exit_status;
+    leave_report(options->history, report);
     if (options->json)
         report_print_json(report, stdout);
     else

@@ -7,7 +7,7 @@
 # exclusive: yes
 # The test bed on its virtual LAN: both stacks, a report that says so, and nothing left behind; also after an interruption
 # at any stage, and after a crash.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/history.sh"
 
 pattern=$LT_WORK/pattern.csv
 cat >"$pattern" <<'END'
@@ -33,7 +33,9 @@ directory_of() {
     done | head -n 1
 }
 
-bed() { "$LT_LOCKSTEP" testbed virtual --pattern "$pattern" --output "$LT_WORK/$1" "${@:2}"; }
+runs=$LT_WORK/runs
+mkdir "$runs"
+bed() { "$LT_LOCKSTEP" testbed virtual --pattern "$pattern" --history "$runs" --output "$LT_WORK/$1" "${@:2}"; }
 value() { "$LT_PYTHON" -c 'import json, sys; r = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$LT_WORK/$1/report.json" "$2"; }
 
 # ---- a whole run ----
@@ -57,6 +59,16 @@ assert_equal "$(wc -l <"$LT_WORK/whole/report.csv")" 9 "lines of the table"
 "$LT_PYTHON" -c 'import json, sys; [json.loads(line) for line in open(sys.argv[1])]' "$LT_WORK/whole/progress.jsonl"
 "$LT_BUILD/testbed/lockstep-testbench" dump "$LT_WORK"/whole/raw-1-kernel-synchronised-recv1.receive.log >"$LT_WORK/raw.csv"
 [ "$(wc -l <"$LT_WORK/raw.csv")" -gt 100 ] || fail "the raw log has few lines"
+
+# A copy for the history, which takes it in and away.
+assert_equal "$(cat "$runs"/testbed-*.json)" "$(cat "$LT_WORK/whole/report.json")" "the copy of the report for the history"
+node_create alone
+LT_NODES=(alone)
+history_start alone --runs "$runs"
+history_wait alone runs '[(x["verdict"], x["nodes"]) for x in r] == [("PASS", 3)]'
+assert_history alone results '[x["stack"] for x in r if x["level"] == "whole"] == ["kernel", "lockstep"] and len([x for x in r if x["level"] == "type" and x["received"] > 0 and x["lost"] == 0 and 0 < x["p50_ns"] <= x["max_ns"]]) == 8'
+assert_equal "$(ls "$runs")" "" "reports that are in the history"
+stop "$(history_pid alone)"
 
 node "$LT_HERE/../web/report.mjs" "$LT_WORK/whole/report.html" "$LT_WORK/report.png" >&2 || fail "the page does not work in a browser"
 

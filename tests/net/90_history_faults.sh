@@ -15,6 +15,7 @@ LT_CLEANUP+=("umount -l '${file%/*}'")
 # A wall clock of its own (fake_clocks.c); the machine's stays as it is.
 fake() { "$CLOCK_TOOLS/fake_clocks" "$LT_WORK/fake" "$1" "$2"; }
 fake realtime 0
+# shellcheck disable=SC2034 # of history.sh
 HISTORY_ENVIRONMENT=("FAKE_CLOCKS=$LT_WORK/fake" "LD_PRELOAD=$CLOCK_TOOLS/libfake_clocks.so")
 history_start server
 many_server

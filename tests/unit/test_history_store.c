@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "monitor/history_store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 
@@ -558,6 +559,45 @@ static void a_run_comes_from_a_regular_file_only(void **state)
     assert_string_equal(problem, "is not a regular file");
 }
 
+/* The only file of a directory. */
+static const char *only_file(const char *directory)
+{
+    static char path[400];
+    struct dirent *entry;
+    DIR *stream = opendir(directory);
+    int count = 0;
+
+    while ((entry = readdir(stream))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && ++count)
+            snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+    }
+    closedir(stream);
+    assert_int_equal(count, 1);
+    return path;
+}
+
+static void a_run_is_left_for_the_recorder(void **state)
+{
+    char problem[HISTORY_RUN_PROBLEM_MAX], directory[100];
+    mode_t mask = umask(0077);
+    struct history_run *run;
+    struct stat status;
+    const char *path;
+
+    (void)state;
+    snprintf(directory, sizeof directory, "%s/runs", case_directory);
+    assert_int_equal(history_run_leave(directory, RUN, strlen(RUN)), -ENOENT);
+    mkdir(directory, 0700);
+    assert_int_equal(history_run_leave(directory, RUN, strlen(RUN)), 0);
+    umask(mask);
+    path = only_file(directory);
+    assert_true(strrchr(path, '/')[1] != '.' && strcmp(strrchr(path, '.'), ".json") == 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0640);
+    assert_int_equal(history_run_read(path, &run, problem), 0);
+    history_run_free(run);
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, case_begin, case_end)
 
 int main(void)
@@ -584,6 +624,7 @@ int main(void)
         CASE(a_run_is_read_and_kept_once),
         CASE(what_is_wrong_in_a_run_is_named),
         CASE(a_run_comes_from_a_regular_file_only),
+        CASE(a_run_is_left_for_the_recorder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
