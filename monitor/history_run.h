@@ -40,8 +40,8 @@ int history_run_parse(const char *text, size_t length, struct history_run **out,
 int history_run_read(const char *path, struct history_run **out, char *problem);
 void history_run_free(struct history_run *run);
 
-/* Puts a report into the directory that the recorder watches, whole or not at all, for its group to read. 0 or a negative
- * errno; -ENOENT: there is no such directory. */
+/* Puts a report into the directory that the recorder watches, whole or not at all, for its group to read. 0 or a
+ * negative errno; -ENOENT: there is no such directory. */
 int history_run_leave(const char *directory, const char *text, size_t length);
 
 /* In a transaction of the store. 1: added, 0: it is there already, or a negative code. */

@@ -36,8 +36,8 @@ static bool replace_time_wait(struct tcp_conn *conn, const struct tcp_segment *s
     return true;
 }
 
-/* A reset ends TIME_WAIT only (RFC 1337) as the answer to our ACK of a SYN that was not known to be newer: the peer does
- * want a new connection (RFC 9293, 3.5.1), and its next SYN is to find a listener. */
+/* A reset ends TIME_WAIT only (RFC 1337) as the answer to our ACK of a SYN that was not known to be newer: the peer
+ * does want a new connection (RFC 9293, 3.5.1), and its next SYN is to find a listener. */
 static void time_wait_input(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
     if (segment->flags & SEGMENT_RST) {

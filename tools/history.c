@@ -253,7 +253,8 @@ static int connection_main(int argc, char **argv)
         return exit_status;
     id = first == argc - 1 ? strtoll(argv[first], &end, 10) : 0;
     if (!end || *end || id <= 0) {
-        fprintf(stderr, "lockstep: which connection? One ID, after the options; \"lockstep history connections\" shows them\n");
+        fprintf(stderr,
+                "lockstep: which connection? One ID after the options; \"lockstep history connections\" has it\n");
         return 2;
     }
     if (history_query_open(options.database, &sql, problem) < 0)

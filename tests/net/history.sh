@@ -5,6 +5,7 @@
 
 # The database of a node; history_start makes its directory.
 history_file() { echo "$LT_WORK/$1-history/history.db"; }
+HISTORY_CONFIG='[historyd]\ninterval = 500ms\nconnections-interval = 1s\nsize = 16M\n'
 HISTORY_ENVIRONMENT=() # of recorders: NAME=VALUE
 # history_start NODE [OPTION...]: starts a recorder; its pid in LT_HISTORYD_NODE, what it says in NODE.historyd.log.
 history_start() {
@@ -12,7 +13,7 @@ history_start() {
     file=$(history_file "$1")
     shift
     mkdir -p "${file%/*}"
-    printf '[historyd]\ninterval = 500ms\nconnections-interval = 1s\nsize = 16M\n' >"$LT_WORK/historyd.conf"
+    printf '%b' "$HISTORY_CONFIG" >"$LT_WORK/historyd.conf"
     ip netns exec "$(ns "$node")" env "${HISTORY_ENVIRONMENT[@]}" "$LT_BUILD/monitor/lockstep-historyd" --config "$LT_WORK/historyd.conf" --database "$file" \
         --runtime-dir "$(service_dir "$node")" "$@" >>"$LT_WORK/$node.historyd.log" 2>&1 &
     LT_PIDS+=($!)

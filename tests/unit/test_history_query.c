@@ -44,8 +44,8 @@ static void insert_connection(int64_t opened_s, int64_t closed_s, const char *pr
            " opened_monotonic_ns, instance, key, ring_drops_before)"
            " VALUES(%" PRId64 ", %" PRId64 ", %" PRId64 ", %s, %d, '%s', 100, 1000, 'eth0', 6, 0, 0, 1, x'0a000001',"
            " %d, x'0a000002', 7001, 1024, 2048, 3, 4, 0, 0, 5, 6, 9, 250, 1500, %" PRId64 ", 'b', 0, 1, %d, 0)",
-           opened_s, AT(opened_s), open ? (int64_t)INT64_MAX : AT(closed_s), open ? "NULL" : "1500000000", open ? 0 : 1, program,
-           port, AT(opened_s), port);
+           opened_s, AT(opened_s), open ? (int64_t)INT64_MAX : AT(closed_s), open ? "NULL" : "1500000000", open ? 0 : 1,
+           program, port, AT(opened_s), port);
 }
 
 static void insert_others(void)
@@ -241,7 +241,8 @@ static void a_port_of_very_many_is_chosen_by_time(void **state)
 
 static void an_end_is_an_address_a_port_or_both(void **state)
 {
-    static const char *const wrong[] = {"", ":", ":x", ":70000", ":1x", "host", "10.0.0.1:x", "10.0.0", "[::1", "::1]:2"};
+    static const char *const wrong[] = {"",     ":",          ":x",     ":70000", ":1x",
+                                        "host", "10.0.0.1:x", "10.0.0", "[::1",   "::1]:2"};
     struct history_filter filter;
 
     (void)state;
@@ -406,13 +407,14 @@ static void a_table_has_times_and_units_for_people(void **state)
 
     (void)state;
     assert_has(text, "2026-11-23 11:00:02  synchronised"); /* local */
-    assert_has(text, " 0 ns  900 ns ");                     /* not -0 */
+    assert_has(text, " 0 ns  900 ns ");                    /* not -0 */
     text = printed(HISTORY_VIEW_CONNECTIONS, &all, HISTORY_TABLE);
     assert_has(text, "1.000 KiB  2.000 KiB");
     assert_has(text, "1.500 s");
     assert_has(text, "10.0.0.1:1004");
     filter.since_ns = AT(1000000);
-    assert_string_equal(printed(HISTORY_VIEW_CLOCK, &filter, HISTORY_TABLE), "Nothing of the kind is in the history.\n");
+    assert_string_equal(printed(HISTORY_VIEW_CLOCK, &filter, HISTORY_TABLE),
+                        "Nothing of the kind is in the history.\n");
     assert_string_equal(printed(HISTORY_VIEW_CLOCK, &filter, HISTORY_JSON), "");
 }
 
@@ -465,11 +467,11 @@ static void a_day_of_another_length_begins_at_its_midnight(void **state)
 
 static void what_is_no_time_is_refused(void **state)
 {
-    static const char *const wrong[] = {"",          "never",        "h",           "1",          "1y",
-                                        "1h30",      "-1h",          "25:00",       "10:61",      "10:30x",
-                                        "10:30ZZ",   "2026-13-01",   "2026-02-30",  "1969-01-01", "2026-11-23 10",
-                                        "@",         "@x",           "@-1",         "@1e300",     "999999999999999h",
-                                        "1e999999h", "nanh",         "todayish",    "10:30 Z2",   "2026-11-23T"};
+    static const char *const wrong[] = {"",          "never",      "h",          "1",          "1y",
+                                        "1h30",      "-1h",        "25:00",      "10:61",      "10:30x",
+                                        "10:30ZZ",   "2026-13-01", "2026-02-30", "1969-01-01", "2026-11-23 10",
+                                        "@",         "@x",         "@-1",        "@1e300",     "999999999999999h",
+                                        "1e999999h", "nanh",       "todayish",   "10:30 Z2",   "2026-11-23T"};
     int64_t ns;
 
     (void)state;
