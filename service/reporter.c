@@ -17,7 +17,7 @@
 
 #define MAX_JOBS       8
 #define MAX_WAITING    64 /* requests of one user other than root */
-/* Lanes and flows: from then on a report is written by a child. A binary one takes as long as the fork would. */
+/* Lanes and flows (of which the status says nothing): from then on a report is written by a child. A binary one takes as long as the fork would. */
 #define LONG_REPORT    200
 #define LONG_TABLE     20000
 #define SHARED_FOR_NS  250000000ull
@@ -256,6 +256,7 @@ static int report_now(struct netd *netd, struct client *client, uint32_t sequenc
 int reporter_request(struct netd *netd, struct client *client, uint32_t sequence, uint32_t kind)
 {
     const struct shared_report *latest = shared_latest(netd, kind);
+    uint32_t rows = netd->lane_count + (kind == CONTROL_REPORT_STATUS ? 0 : flows_count(netd->flows));
     uint32_t most = kind <= CONTROL_REPORT_CONNECTIONS ? LONG_REPORT : LONG_TABLE;
     bool shared = client->uid != 0;
 
@@ -263,7 +264,7 @@ int reporter_request(struct netd *netd, struct client *client, uint32_t sequence
         server_reply_fd(client, CONTROL_REPORT, sequence, latest->reader);
         return 0;
     }
-    if (netd->lane_count + flows_count(netd->flows) > most)
+    if (rows > most)
         return wait_for_report(netd, client, sequence, kind, shared);
     return report_now(netd, client, sequence, kind, shared);
 }
