@@ -76,6 +76,27 @@ static void print_receiving(struct json_object *receive, FILE *out)
                   report_number(receive, "out_of_order_segments"));
 }
 
+/* "38.00 us ago"; what is older than the connection has never been. */
+static void print_ago(struct json_object *object, const char *key, uint64_t age_us, FILE *out)
+{
+    if (report_number(object, key) > age_us)
+        fputs("never", out);
+    else
+        fprintf(out, "%s ago", TIME(object, key));
+}
+
+static void print_last(struct json_object *tcp, FILE *out)
+{
+    uint64_t age_us = report_number(tcp, "age_us");
+
+    top_page_begin(out, "Last");
+    fputs("data sent ", out);
+    print_ago(report_member(tcp, "send"), "last_sent_us_ago", age_us, out);
+    fputs(", received ", out);
+    print_ago(report_member(tcp, "receive"), "last_received_us_ago", age_us, out);
+    fputc('\n', out);
+}
+
 static void print_options(struct json_object *tcp, FILE *out)
 {
     static const struct {
@@ -112,8 +133,7 @@ static void print_connection(struct json_object *tcp, FILE *out)
     print_congestion(congestion, report_number(send, "mss_bytes"), out);
     print_sending(send, report_member(tcp, "recovery"), out);
     print_receiving(receive, out);
-    top_page_line(out, "Last", "sent %s ago, received %s ago", TIME(send, "last_sent_us_ago"),
-                  TIME(receive, "last_received_us_ago"));
+    print_last(tcp, out);
     print_options(tcp, out);
 }
 

@@ -71,7 +71,7 @@ wait_shows top '^tcp .*, established' "process $server, user 0" 'packets/s$'
 mux resize-window -t top -x 100 -y 90
 wait_shows top '^TCP, as its program says' '^  Round trip +[0-9.]+ [num]?s smoothed, varies by ' '^  Congestion +window [0-9.]+ KiB \([1-9]' \
     '^  Send queue +[0-9.]+ K?i?B not ack' '^  In flight .* window [1-9]' '^  Receive queue +[0-9.]+ K?i?B not read; window [1-9]' \
-    '^  Segments +14[0-9][0-9] bytes at most; MTU 1500' '^  Options +Reno, SACK' '^  Last +sent [0-9.]+ [num]?s ago' '^  Processor .* % of a core' \
+    '^  Segments +14[0-9][0-9] bytes at most; MTU 1500' '^  Options +Reno, SACK' '^  Last +data sent [0-9.]+ [num]?s ago, received [0-9.]+ [num]?s ago' '^  Processor .* % of a core' \
     "^All that its program says \(lockstep dump $server\)" 'state established' 'unread_bytes'
 keys top Escape / listen Enter Home Enter
 wait_shows top '^tcp .*, listen' '^  Waiting +0 connections to be accepted, 0 half open; backlog [1-9]'

@@ -41,12 +41,13 @@ static void a_connection_says_more_than_ss(void **state)
 {
     (void)state;
     assert_true(print(
-        "{\"tcp\": {\"state\": \"established\", \"send\": {\"queued_bytes\": 3000, \"unsent_bytes\": 1000,"
+        "{\"tcp\": {\"state\": \"established\", \"age_us\": 5000, \"send\": {\"queued_bytes\": 3000, \"unsent_bytes\": "
+        "1000,"
         " \"buffer_bytes\": 262144, \"mss_bytes\": 1448, \"in_flight_bytes\": 2000, \"window_bytes\": 65536,"
         " \"window_max_bytes\": 131072, \"window_scale\": 8, \"blocked_by_injector\": true, \"last_sent_us_ago\": 38},"
         " \"receive\": {\"unread_bytes\": 17, \"window_limit_bytes\": 65536, \"window_fixed_by_program\": false,"
         " \"announced_window_bytes\": 64512, \"window_scale\": 7, \"out_of_order_bytes\": 2896,"
-        " \"out_of_order_segments\": 2, \"last_received_us_ago\": 116},"
+        " \"out_of_order_segments\": 2, \"last_received_us_ago\": 999116},"
         " \"congestion\": {\"state\": \"slow-start\", \"window_bytes\": 14480, \"threshold_bytes\": null,"
         " \"window_was_used_up\": true, \"smoothed_rtt_us\": 100, \"rtt_variation_us\": 6, \"rtt_min_us\": 80,"
         " \"retransmission_timeout_us\": 20000, \"backoff\": 1},"
@@ -67,7 +68,7 @@ static void a_connection_says_more_than_ss(void **state)
     says("Gaps           2 ranges");
     says("Receive queue  17 B not read; window 63.00 KiB, of 64.00 KiB at most\n");
     says("Out of order   2.828 KiB in 2 segments\n");
-    says("Last           sent 38.00 us ago, received 116.0 us ago\n");
+    says("Last           data sent 38.00 us ago, received never\n");
     says("Segments       1448 bytes at most; MTU 1500, of the path 1400\n");
     says("Options        Reno, SACK, timestamps, window scale 8 and 7\n");
 }
