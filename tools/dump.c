@@ -2,6 +2,7 @@
 /* lockstep dump: the whole state of a program's stack, as the program itself tells it. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -244,6 +245,14 @@ static int show(const struct dump_options *options, const struct control_dump *r
     return 0;
 }
 
+/* The service does not tell those that have ended from those that were never accelerated. */
+static const char *problem_of(uint32_t pid, int err)
+{
+    if (err == LOCKSTEP_E_GONE && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+        return "does not exist (any more)";
+    return dump_problem(err);
+}
+
 static int dump_main(int argc, char **argv)
 {
     static struct dump_options options;
@@ -264,7 +273,7 @@ static int dump_main(int argc, char **argv)
     err = dump_ask(client, &request, options.timeout_ns, &document, &text);
     client_close(client);
     if (err < 0) {
-        fprintf(stderr, "lockstep: process %" PRIu32 " %s\n", request.pid, dump_problem(err));
+        fprintf(stderr, "lockstep: process %" PRIu32 " %s\n", request.pid, problem_of(request.pid, err));
         return 1;
     }
     exit_status = show(&options, &request, document, text);

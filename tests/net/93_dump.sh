@@ -177,6 +177,11 @@ said "process $pid belongs to another user"
 assert_equal "$(wc -c <"$out")" 0 "bytes for nobody"
 dump 1 $$
 said "process $$ is not accelerated"
+sleep 0 &
+dead=$!
+wait "$dead"
+dump 1 "$dead"
+said "process $dead does not exist"
 dump 2
 dump 2 nonsense
 dump 2 --connection nonsense "$pid"
