@@ -2,30 +2,25 @@
 #include "monitor/web_server.h"
 
 #include <errno.h>
-#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "clock/private_file.h"
 #include "monitor/prometheus.h"
 #include "monitor/timeline.h"
 #include "monitor/web_answer.h"
 #include "monitor/web_clients.h"
 #include "monitor/web_request.h"
-#include "monitor/web_token.h"
+#include "monitor/web_secrets.h"
 #include "platform/platform.h"
-#include "testbed/file.h"
 
 #define THREADS         2
 #define HEADERS_MAX     16384u /* a request's line and headers, with what the answer's need */
 #define FORM_MAX        1024   /* of a sign-in */
-#define PEM_MAX         65536
 #define BACKLOG         1024u
 #define IDLE_SECONDS    60u /* above it the times of web_clients hold */
 #define DENIED_EVERY_NS 1000000000ull
@@ -36,9 +31,8 @@ struct web_server {
     struct MHD_Daemon *daemon;
     struct web_clients *clients;
     struct timeline *timeline;
-    struct web_token token;
-    char *certificate, *key; /* PEM */
-    uint64_t denied_ns;      /* when a wrong token was last told of */
+    struct web_secrets secrets;
+    uint64_t denied_ns; /* when a wrong token was last told of */
 };
 
 /* What is kept of a request while it is handled. */
@@ -197,11 +191,11 @@ static bool may(struct web_server *server, struct MHD_Connection *connection, en
 {
     const char *bearer, *cookie;
 
-    if (!server->token.wanted || is_public(route))
+    if (!server->secrets.token.wanted || is_public(route))
         return true;
     bearer = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
     cookie = MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, WEB_COOKIE_NAME);
-    if (web_token_bearer(&server->token, bearer) || web_token_cookie(&server->token, cookie))
+    if (web_token_bearer(&server->secrets.token, bearer) || web_token_cookie(&server->secrets.token, cookie))
         return true;
     if (bearer)
         tell_denied(server);
@@ -228,7 +222,8 @@ static struct MHD_Response *answer_session(const struct web_server *server, bool
     char cookie[256];
 
     snprintf(cookie, sizeof cookie, WEB_COOKIE_NAME "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s",
-             signed_in ? server->token.cookie : "", signed_in ? 30 * 86400 : 0, server->key ? "; Secure" : "");
+             signed_in ? server->secrets.token.cookie : "", signed_in ? 30 * 86400 : 0,
+             server->secrets.key ? "; Secure" : "");
     return web_answer_redirect(signed_in ? "/" : "/login", cookie);
 }
 
@@ -311,7 +306,7 @@ static enum MHD_Result answer_post(struct web_server *server, struct MHD_Connect
     }
     if (request->route == WEB_ROUTE_LOGOUT)
         return queue(connection, MHD_HTTP_SEE_OTHER, answer_session(server, false));
-    if (!web_token_equal(&server->token, request->token)) {
+    if (!web_token_equal(&server->secrets.token, request->token)) {
         tell_denied(server);
         return queue(connection, MHD_HTTP_SEE_OTHER, web_answer_redirect("/login?wrong", NULL));
     }
@@ -439,89 +434,6 @@ static void log_from_library(void *context, const char *format, va_list argument
     log_debug("http: %s", text);
 }
 
-/* A name that does not begin with '/' is one of the service manager's credentials, if there are any. */
-static const char *credential(const char *name, char path[1024])
-{
-    const char *directory = getenv("CREDENTIALS_DIRECTORY");
-
-    snprintf(path, 1024, "%s%s%s", directory && *name != '/' ? directory : "", directory && *name != '/' ? "/" : "",
-             name);
-    return path;
-}
-
-static int load_token(struct web_server *server)
-{
-    char text[WEB_TOKEN_MAX + 16], path[1024];
-    const char *problem;
-    long length;
-    int err;
-
-    if (!*server->config->token_file)
-        return 0;
-    length = private_file_read(credential(server->config->token_file, path), S_IRWXO, text, sizeof text);
-    if (length < 0) {
-        log_error("token-file: cannot read %s: %s", path,
-                  length == LOCKSTEP_E_DENIED ? "others than its owner may read it" : error_text((int)length));
-        return (int)length;
-    }
-    err = web_token_parse(text, (size_t)length, &server->token, &problem);
-    explicit_bzero(text, sizeof text);
-    if (err < 0)
-        log_error("token-file: %s: %s", path, problem);
-    return err;
-}
-
-/* Tried here first, for the server's library does not say what is wrong. */
-static int check_pair(const char *certificate, const char *key)
-{
-    const gnutls_datum_t pem = {(unsigned char *)(uintptr_t)certificate, (unsigned)strlen(certificate)};
-    const gnutls_datum_t secret = {(unsigned char *)(uintptr_t)key, (unsigned)strlen(key)};
-    gnutls_certificate_credentials_t pair;
-    int err = gnutls_certificate_allocate_credentials(&pair);
-
-    if (err < 0)
-        return err;
-    err = gnutls_certificate_set_x509_key_mem(pair, &pem, &secret, GNUTLS_X509_FMT_PEM);
-    gnutls_certificate_free_credentials(pair);
-    return err;
-}
-
-static int load_key(struct web_server *server, char path[1024])
-{
-    long length;
-
-    server->key = calloc(1, PEM_MAX);
-    if (!server->key)
-        return -ENOMEM;
-    length = private_file_read(credential(server->config->key, path), S_IRWXO, server->key, PEM_MAX - 1);
-    if (length < 0)
-        log_error("key: cannot read %s: %s", path,
-                  length == LOCKSTEP_E_DENIED ? "others than its owner may read it" : error_text((int)length));
-    return length < 0 ? (int)length : 0;
-}
-
-static int load_pair(struct web_server *server)
-{
-    char certificate[1024], key[1024];
-    size_t length;
-    int err;
-
-    if (!*server->config->certificate)
-        return 0;
-    err = file_read(credential(server->config->certificate, certificate), PEM_MAX, &server->certificate, &length);
-    if (err < 0) {
-        log_error("certificate: cannot read %s: %s", certificate, error_text(err));
-        return err;
-    }
-    err = load_key(server, key);
-    if (err < 0)
-        return err;
-    err = check_pair(server->certificate, server->key);
-    if (err < 0)
-        log_error("certificate %s, key %s: %s", certificate, key, gnutls_strerror(err));
-    return err < 0 ? LOCKSTEP_E_BAD_FORMAT : 0;
-}
-
 /* A descriptor or a negated errno. */
 static int listen_socket(const struct net_endpoint *endpoint)
 {
@@ -550,8 +462,8 @@ static void tell_listening(const struct web_server *server, int fd)
 
     if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
         net_endpoint_from_sockaddr((struct sockaddr *)&address, length, &endpoint);
-    log_info("listening on %s://%s%s", server->key ? "https" : "http", net_endpoint_format(&endpoint, text),
-             server->token.wanted ? ", with a token" : "");
+    log_info("listening on %s://%s%s", server->secrets.key ? "https" : "http", net_endpoint_format(&endpoint, text),
+             server->secrets.token.wanted ? ", with a token" : "");
 }
 
 static int start_daemon(struct web_server *server)
@@ -559,10 +471,10 @@ static int start_daemon(struct web_server *server)
     const struct web_config *config = server->config;
     /* This machine's programs all have one address. */
     const unsigned per_address = web_config_local(config) ? 0 : (unsigned)config->clients_per_address;
-    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | (server->key ? MHD_USE_TLS : 0u);
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG | (server->secrets.key ? MHD_USE_TLS : 0u);
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, server->key},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, server->certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, server->secrets.key},
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, server->secrets.certificate},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t) "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
         {MHD_OPTION_END, 0, NULL},
     };
@@ -572,7 +484,7 @@ static int start_daemon(struct web_server *server)
         log_error("cannot listen on %s: %s", config->listen_text, error_text(fd));
         return fd;
     }
-    if (!server->key)
+    if (!server->secrets.key)
         tls[0].option = MHD_OPTION_END;
     server->daemon = MHD_start_daemon(
         flags, config->listen.port, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, log_from_library, NULL,
@@ -601,9 +513,7 @@ int web_server_start(struct web_server **out, const struct web_config *config, s
     server->gatherer = gatherer;
     server->clients = web_clients_create(config->request_time_ns, config->answer_time_ns);
     server->timeline = timeline_create(config->history, gatherer_series(gatherer));
-    err = server->clients && server->timeline ? load_token(server) : -ENOMEM;
-    if (err == 0)
-        err = load_pair(server);
+    err = server->clients && server->timeline ? web_secrets_load(config, &server->secrets) : -ENOMEM;
     if (err == 0)
         err = start_daemon(server);
     if (err < 0) {
@@ -622,11 +532,7 @@ void web_server_stop(struct web_server *server)
         MHD_stop_daemon(server->daemon);
     web_clients_destroy(server->clients);
     timeline_destroy(server->timeline);
-    if (server->key)
-        explicit_bzero(server->key, PEM_MAX);
-    free(server->key);
-    free(server->certificate);
-    explicit_bzero(&server->token, sizeof server->token);
+    web_secrets_release(&server->secrets);
     free(server);
 }
 
