@@ -24,7 +24,8 @@ struct past {
     int64_t step_ms;                         /* from one point to the next */
     size_t count;
     /* The oldest first. A time of which nothing is known has one point of which nothing is known, at its beginning.
-     * A point's time is that of the first sample in its step. Clock: the step's largest offset and bound; traffic: its mean. */
+     * A point's time is that of the first sample in its step. Clock: the step's largest offset and bound; traffic: its
+     * mean. */
     struct series_point point[PAST_POINTS];
 };
 

@@ -2,7 +2,6 @@
 #include "monitor/prometheus.h"
 
 #include <math.h>
-#include <stdarg.h>
 
 #define EXACT 9e15 /* integers up to here are doubles */
 
@@ -31,22 +30,19 @@ static void print_value(FILE *out, double value)
         fprintf(out, " %.12g\n", value);
 }
 
-void prometheus_sample(FILE *out, const char *name, double value, ...)
+void prometheus_put(FILE *out, const char *name, double value, const char *const *labels)
 {
-    const char *label, *separator = "{";
-    va_list labels;
+    const char *separator = "{";
 
     if (!isfinite(value))
         return;
     fputs(name, out);
-    va_start(labels, value);
-    while ((label = va_arg(labels, const char *))) {
-        fprintf(out, "%s%s=\"", separator, label);
-        print_label(out, va_arg(labels, const char *));
+    for (; *labels; labels += 2) {
+        fprintf(out, "%s%s=\"", separator, labels[0]);
+        print_label(out, labels[1]);
         fputc('"', out);
         separator = ",";
     }
-    va_end(labels);
     if (*separator == ',')
         fputc('}', out);
     print_value(out, value);

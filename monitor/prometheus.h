@@ -11,7 +11,8 @@
 void prometheus_head(FILE *out, const char *name, const char *type, const char *help);
 /* One sample, with pairs of a label's name and value (any text; bytes that are not printable ASCII become '?'), then
  * NULL. What is not finite is left out. */
-void prometheus_sample(FILE *out, const char *name, double value, ...) __attribute__((sentinel));
+void prometheus_put(FILE *out, const char *name, double value, const char *const *labels);
+#define prometheus_sample(out, name, value, ...) prometheus_put(out, name, value, (const char *const[]){__VA_ARGS__})
 /* Both, for a name with one sample and no label. Nothing if the value is not finite. */
 void prometheus_single(FILE *out, const char *name, const char *type, const char *help, double value);
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct series {
     pthread_mutex_t lock;
@@ -30,16 +31,15 @@ static const struct {
 
 static double value_of(const struct series_point *point, size_t column)
 {
-    return *(const double *)((const char *)point + columns[column].offset);
+    double value;
+
+    memcpy(&value, (const char *)point + columns[column].offset, sizeof value);
+    return value;
 }
 
 struct series_point series_unknown(int64_t time_ms)
 {
-    struct series_point point = {.time_ms = time_ms};
-
-    for (size_t column = 0; column < sizeof columns / sizeof *columns; column++)
-        *(double *)((char *)&point + columns[column].offset) = (double)NAN;
-    return point;
+    return (struct series_point){time_ms, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
 }
 
 struct series *series_create(void)

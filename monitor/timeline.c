@@ -104,13 +104,14 @@ static struct body *write_document(const struct past *past, enum series_span spa
 
 struct body *timeline_write(struct timeline *timeline, enum series_span span, int64_t now_ms)
 {
-    struct series_point *points = calloc(PAST_POINTS + SERIES_POINTS, sizeof *points), *recent = points + PAST_POINTS;
+    struct series_point *points = calloc(PAST_POINTS + SERIES_POINTS, sizeof *points), *recent;
     const struct past *past;
     struct body *body;
     size_t count;
 
     if (!points)
         return NULL;
+    recent = points + PAST_POINTS;
     pthread_mutex_lock(&timeline->lock);
     count = series_copy(timeline->series, now_ms - series_span_s(span) * 1000, recent);
     past = look_back(timeline, span, now_ms, count ? recent->time_ms : now_ms);

@@ -26,10 +26,11 @@ static char *make_table(uint32_t connections)
 {
     char *bytes = calloc(1, table_bytes(connections));
     struct table_header *header = (struct table_header *)bytes;
-    struct row *rows = (struct row *)(header + 1);
+    struct row *rows;
 
     if (!bytes)
         abort();
+    rows = (struct row *)(header + 1);
     *header = (struct table_header){TABLE_MAGIC,
                                     TABLE_VERSION,
                                     LANE_STATS_SLOT_BUCKETS,

@@ -9,6 +9,7 @@
 static void look_at_query(char *argument)
 {
     char *value = strchr(argument, '='), text[LIST_FILTER_MAX + 64];
+    enum series_span span = SERIES_HOUR;
     struct list_query query;
     const char *problem = NULL;
 
@@ -19,6 +20,10 @@ static void look_at_query(char *argument)
         fuzz_require(problem);
     fuzz_require(query.limit >= 1 && query.limit <= LIST_LIMIT_MAX && query.sort < LIST_SORT_COUNT);
     list_query_text(&query, text);
+    problem = NULL;
+    if (series_span_set(&span, argument, value, &problem) < 0)
+        fuzz_require(problem);
+    fuzz_require(span < SERIES_SPANS && series_span_s(span) >= 3600);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
