@@ -150,28 +150,39 @@ static void look_at_route(struct policy_facts *facts, struct rule_query *query)
         facts->interface[0] = '\0';
 }
 
-/* Answers to it come from anywhere. */
-static void decide_without_peer(struct policy_facts *facts, struct rule_query *query)
+/* A UDP socket is decided on when it gets a port: a later connect does not ask again. And answers of groups come from
+ * anywhere. */
+static void decide_without_peer(struct policy_facts *facts, struct rule_query *query, const char *why)
 {
-    policy_facts_note(facts, "the peer is not one host: it is decided on as a socket without a peer (listen)");
+    policy_facts_note(facts, "%s: it is decided on as a socket without a peer (listen)", why);
     query->direction = RULE_LISTEN;
     memset(&query->remote, 0, sizeof query->remote);
+    facts->interface[0] = '\0';
+    find_interface(facts, &query->local.addr);
+}
+
+static void follow_route(struct policy_facts *facts, struct rule_query *query)
+{
+    bool bound = query->protocol == 1 && query->local.port != 0, found = facts->routed && facts->route_result == 0;
+
+    if (found && !bound && net_addr_is_any(&query->local.addr))
+        query->local.addr = facts->route.source;
+    if (bound)
+        decide_without_peer(facts, query, "the UDP socket is bound to a port before it connects");
+    else if (found && query->protocol == 1 && facts->route.flags & (CONTROL_ROUTE_BROADCAST | CONTROL_ROUTE_MULTICAST))
+        decide_without_peer(facts, query, "the peer is not one host");
 }
 
 void policy_facts_socket(struct policy_facts *facts, struct rule_query *query)
 {
-    bool connects = query->direction == RULE_CONNECT;
+    const struct net_addr *to = query->direction == RULE_CONNECT ? &query->remote.addr : &query->local.addr;
 
     if (query->direction == RULE_LISTEN)
         look_at_listener(facts, query);
-    else if (facts->service && !net_addr_is_loopback(connects ? &query->remote.addr : &query->local.addr))
+    else if (facts->service && !net_addr_is_loopback(to))
         look_at_route(facts, query);
-    if (connects && facts->routed && facts->route_result == 0) {
-        if (net_addr_is_any(&query->local.addr))
-            query->local.addr = facts->route.source;
-        if (query->protocol == 1 && facts->route.flags & (CONTROL_ROUTE_BROADCAST | CONTROL_ROUTE_MULTICAST))
-            decide_without_peer(facts, query);
-    }
+    if (query->direction == RULE_CONNECT && !net_addr_is_loopback(to))
+        follow_route(facts, query);
     if (!*query->interface)
         query->interface = facts->interface;
 }

@@ -2,6 +2,7 @@
 /* lockstep policy test: what would become of a program or a socket, and why. */
 #include <errno.h>
 #include <grp.h>
+#include <net/if.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,9 +243,10 @@ static struct json_object *describe_lane(const struct policy *policy, const stru
 static struct json_object *describe_route(const struct policy_facts *facts)
 {
     struct json_object *object = json_object_new_object();
-    char source[NET_ADDR_TEXT_MAX];
+    char source[NET_ADDR_TEXT_MAX], interface[IF_NAMESIZE] = "";
 
-    put_text(object, "interface", facts->interface);
+    if_indextoname(facts->route.ifindex, interface);
+    put_text(object, "interface", interface);
     put_text(object, "source", net_addr_format(&facts->route.source, source));
     put_number(object, "mtu", facts->route.mtu);
     json_object_object_add(object, "gateway",

@@ -137,6 +137,9 @@ kernel tcp connect $deaf 8099 7603 rule "web"
 accelerate tcp connect $deaf 8100 7604
 accelerate udp connect $deaf 82 0
 kernel udp connect $deaf 53 0 rule "names"
+# bound first, a UDP socket is decided on when it is bound
+accelerate udp connect $deaf 53 7704
+kernel udp connect $deaf 83 7399 rule "sinks"
 kernel tcp connect $deaf 90 7605 rule "wired"
 accelerate tcp connect $deaf 91 7606
 kernel tcp connect $deaf 92 7400 rule "fixed"
