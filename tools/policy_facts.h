@@ -18,7 +18,7 @@ struct policy_facts {
     bool routed;                /* it was asked for the route */
     int route_result;
     struct control_route_reply route;
-    char interface[16];         /* that the socket is decided on with; "": any, or not known */
+    char interface[16];        /* that the socket is decided on with; "": any, or not known */
     unsigned lanes, flows;     /* of the user */
     struct json_object *notes; /* sentences */
 };
@@ -32,8 +32,8 @@ void policy_facts_note(struct policy_facts *facts, const char *format, ...) __at
 /* Compares what the service has read with the file. */
 void policy_facts_compare(struct policy_facts *facts, const struct policy *policy);
 /* Asks for the route of a socket's packets and sets what follows from it in the query: the interface, the local
- * address, and that a UDP socket is decided on as one without a peer if it was bound first, or its peer is not one host.
- * The query's interface is left alone if it has one. */
+ * address, and that a UDP socket is decided on as one without a peer if it was bound first, or its peer is not one
+ * host. The query's interface is left alone if it has one. */
 void policy_facts_socket(struct policy_facts *facts, struct rule_query *query);
 /* Counts what the user has. */
 void policy_facts_count(struct policy_facts *facts, uint32_t uid);

@@ -101,6 +101,7 @@ static int read_who(const struct test_options *options, struct rule_query *query
         if (!look_up(options->group[i], rule_system_names.group, &groups[query->group_count++]))
             return policy_complain(2, options->group[i], "there is no group of this name");
     }
+    /* cppcheck-suppress getpwuidCalled ; one thread */
     entry = query->group_count ? NULL : getpwuid(query->uid);
     if (entry && getgrouplist(entry->pw_name, entry->pw_gid, groups, &count) >= 0)
         query->group_count = (size_t)count;
