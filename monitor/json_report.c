@@ -3,11 +3,13 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/value.h"
 
 #define DEPTH_MAX 16
 
@@ -75,6 +77,12 @@ const char *report_text(struct json_object *object, const char *key)
     struct json_object *member = report_member(object, key);
 
     return json_object_is_type(member, json_type_string) ? json_object_get_string(member) : "";
+}
+
+void report_copy(char *out, size_t size, struct json_object *object, const char *key)
+{
+    snprintf(out, size, "%s", report_text(object, key));
+    value_make_printable(out);
 }
 
 uint64_t report_number(struct json_object *object, const char *key)

@@ -23,6 +23,8 @@ uint64_t report_number(struct json_object *object, const char *key);
 size_t report_count(struct json_object *object, const char *key);
 struct json_object *report_element(struct json_object *object, const char *key, size_t index);
 struct json_object *report_member(struct json_object *object, const char *key);
+/* The text of a member, as far as it fits, printable: bytes that could drive a terminal become '?'. */
+void report_copy(char *out, size_t size, struct json_object *object, const char *key);
 /* A member that is a number, else NAN. */
 double report_real(struct json_object *object, const char *key);
 

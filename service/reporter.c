@@ -17,7 +17,8 @@
 
 #define MAX_JOBS       8
 #define MAX_WAITING    64 /* requests of one user other than root */
-/* Lanes and flows (of which the status says nothing): from then on a report is written by a child. A binary one takes as long as the fork would. */
+/* Lanes and flows (of which the status says nothing): from then on a report is written by a child. A binary one takes
+ * as long as the fork would. */
 #define LONG_REPORT    200
 #define LONG_TABLE     20000
 #define SHARED_FOR_NS  250000000ull

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/units.h"
+#include "base/value.h"
 #include "clock/private_file.h"
 #include "monitor/json_report.h"
 #include "platform/platform.h"
@@ -154,15 +155,6 @@ static void explain(const struct node *node, struct transfer *transfer, CURLcode
         snprintf(transfer->problem, sizeof transfer->problem, "%s", curl_easy_strerror(code));
 }
 
-/* What another node says is printed nowhere as it came. */
-static void make_printable(char *text)
-{
-    for (; *text; text++) {
-        if (*text < ' ' || *text > '~')
-            *text = '?';
-    }
-}
-
 /* Whether it is what was asked for, as far as everything else depends on it. */
 static bool is_report(enum endpoint_part part, struct json_object *document)
 {
@@ -197,7 +189,7 @@ static void take_answer(struct transfer *transfer, enum endpoint_part part)
     else
         snprintf(transfer->problem, sizeof transfer->problem, "HTTP %ld%s%.100s", status,
                  *report_text(document, "error") ? ": " : "", report_text(document, "error"));
-    make_printable(transfer->problem);
+    value_make_printable(transfer->problem);
     json_object_put(document);
 }
 

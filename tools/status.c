@@ -39,13 +39,15 @@ static void print_configuration(struct json_object *status, FILE *out)
     uint64_t rules = report_number(configuration, "rules");
     bool kernel = strcmp(report_text(configuration, "default_action"), "kernel") == 0;
     time_t at = (time_t)report_number(reload, "time");
-    char when[32];
+    char when[32] = "?";
+    struct tm parts;
 
     if (rules > 0 || kernel || reload)
         fprintf(out, "Policy: %" PRIu64 " rules, then %s\n", rules, report_text(configuration, "default_action"));
     if (!reload)
         return;
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&at));
+    if (localtime_r(&at, &parts))
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &parts);
     fprintf(out, "Configuration %s %s: %s\n", report_number(reload, "failed") ? "NOT read again" : "read again", when,
             report_text(reload, "text"));
 }

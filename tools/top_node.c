@@ -6,12 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/value.h"
 #include "monitor/json_report.h"
-
-static void copy(char *out, size_t size, struct json_object *object, const char *key)
-{
-    snprintf(out, size, "%s", report_text(object, key));
-}
 
 static double selected_offset(struct json_object *sources)
 {
@@ -28,8 +24,8 @@ static void fill_clock(struct top_node *node, struct json_object *clock)
 {
     struct json_object *status = report_member(clock, "status");
 
-    copy(node->clock, sizeof node->clock, status, "status");
-    copy(node->source, sizeof node->source, status, "selected");
+    report_copy(node->clock, sizeof node->clock, status, "status");
+    report_copy(node->source, sizeof node->source, status, "selected");
     if (report_number(status, "local_reference"))
         snprintf(node->source, sizeof node->source, "itself");
     node->offset_ns = selected_offset(report_member(clock, "sources"));
@@ -49,13 +45,14 @@ static void fill_interfaces(struct top_node *node, struct json_object *status)
                  report_text(interface, "name"), missing ? "missing" : report_text(interface, "mode"),
                  missing || up ? "" : " down");
     }
+    value_make_printable(node->interfaces);
 }
 
 static void fill_path(struct top_node *node, struct json_object *status)
 {
     struct json_object *totals = report_member(status, "totals"), *divert = report_member(status, "divert");
 
-    copy(node->version, sizeof node->version, status, "version");
+    report_copy(node->version, sizeof node->version, status, "version");
     node->at_ns = report_real(status, "monotonic_ns");
     node->uptime_s = report_real(status, "uptime_s");
     node->programs = report_real(totals, "lanes");

@@ -20,11 +20,6 @@ static uint32_t number32(struct json_object *object, const char *key)
     return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 }
 
-static void copy(char *out, size_t size, struct json_object *object, const char *key)
-{
-    snprintf(out, size, "%s", report_text(object, key));
-}
-
 /* What is no endpoint ("*") is none. */
 static void fill_endpoint(struct net_endpoint *out, struct json_object *object, const char *key)
 {
@@ -57,8 +52,8 @@ static void fill_connection(struct connection_row *row, struct json_object *obje
     row->key = report_number(object, "key");
     row->pid = number32(object, "pid");
     row->uid = number32(object, "uid");
-    copy(row->program, sizeof row->program, object, "program");
-    copy(row->interface, sizeof row->interface, object, "interface");
+    report_copy(row->program, sizeof row->program, object, "program");
+    report_copy(row->interface, sizeof row->interface, object, "interface");
     row->protocol = strcmp(report_text(object, "protocol"), "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
     fill_endpoint(&row->local, object, "local");
     fill_endpoint(&row->remote, object, "remote");
@@ -86,8 +81,8 @@ static void fill_lane(struct lane_row *row, struct json_object *object)
     row->uid = number32(object, "uid");
     row->injector =
         strcmp(report_text(object, "injector"), "direct") == 0 ? CONTROL_INJECTOR_DIRECT : CONTROL_INJECTOR_GUARDED;
-    copy(row->program, sizeof row->program, object, "program");
-    copy(row->device, sizeof row->device, object, "device");
+    report_copy(row->program, sizeof row->program, object, "program");
+    report_copy(row->device, sizeof row->device, object, "device");
     row->since_ns = (int64_t)(report_number(object, "since") % (INT64_MAX / 1000000000)) * 1000000000;
     row->ring_bytes = report_number(object, "ring_bytes");
     row->ring_high_water = report_number(object, "ring_high_water");

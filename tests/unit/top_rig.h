@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tables of connections for the tests of `lockstep top` and for its benchmark. */
+/* Tables of connections for the tests of `lockstep top`. */
 #ifndef LOCKSTEP_TESTS_TOP_RIG_H
 #define LOCKSTEP_TESTS_TOP_RIG_H
 
