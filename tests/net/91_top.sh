@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # kernel: no
-# variants: both/4 both/6
+# variants: both/6
 # needs: tmux
 # timeout: 150
 # `lockstep top` in a terminal (tmux) beside real traffic: what is drawn, keys, sizes, terminals, restart of the service, signals;
@@ -27,7 +27,7 @@ started talker
 remote="(${CLIENT//./\\.}|~[0-9a-f:.]*$(printf %s "$CLIENT" | tail -c 2))\\]?:[0-9]+"
 talks="^python3 .*$remote +estab[^ ]* +[0-9.]+[kM] +[0-9.]+[kM] "
 idles="^python3 .*$remote +estab[^ ]* +0 +0 "
-terminal top 80 24 "$LT_LOCKSTEP top --runtime-dir $dir"
+terminal top 80 24 "$LT_LOCKSTEP top -d 500ms --runtime-dir $dir"
 wait_shows top '\[2 connections\]' '^Clock: no clock daemon' '^Path:  eth0 .*1 programs, 4 sockets' '^Rates: in [0-9.]+[kM]b/s' \
     '^4 connections by RXb/s, descending' '^PROGRAM +LOCAL +REMOTE +STATE +RXb/s TXb/s +P50 +P99 RETR DROP' "$talks" "$idles" ' listen ' \
     '^q quit'
@@ -61,9 +61,9 @@ keys top p
 wait_shows top PAUSED
 before=$(sed -n '1s/.* \([0-9:]*\)  every.*/\1/p' "$screen")
 keys top + '?' q
-wait_shows top 'every 2.00s' "$before"
+wait_shows top 'every 1.00s' "$before"
 keys top p -
-wait_shows top 'every 1.00s' '!PAUSED' "!$before"
+wait_shows top 'every 500ms' '!PAUSED' "!$before"
 
 # ---- details, with what the program itself says ----
 keys top Home Enter
