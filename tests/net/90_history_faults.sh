@@ -82,6 +82,11 @@ history_wait server gaps 'any(g["what"] == "database" and "damaged" in g["text"]
 # Open ones are known to the new database from the service's table.
 history_wait server connections 'len([c for c in r if c["ending"] == "open" and c["kind"] == "accepted" and c["rx_bytes"] > 0]) >= 3' --connection :7001
 
+# ---- a hundred days later: closed ones are too old, open ones never are ----
+fake boottime 8640000000000000
+history_wait server connections 'r and not [c for c in r if c["ending"] == "closed"]'
+assert_history server connections 'len([c for c in r if c["kind"] == "accepted"]) == 3'
+
 # ---- the traffic has not noticed ----
 client=${STEADY[0]#client }
 kill -TERM "$client"
