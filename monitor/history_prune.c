@@ -31,13 +31,24 @@ static int64_t query_number(struct history_store *store, const char *text, int64
     return otherwise;
 }
 
-/* min, max or count of its ids. */
+/* min or max of its ids. */
 static int64_t number_of(struct history_store *store, enum history_kind kind, const char *which)
 {
     char text[80];
 
     snprintf(text, sizeof text, "SELECT %s(id) FROM %s", which, kinds[kind].table);
     return query_number(store, text, 0);
+}
+
+/* Rows that may go, about: counting them would take long. */
+static int64_t rows_of(struct history_store *store, enum history_kind kind)
+{
+    char text[120];
+    int64_t first;
+
+    snprintf(text, sizeof text, "SELECT min(id) FROM %s WHERE 1%s", kinds[kind].table, kinds[kind].also);
+    first = query_number(store, text, -1);
+    return first < 0 ? 0 : number_of(store, kind, "max") - first + 1;
 }
 
 /* The first id whose row was made at `line_s` or later: ids grow with the line. One past the last if there is none. */
@@ -114,7 +125,7 @@ static enum history_kind largest_kind(struct history_store *store, unsigned amon
     int64_t most = -1;
 
     for (enum history_kind kind = 0; kind < HISTORY_KINDS; kind++) {
-        int64_t bytes = among >> kind & 1 ? number_of(store, kind, "count") * kinds[kind].bytes : -1;
+        int64_t bytes = among >> kind & 1 ? rows_of(store, kind) * kinds[kind].bytes : -1;
 
         if (bytes > most) {
             most = bytes;

@@ -13,9 +13,10 @@
 #include "monitor/history_value.h"
 #include "service/connection_table.h"
 
-#define TEXT_MAX    8192
+#define TEXT_MAX    16384
 #define BUSY_MS     2000
-#define MATCHES_MAX 5000 /* rows of an address or port that are looked up by it, and not by time */
+#define MATCHES_MAX 5000 /* rows that are few */
+#define NAMES_MAX   16
 
 const char *const history_view_names[] = {"connections", "kernel",  "counters", "clock", "sources",
                                           "runs",        "results", "events",   "gaps",  NULL};
@@ -374,74 +375,153 @@ static const char *limit_of(const struct history_filter *filter)
 
 /* --- connections: alive at any time of the range -------------------------------------------------------------- */
 
-/* Whether an address or port has so few rows that they are better looked up by it. */
-static bool few_matches(struct history_sql *sql, const struct history_filter *filter)
+/* Where the newest rows of a filter are found: an index, whose rows of one key are in the order of time, and its key.
+ */
+struct access {
+    unsigned count;
+    struct {
+        const char *index, *condition; /* "" : all rows */
+    } keys[NAMES_MAX];
+};
+
+/* Programs that a pattern means; more than there is room for: it is not looked up by program. */
+struct names {
+    unsigned count;
+    char name[NAMES_MAX + 1][CONTROL_NAME_MAX + 1], condition[NAMES_MAX + 1][24];
+};
+
+/* Whether the key has few rows. */
+static bool is_few(struct history_sql *sql, const struct history_filter *filter, const char *index,
+                   const char *condition)
 {
-    static const char *const sides[] = {"local", "remote"};
-    int64_t count = 0;
+    sqlite3_stmt *statement = NULL;
+    struct text text = {.length = 0};
+    bool few = false;
 
-    if (!filter->has_address && !filter->has_port)
-        return false;
-    for (int i = 0; i < 2; i++) {
-        sqlite3_stmt *statement = NULL;
-        struct text text = {.length = 0};
-
-        add(&text, "SELECT count(*) FROM (SELECT 1 FROM connections WHERE ");
-        add_side(&text, filter, sides[i]);
-        add(&text, " LIMIT %d)", MATCHES_MAX + 1);
-        if (sqlite3_prepare_v2(sql->db, text.bytes, -1, &statement, NULL) == SQLITE_OK) {
-            bind_filter(statement, filter);
-            if (sqlite3_step(statement) == SQLITE_ROW)
-                count += sqlite3_column_int64(statement, 0);
-        }
-        sqlite3_finalize(statement);
+    add(&text, "SELECT count(*) FROM (SELECT 1 FROM connections INDEXED BY %s WHERE %s LIMIT %d)", index, condition,
+        MATCHES_MAX);
+    if (sqlite3_prepare_v2(sql->db, text.bytes, -1, &statement, NULL) == SQLITE_OK) {
+        bind_filter(statement, filter);
+        few = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int64(statement, 0) < MATCHES_MAX;
     }
-    return count <= MATCHES_MAX;
+    sqlite3_finalize(statement);
+    return few;
 }
 
-/* The ids, by address or port. */
-static void add_ids_by_end(struct text *text, const struct view *view, const struct history_filter *filter)
+/* Jumps from one program to the next. */
+static void find_names(struct history_sql *sql, const struct history_filter *filter, struct names *names)
 {
-    add(text, "SELECT id FROM connections WHERE id IN (SELECT id FROM connections WHERE ");
-    add_side(text, filter, "local");
-    add(text, " UNION SELECT id FROM connections WHERE ");
-    add_side(text, filter, "remote");
-    add(text, ") AND +opened_ns <= :until AND +closed_ns >= :since");
-    if (view->program)
-        add_pattern(text, "+program", ":program", filter->program);
-    add(text, " ORDER BY +opened_ns DESC%s", limit_of(filter));
+    static const char query[] =
+        "WITH RECURSIVE programs(name) AS (SELECT min(program) FROM connections UNION ALL"
+        " SELECT (SELECT min(program) FROM connections WHERE program > name) FROM programs WHERE name IS NOT NULL)"
+        " SELECT name FROM programs WHERE name GLOB :program";
+    sqlite3_stmt *statement = NULL;
+
+    names->count = 0;
+    if (sqlite3_prepare_v2(sql->db, query, -1, &statement, NULL) == SQLITE_OK) {
+        bind_filter(statement, filter);
+        while (names->count <= NAMES_MAX && sqlite3_step(statement) == SQLITE_ROW) {
+            snprintf(names->name[names->count], sizeof *names->name, "%s",
+                     (const char *)sqlite3_column_text(statement, 0));
+            snprintf(names->condition[names->count], sizeof *names->condition, "program = :name%u", names->count);
+            names->count++;
+        }
+    }
+    sqlite3_finalize(statement);
 }
 
-/* By time: those opened in the range, and those that were open when it began. */
-static void add_ids_by_time(struct text *text, const struct view *view, const struct history_filter *filter)
+static void bind_names(sqlite3_stmt *statement, const struct names *names)
 {
-    add(text, "SELECT id FROM (SELECT * FROM (SELECT id, opened_ns FROM connections"
-              " WHERE opened_ns BETWEEN :since AND :until");
+    for (unsigned i = 0; i < names->count; i++) {
+        char parameter[16];
+
+        snprintf(parameter, sizeof parameter, ":name%u", i);
+        sqlite3_bind_text(statement, sqlite3_bind_parameter_index(statement, parameter), names->name[i], -1,
+                          SQLITE_TRANSIENT);
+    }
+}
+
+static void add_key(struct access *access, const char *index, const char *condition)
+{
+    access->keys[access->count].index = index;
+    access->keys[access->count++].condition = condition;
+}
+
+static void access_by_end(struct history_sql *sql, const struct history_filter *filter, struct access *access)
+{
+    if (!filter->has_port || (filter->has_address && is_few(sql, filter, "connections_local", "local = :address") &&
+                              is_few(sql, filter, "connections_remote", "remote = :address"))) {
+        add_key(access, "connections_local", "local = :address");
+        add_key(access, "connections_remote", "remote = :address");
+    } else {
+        add_key(access, "connections_local_port", "local_port = :port");
+        add_key(access, "connections_remote_port", "remote_port = :port");
+    }
+}
+
+static void access_by_program(const struct history_filter *filter, const struct names *names, struct access *access)
+{
+    if (!strchr(filter->program, '*'))
+        add_key(access, "connections_program", "program = :program");
+    for (unsigned i = 0; i < names->count; i++)
+        add_key(access, "connections_program", names->condition[i]);
+}
+
+static void choose_access(struct history_sql *sql, const struct history_filter *filter, struct names *names,
+                          struct access *access)
+{
+    bool program = given(filter->program), pattern = program && strchr(filter->program, '*');
+
+    if (filter->has_address || filter->has_port)
+        access_by_end(sql, filter, access);
+    if (access->count && (!program || (is_few(sql, filter, access->keys[0].index, access->keys[0].condition) &&
+                                       is_few(sql, filter, access->keys[1].index, access->keys[1].condition))))
+        return;
+    if (pattern)
+        find_names(sql, filter, names);
+    if (program && names->count <= NAMES_MAX) {
+        access->count = 0;
+        access_by_program(filter, names, access);
+        return;
+    }
+    names->count = 0;
+    if (access->count == 0)
+        add_key(access, "connections_opened", "1");
+}
+
+/* Rows of a key that were opened in the range, the newest first. */
+static void add_opened(struct text *text, const struct view *view, const struct history_filter *filter,
+                       const char *index, const char *condition)
+{
+    add(text,
+        "SELECT * FROM (SELECT id, opened_ns FROM connections INDEXED BY %s WHERE %s"
+        " AND opened_ns BETWEEN :since AND :until",
+        index, condition);
     add_common(text, view, filter);
     add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
-    if (filter->since_ns > INT64_MIN) {
-        add(text, " UNION ALL SELECT * FROM (SELECT id, opened_ns FROM connections INDEXED BY connections_closed"
-                  " WHERE closed_ns >= :since AND opened_ns < :since");
-        add_common(text, view, filter);
-        add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
-    }
-    add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
 }
 
-static void add_connections(struct text *text, struct history_sql *sql, const struct view *view,
-                            const struct history_filter *filter)
+/* By time, too: those that were open when the range began. */
+static void add_connections(struct text *text, const struct view *view, const struct history_filter *filter,
+                            const struct access *access)
 {
     add(text, "connections WHERE ");
     if (filter->id) {
         add(text, "id = :id");
         return;
     }
-    add(text, "id IN (");
-    if (few_matches(sql, filter))
-        add_ids_by_end(text, view, filter);
-    else
-        add_ids_by_time(text, view, filter);
-    add(text, ") ORDER BY opened_ns, id");
+    add(text, "id IN (SELECT id FROM (SELECT 0 AS id, 0 AS opened_ns WHERE 0");
+    for (unsigned i = 0; i < access->count; i++) {
+        add(text, " UNION ");
+        add_opened(text, view, filter, access->keys[i].index, access->keys[i].condition);
+    }
+    if (filter->since_ns > INT64_MIN) {
+        add(text, " UNION SELECT * FROM (SELECT id, opened_ns FROM connections INDEXED BY connections_closed"
+                  " WHERE closed_ns >= :since AND opened_ns < :since");
+        add_common(text, view, filter);
+        add(text, " ORDER BY opened_ns DESC%s)", limit_of(filter));
+    }
+    add(text, " ORDER BY opened_ns DESC%s)) ORDER BY opened_ns, id", limit_of(filter));
 }
 
 /* --- all others --------------------------------------------------------------------------------------------- */
@@ -487,6 +567,8 @@ int history_query_prepare(struct history_sql *sql, enum history_view kind, const
 {
     const struct view *view = &views[kind];
     const char *unknown = unknown_filter(view, filter);
+    struct access access = {.count = 0};
+    struct names names = {.count = 0};
     struct text text = {.length = 0};
 
     if (unknown) {
@@ -497,7 +579,9 @@ int history_query_prepare(struct history_sql *sql, enum history_view kind, const
         add(&text, "SELECT ");
         add_columns(&text, view);
         add(&text, " FROM ");
-        add_connections(&text, sql, view, filter);
+        if (!filter->id)
+            choose_access(sql, filter, &names, &access);
+        add_connections(&text, view, filter, &access);
     } else {
         add_rows(&text, kind, view, filter);
     }
@@ -506,6 +590,7 @@ int history_query_prepare(struct history_sql *sql, enum history_view kind, const
         return history_sql_error(sql);
     }
     bind_filter(*out, filter);
+    bind_names(*out, &names);
     return 0;
 }
 

@@ -69,8 +69,16 @@ static const char version_2[] =
     " state TEXT NOT NULL, stratum INTEGER, reach INTEGER, offset_ns REAL, bound_ns REAL, round_trip_ns REAL);"
     "CREATE INDEX sources_at ON sources(at_ns);";
 
+/* The newest rows of an address or port are found at once. */
+static const char version_3[] = "DROP INDEX connections_local; DROP INDEX connections_remote;"
+                                "DROP INDEX connections_local_port; DROP INDEX connections_remote_port;"
+                                "CREATE INDEX connections_local ON connections(local, opened_ns);"
+                                "CREATE INDEX connections_remote ON connections(remote, opened_ns);"
+                                "CREATE INDEX connections_local_port ON connections(local_port, opened_ns);"
+                                "CREATE INDEX connections_remote_port ON connections(remote_port, opened_ns);";
+
 /* migrations[i] leads from version i to i + 1. */
-static const char *const migrations[HISTORY_SCHEMA_VERSION] = {version_1, version_2};
+static const char *const migrations[HISTORY_SCHEMA_VERSION] = {version_1, version_2, version_3};
 
 int history_schema_version(sqlite3 *db, int *version)
 {

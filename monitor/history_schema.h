@@ -5,7 +5,7 @@
 
 #include <sqlite3.h>
 
-#define HISTORY_SCHEMA_VERSION 2
+#define HISTORY_SCHEMA_VERSION 3
 
 /* What the tables hold, each with a retention of its own. */
 enum history_kind {

@@ -20,8 +20,8 @@
 #define TURN_MS       1000
 #define BACK_OFF_S    30 /* at most, after a failure */
 #define BUSY_MS       500
-#define BATCHES_MAX   16 /* of one turn */
-#define PRUNES_MAX    8  /* after each batch */
+#define BATCHES_MAX   16           /* of one turn */
+#define PRUNE_NS      200000000ull /* after each batch, or in a turn without one */
 #define LAST_TRIES    3
 #define LOCK_TRIES    20
 #define LOCK_PAUSE_MS 50
@@ -172,9 +172,10 @@ static void remove_runs(struct writer *writer)
 
 static int prune(struct writer *writer, const struct history_moment *now)
 {
+    uint64_t begin_ns = platform_now_ns();
     int err = 1;
 
-    for (int i = 0; i < PRUNES_MAX && err > 0; i++)
+    while (err > 0 && platform_now_ns() - begin_ns < PRUNE_NS)
         err = history_store_prune(writer->store, now);
     return err < 0 ? err : 0;
 }

@@ -87,7 +87,10 @@ static int parse_date(const char *text, int64_t now_ns, int64_t *out)
         const char *end;
         int day;
 
-        (utc ? gmtime_r : localtime_r)(&now, &parts);
+        if (utc)
+            gmtime_r(&now, &parts);
+        else
+            localtime_r(&now, &parts);
         parts.tm_hour = parts.tm_min = parts.tm_sec = 0;
         end = strptime(text, formats[i], &parts);
         if (!end || strcmp(end, utc ? "Z" : "") != 0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Columns = Dict[str, npt.NDArray[Any]]
 
 DEFAULT_FILE = "/var/lib/lockstep/history/history.db"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 _OPEN = 2**63 - 1  # closed_ns of a connection that is open
 
 

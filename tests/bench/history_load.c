@@ -48,6 +48,7 @@ static int serve(void)
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 1024) < 0) {
         perror("history_load");
+        close(listener);
         return 1;
     }
     while ((fd = accept(listener, NULL, NULL)) >= 0) {
@@ -56,6 +57,7 @@ static int serve(void)
         close(fd);
     }
     perror("history_load: accept");
+    close(listener);
     return 1;
 }
 

@@ -239,6 +239,35 @@ static void a_port_of_very_many_is_chosen_by_time(void **state)
     assert_values(HISTORY_VIEW_CONNECTIONS, filter, "local_port", "2001 2002");
 }
 
+/* Filters together; a pattern that means more programs than are looked up one by one. */
+static void filters_hold_together_however_many_rows_they_have(void **state)
+{
+    struct history_filter filter = all;
+    char program[40];
+
+    (void)state;
+    case_exec("BEGIN");
+    for (int i = 0; i < 5100; i++) {
+        snprintf(program, sizeof program, "load%d", i % 30);
+        insert_connection(100 + i, 100 + i, program, 2000 + i);
+    }
+    case_exec("COMMIT");
+    filter.program = "load*";
+    filter.limit = 2;
+    assert_values(HISTORY_VIEW_CONNECTIONS, filter, "local_port", "7098 7099");
+    filter.program = "load2*"; /* eleven of them */
+    filter.until_ns = AT(131);
+    assert_values(HISTORY_VIEW_CONNECTIONS, filter, "local_port", "2028 2029");
+    assert_int_equal(history_filter_connection(&filter, ":7001"), 0); /* the port of all */
+    assert_values(HISTORY_VIEW_CONNECTIONS, filter, "local_port", "2028 2029");
+    filter.program = "daq";
+    filter.since_ns = AT(29);
+    assert_values(HISTORY_VIEW_CONNECTIONS, filter, "local_port", "1002");
+    filter.program = "load*";
+    assert_int_equal(history_filter_connection(&filter, "10.0.0.1:2003"), 0);
+    assert_values(HISTORY_VIEW_CONNECTIONS, filter, "program", "load3");
+}
+
 static void an_end_is_an_address_a_port_or_both(void **state)
 {
     static const char *const wrong[] = {"",     ":",          ":x",     ":70000", ":1x",
@@ -425,7 +454,7 @@ static void assert_time(const char *text, int64_t expected_s)
     int64_t ns = -1;
 
     if (history_time_parse(text, AT(1800), &ns) < 0 || ns != expected_s * SECOND_NS)
-        fail_msg("\"%s\": %" PRId64 " instead of %" PRId64 " s", text, ns / SECOND_NS, expected_s);
+        fail_msg("\"%s\": %" PRId64 " instead of %" PRId64 " s", text, (int64_t)(ns / SECOND_NS), expected_s);
 }
 
 /* It is 10:30 UTC, 11:30 here. */
@@ -502,6 +531,7 @@ int main(void)
         T(a_program_is_chosen_by_name_or_pattern),
         T(a_connection_is_chosen_by_either_end),
         T(a_port_of_very_many_is_chosen_by_time),
+        T(filters_hold_together_however_many_rows_they_have),
         T(an_end_is_an_address_a_port_or_both),
         T(an_open_connection_lasts_until_the_last_record),
         T(a_histogram_is_found_by_the_rows_id),
