@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/histogram.h"
 #include "monitor/json_report.h"
 
 #define ROWS_MAX 100000
@@ -45,6 +46,22 @@ static void fill_latency(struct connection_row *row, struct json_object *object)
     row->latency_p99_ns = number32(object, "p99_ns");
     row->latency_p999_ns = number32(object, "p999_ns");
     row->latency_max_ns = number32(object, "max_ns");
+}
+
+/* The report's buckets are wider than a table's: each is counted where it begins. */
+static void fill_histogram(uint32_t *buckets, struct json_object *object, struct json_object *edges)
+{
+    struct json_object *list = report_member(object, "histogram");
+    size_t count = report_count(object, "histogram"), edge_count = json_object_array_length(edges);
+    uint64_t first = count ? json_object_get_uint64(json_object_array_get_idx(list, 0)) : 0;
+
+    for (size_t i = 1; i < count && first < edge_count && first + i - 1 <= edge_count; i++) {
+        size_t bucket = first + i - 1;
+        uint64_t low_ns = bucket ? json_object_get_uint64(json_object_array_get_idx(edges, bucket - 1)) : 0;
+        uint64_t counted = json_object_get_uint64(json_object_array_get_idx(list, i));
+
+        buckets[histogram_index(low_ns) >> HISTOGRAM_COARSE_SHIFT] += (uint32_t)counted;
+    }
 }
 
 static void fill_connection(struct connection_row *row, struct json_object *object)
@@ -119,20 +136,24 @@ static bool of_one_moment(struct json_object *connections, struct json_object *s
 
 int top_remote_table(struct json_object *connections, struct json_object *status, struct connection_table *out)
 {
+    struct json_object *edges =
+        report_count(connections, "bucket_edges_ns") ? report_member(connections, "bucket_edges_ns") : NULL;
+    uint32_t histogram_bytes = edges ? LANE_STATS_SLOT_BUCKETS * sizeof(uint32_t) : 0;
     const struct table_header header = {.magic = TABLE_MAGIC,
                                         .version = TABLE_VERSION,
                                         .lane_size = sizeof(struct lane_row),
-                                        .connection_size = sizeof(struct connection_row),
+                                        .histogram_buckets = edges ? LANE_STATS_SLOT_BUCKETS : 0,
+                                        .connection_size = sizeof(struct connection_row) + histogram_bytes,
                                         .lane_count = row_count(status, "lanes"),
                                         .connection_count = row_count(connections, "connections"),
                                         .instance = number32(status, "pid"),
                                         .monotonic_ns = report_number(connections, "monotonic_ns"),
                                         .realtime_ns = (int64_t)report_number(connections, "time_ns")};
     size_t lane_bytes = header.lane_count * sizeof(struct lane_row);
-    size_t size = sizeof header + lane_bytes + header.connection_count * sizeof(struct connection_row);
+    size_t size = sizeof header + lane_bytes + header.connection_count * (size_t)header.connection_size;
     char *bytes = calloc(1, size);
     struct lane_row *lanes;
-    struct connection_row *rows;
+    char *rows;
     int err;
 
     if (!of_one_moment(connections, status) || !bytes) {
@@ -141,11 +162,17 @@ int top_remote_table(struct json_object *connections, struct json_object *status
     }
     memcpy(bytes, &header, sizeof header);
     lanes = (struct lane_row *)(void *)(bytes + sizeof header);
-    rows = (struct connection_row *)(void *)(bytes + sizeof header + lane_bytes);
+    rows = bytes + sizeof header + lane_bytes;
     for (uint32_t i = 0; i < header.lane_count; i++)
         fill_lane(&lanes[i], report_element(status, "lanes", i));
-    for (uint32_t i = 0; i < header.connection_count; i++)
-        fill_connection(&rows[i], report_element(connections, "connections", i));
+    for (uint32_t i = 0; i < header.connection_count; i++) {
+        struct json_object *object = report_element(connections, "connections", i);
+        struct connection_row *row = (void *)(rows + (size_t)i * header.connection_size);
+
+        fill_connection(row, object);
+        if (edges)
+            fill_histogram((uint32_t *)(row + 1), object, edges);
+    }
     err = table_parse(bytes, size, out);
     if (err < 0)
         free(bytes);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -20,6 +21,7 @@
 
 #define DUMP_PATIENCE_NS 500000000u /* a program that does not answer holds up the thread */
 #define HERE             0          /* this node */
+#define END_PATIENCE_S   1
 #define WAIT_MAX_MS      3600000
 #define WAIT_MAX_NS      (WAIT_MAX_MS * 1000000ull)
 
@@ -363,14 +365,18 @@ int top_source_open(struct top_source **out, const char *runtime_dir, const stru
 
 void top_source_close(struct top_source *source)
 {
+    struct timespec until;
+
     if (!source)
         return;
     pthread_mutex_lock(&source->lock);
     source->stop = true;
     pthread_mutex_unlock(&source->lock);
     endpoints_wake(source->endpoints);
-    pthread_join(source->thread, NULL);
-    release(source);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_PATIENCE_S;
+    if (pthread_clockjoin_np(source->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        release(source); /* else it waits for a service that says nothing, and ends with the process */
 }
 
 size_t top_source_node_count(const struct top_source *source)

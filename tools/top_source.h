@@ -37,6 +37,7 @@ struct top_source;
 /* runtime_dir: of this node's services; nodes: others. 0, or a negative errno. */
 int top_source_open(struct top_source **out, const char *runtime_dir, const struct node_config *nodes, size_t count,
                     const struct top_wish *wish);
+/* At the program's end. */
 void top_source_close(struct top_source *source);
 /* This one and the others. */
 size_t top_source_node_count(const struct top_source *source);

@@ -88,7 +88,13 @@ assert_equal "$(wc -l <"$screen")" 5 "lines"
 mux resize-window -t top -x 80 -y 24
 wait_shows top '^Rates' "$talks" '^q quit'
 
-# ---- the service goes and comes ----
+# ---- the service stands still, goes and comes ----
+kill -STOP "$(service_pid server)"
+keys top '?'
+wait_shows top '^Keys'
+keys top q
+wait_shows top "$talks"
+kill -CONT "$(service_pid server)"
 kill -9 "$(service_pid server)"
 wait_shows top '^lockstep-netd does not answer, trying again: service not reachable' "$talks"
 service_start server

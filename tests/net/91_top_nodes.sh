@@ -183,6 +183,6 @@ mux resize-window -t ssh -x 130 -y 40
 wait_shows ssh '^PROGRAM +PID ' '^python3 .* established '
 keys ssh /
 keys ssh established Enter Home Enter
-wait_shows ssh '^tcp .*, established' 'congestion [1-9]' '[1-9][0-9.]* .*packets/s$'
+wait_shows ssh '^tcp .*, established' 'congestion [1-9]' '[1-9][0-9.]* .*packets/s$' '^  from .* #+ +[1-9]'
 keys ssh q q
 wait_shows ssh '^ended with 0$'

@@ -7,18 +7,20 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/histogram.h"
 #include "monitor/json_report.h"
 #include "tools/top_remote.h"
 
 static const char connections_text[] =
-    "{\"monotonic_ns\": 1000, \"time_ns\": 2000, \"total\": 2, \"connections\": [{\"key\": 77, \"program\": \"redis\", "
+    "{\"monotonic_ns\": 1000, \"bucket_edges_ns\": [64, 128, 256], \"time_ns\": 2000, \"total\": 2, \"connections\": "
+    "[{\"key\": 77, \"program\": \"redis\", "
     "\"pid\": 12, \"protocol\": \"tcp\","
     " \"local\": \"10.0.0.1:6379\", \"remote\": \"[fd00::2]:40000\", \"state\": \"close-wait\", \"since_ms\": "
     "1700000000123,"
     " \"rx_bytes\": 1000, \"tx_bytes\": 2000, \"drops\": 5, \"ring_drops\": 3, \"buffer_drops\": 2, \"uid\": 7, "
     "\"interface\": \"eth1\", \"rx_packets\": 8,"
     " \"tx_packets\": 6, \"congestion_window\": 14600, \"send_window\": 65536, \"retransmissions\": 4, \"rtt_us\": 55, "
-    "\"messages\": 9,"
+    "\"messages\": 9, \"histogram\": [1, 5, 3, 1, 9, 9],"
     " \"p50_ns\": 1, \"p90_ns\": 2, \"p99_ns\": 3, \"p999_ns\": 4, \"max_ns\": 99999999999},"
     " {\"key\": 78, \"protocol\": \"udp\", \"local\": \"10.0.0.1:9\", \"remote\": \"*\", \"state\": \"open\"}]}";
 static const char status_text[] =
@@ -63,6 +65,10 @@ static void documents_become_a_table(void **state)
     assert_string_equal(row->interface, "eth1");
     assert_true(row->ring_drops == 3 && row->retransmissions == 4 && row->srtt_us == 55 && row->latency_count == 9);
     assert_true(row->latency_p999_ns == 4 && row->latency_max_ns == UINT32_MAX);
+    assert_int_equal(table_histogram(&table, 0)[histogram_index(64) >> HISTOGRAM_COARSE_SHIFT], 5);
+    assert_int_equal(table_histogram(&table, 0)[histogram_index(128) >> HISTOGRAM_COARSE_SHIFT], 3);
+    assert_int_equal(table_histogram(&table, 0)[histogram_index(256) >> HISTOGRAM_COARSE_SHIFT], 1);
+    assert_int_equal(connection_quantile(table_histogram(&table, 1), 500000), 0);
     row = table_connection(&table, 1);
     assert_int_equal(row->protocol, IPPROTO_UDP);
     assert_string_equal(connection_state_name(row), "open");
@@ -115,6 +121,8 @@ static void strange_documents_do_no_harm(void **state)
         "{\"connections\": [{\"key\": \"x\", \"pid\": -1, \"local\": 5, \"remote\": \"::::\"}]}",
         "{\"connections\": [{\"since_ms\": 18446744073709551615, \"p50_ns\": 1e99, \"program\": \"\\u0000a\"}]}",
         "{\"lanes\": [{\"guard_drops\": []}]}",
+        "{\"bucket_edges_ns\": [18446744073709551615, \"x\", []], \"connections\": [{\"histogram\": [2, -5, 1, 1]}]}",
+        "{\"bucket_edges_ns\": [1], \"connections\": [{\"histogram\": [-1, 1]}, {\"histogram\": 5}]}",
     };
     struct connection_table table;
 
