@@ -3,11 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/histogram.h"
+#include "monitor/row_json.h"
 
 #define BUCKET_JOIN  2  /* coarse buckets in one of the list's */
 #define FIRST_COARSE 18 /* bucket i, from 1 on, begins at coarse bucket 18 + 2 i; 256 ns at 20 */
@@ -16,26 +16,13 @@
 
 /* --- choosing ----------------------------------------------------------------------------------------------- */
 
-/* "10.0.0.1:80", or "*" when there is none. */
-static const char *endpoint_text(const struct net_endpoint *endpoint, char *text)
-{
-    if (!endpoint->port && net_addr_is_any(&endpoint->addr))
-        return strcpy(text, "*");
-    return net_endpoint_format(endpoint, text);
-}
-
-static const char *protocol_text(const struct connection_row *row)
-{
-    return row->protocol == IPPROTO_TCP ? "tcp" : row->protocol == IPPROTO_UDP ? "udp" : "other";
-}
-
 /* All that a filter looks at, in lower case. */
 static void texts_of(const struct connection_row *row, char text[TEXTS_MAX])
 {
     char local[NET_ENDPOINT_TEXT_MAX], remote[NET_ENDPOINT_TEXT_MAX];
 
-    snprintf(text, TEXTS_MAX, "%s %u %s %s %s %s %s", row->program, row->pid, protocol_text(row),
-             endpoint_text(&row->local, local), endpoint_text(&row->remote, remote), connection_state_name(row),
+    snprintf(text, TEXTS_MAX, "%s %u %s %s %s %s %s", row->program, row->pid, row_protocol(row->protocol),
+             row_endpoint(&row->local, local), row_endpoint(&row->remote, remote), connection_state_name(row),
              row->interface);
     for (; *text; text++)
         *text = (char)tolower((unsigned char)*text);
@@ -216,50 +203,15 @@ static void write_histogram(struct json_stream *json, const uint32_t *histogram)
     json_end(json, ']');
 }
 
-static void write_latency(struct json_stream *json, const struct connection_row *row)
-{
-    json_put_uint(json, "messages", row->latency_count);
-    if (row->latency_count == 0)
-        return;
-    json_put_uint(json, "p50_ns", row->latency_p50_ns);
-    json_put_uint(json, "p90_ns", row->latency_p90_ns);
-    json_put_uint(json, "p99_ns", row->latency_p99_ns);
-    json_put_uint(json, "p999_ns", row->latency_p999_ns);
-    json_put_uint(json, "max_ns", row->latency_max_ns);
-}
-
 /* Members of an object that is open. */
 static void write_row(struct json_stream *json, const struct connection_table *table,
                       const struct connection_rate *rates, uint32_t i)
 {
-    const struct connection_row *row = table_connection(table, i);
     const uint32_t *histogram = table_histogram(table, i);
-    char text[NET_ENDPOINT_TEXT_MAX];
 
-    json_put_uint(json, "key", row->key);
-    json_put_text(json, "program", row->program);
-    json_put_uint(json, "pid", row->pid);
-    json_put_uint(json, "uid", row->uid);
-    json_put_text(json, "interface", row->interface);
-    json_put_text(json, "protocol", protocol_text(row));
-    json_put_text(json, "local", endpoint_text(&row->local, text));
-    json_put_text(json, "remote", endpoint_text(&row->remote, text));
-    json_put_text(json, "state", connection_state_name(row));
-    json_put_int(json, "since_ms", row->since_ns / 1000000);
+    row_write(json, table_connection(table, i));
     json_put_real(json, "rx_bytes_per_s", (double)rates[i].rx_bytes);
     json_put_real(json, "tx_bytes_per_s", (double)rates[i].tx_bytes);
-    json_put_uint(json, "rx_bytes", row->rx_bytes);
-    json_put_uint(json, "tx_bytes", row->tx_bytes);
-    json_put_uint(json, "rx_packets", row->rx_packets);
-    json_put_uint(json, "tx_packets", row->tx_packets);
-    json_put_uint(json, "drops", row->ring_drops + row->drops);
-    json_put_uint(json, "ring_drops", row->ring_drops);
-    json_put_uint(json, "buffer_drops", row->drops);
-    json_put_uint(json, "retransmissions", row->retransmissions);
-    json_put_uint(json, "rtt_us", row->srtt_us);
-    json_put_uint(json, "congestion_window", row->cwnd);
-    json_put_uint(json, "send_window", row->snd_wnd);
-    write_latency(json, row);
     if (histogram)
         write_histogram(json, histogram);
 }
@@ -320,7 +272,6 @@ static void write_lane(struct json_stream *json, const struct connection_table *
 bool connection_write_one(struct json_stream *json, const struct connection_table *table,
                           const struct connection_rate *rates, uint64_t key)
 {
-    static const char *const kinds[] = {"connect", "bound", "multicast"};
     const struct connection_row *row = NULL;
     uint32_t i;
 
@@ -334,7 +285,6 @@ bool connection_write_one(struct json_stream *json, const struct connection_tabl
     json_begin(json, NULL, '{');
     write_row(json, table, rates, i);
     write_edges(json);
-    json_put_text(json, "kind", row->accepted ? "accepted" : row->kind < 3 ? kinds[row->kind] : "unknown");
     write_lane(json, table, row->lane);
     json_end(json, '}');
     return true;

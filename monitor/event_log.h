@@ -6,11 +6,9 @@
 
 #include <stddef.h>
 
-#include "monitor/json_stream.h"
-#include "service/journal.h"
+#include "monitor/event_text.h"
 
-#define EVENT_LOG_MAX  200
-#define EVENT_TEXT_MAX 300
+#define EVENT_LOG_MAX 200
 
 struct event_log {
     struct event {
@@ -22,7 +20,7 @@ struct event_log {
     uint64_t kernel_sockets, lost; /* since the beginning: sockets that stayed with the kernel, records lost */
 };
 
-/* Other types are passed over. Bytes after a text's missing end are not read. */
+/* Other types are passed over. */
 void event_log_add(struct event_log *log, const struct journal_record *record);
 /* "lost" and "events": newest first. */
 void event_log_write(const struct event_log *log, struct json_stream *json);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/histogram.h"
 #include "base/log.h"
+#include "monitor/binary_report.h"
 #include "monitor/clock_client.h"
 #include "monitor/event_log.h"
 #include "monitor/gathered.h"
@@ -51,53 +52,6 @@ struct gatherer {
 
 /* --- netd --------------------------------------------------------------------------------------------------- */
 
-static void disconnect(struct gatherer *gatherer)
-{
-    if (gatherer->journal_open)
-        journal_reader_close(&gatherer->journal);
-    gatherer->journal_open = false;
-    if (gatherer->client)
-        client_close(gatherer->client);
-    gatherer->client = NULL;
-}
-
-static void open_journal(struct gatherer *gatherer)
-{
-    int fd, err = client_report(gatherer->client, CONTROL_REPORT_JOURNAL, &fd);
-
-    if (err < 0)
-        return; /* an older service: there are no events then */
-    gatherer->journal_open = journal_reader_open(&gatherer->journal, fd) == 0;
-    close(fd);
-}
-
-static int connect_netd(struct gatherer *gatherer)
-{
-    int err;
-
-    if (gatherer->client && client_check(gatherer->client) == 0)
-        return 0;
-    disconnect(gatherer);
-    err = client_connect(&gatherer->client, gatherer->runtime_dir, "lockstep-web", 0, NULL);
-    if (err < 0) {
-        gatherer->client = NULL;
-        return err;
-    }
-    open_journal(gatherer);
-    return 0;
-}
-
-static int fetch_table(struct gatherer *gatherer, struct connection_table *table)
-{
-    int fd, err = client_report(gatherer->client, CONTROL_REPORT_HISTOGRAMS, &fd);
-
-    if (err < 0)
-        return err;
-    err = table_read(fd, table);
-    close(fd);
-    return err;
-}
-
 /* Closed connections go to the totals, everything to the list of events. */
 static void read_journal(struct gatherer *gatherer)
 {
@@ -112,6 +66,35 @@ static void read_journal(struct gatherer *gatherer)
     }
 }
 
+/* What the service has written last is read first. */
+static void disconnect(struct gatherer *gatherer)
+{
+    read_journal(gatherer);
+    if (gatherer->journal_open)
+        journal_reader_close(&gatherer->journal);
+    gatherer->journal_open = false;
+    if (gatherer->client)
+        client_close(gatherer->client);
+    gatherer->client = NULL;
+}
+
+static int connect_netd(struct gatherer *gatherer)
+{
+    int err;
+
+    if (gatherer->client && client_check(gatherer->client) == 0)
+        return 0;
+    disconnect(gatherer);
+    err = client_connect(&gatherer->client, gatherer->runtime_dir, "lockstep-web", 0, NULL);
+    if (err < 0) {
+        gatherer->client = NULL;
+        return err;
+    }
+    /* An older service has none: there are no events then. */
+    gatherer->journal_open = journal_ask(gatherer->client, &gatherer->journal) == 0;
+    return 0;
+}
+
 static void ask_netd(struct gatherer *gatherer, struct gathered *gathered, struct snapshot *snapshot)
 {
     gathered->netd_error = connect_netd(gatherer);
@@ -122,7 +105,7 @@ static void ask_netd(struct gatherer *gatherer, struct gathered *gathered, struc
         gathered->table_error = gathered->netd_error;
         return;
     }
-    gathered->table_error = fetch_table(gatherer, &snapshot->table);
+    gathered->table_error = table_ask(gatherer->client, true, &snapshot->table);
     if (gathered->table_error < 0)
         return;
     snapshot->rates = calloc(snapshot->table.header.connection_count + 1u, sizeof *snapshot->rates);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "monitor/binary_report.h"
 #include "monitor/historyd.h"
 #include "monitor/historyd_sample.h"
 #include "monitor/historyd_traffic.h"
@@ -138,13 +139,10 @@ static void put_table(struct watch *watch)
 static void fetch_table(struct watch *watch)
 {
     struct history_table *shared;
-    int fd, err = client_report(watch->client, CONTROL_REPORT_HISTOGRAMS, &fd);
+    int err;
 
-    if (err < 0)
-        return;
     shared = calloc(1, sizeof *shared);
-    err = shared ? table_read(fd, &shared->table) : -ENOMEM;
-    close(fd);
+    err = shared ? table_ask(watch->client, true, &shared->table) : -ENOMEM;
     if (err < 0) {
         log_debug("no connection table: %s", error_text(err));
         free(shared);
@@ -206,17 +204,9 @@ static int put_beginning(struct watch *watch)
 
 static int open_journal(struct watch *watch)
 {
-    int fd, err = client_report(watch->client, CONTROL_REPORT_JOURNAL, &fd);
+    int err = journal_ask(watch->client, &watch->reader);
 
-    if (err < 0)
-        return err;
-    err = journal_reader_open(&watch->reader, fd);
-    close(fd);
-    if (err < 0) {
-        watch->reader.page = NULL;
-        return err;
-    }
-    return put_beginning(watch);
+    return err < 0 ? err : put_beginning(watch);
 }
 
 /* --- the connection to the service -------------------------------------------------------------------------- */

@@ -148,7 +148,9 @@ struct control_flow_remove {
 };
 struct control_flow_closed {
     uint32_t flow_id;     /* as in FLOW_REMOVE */
-    uint32_t unannounced; /* no FLOW_ACCEPTED has told of it: `accepted` does; it was opened and closed since */
+    uint32_t unannounced; /* no FLOW_ACCEPTED has told of it: `accepted` does; it was opened and closed since. Also what
+                             was closed while there was no service; a listener or UDP socket has no remote port */
+    uint64_t number;      /* lane_stats.ends_heard */
     struct control_flow_accepted accepted;
     struct lane_stats_slot slot; /* in_use 0: it had none */
     uint32_t latency[LANE_STATS_SLOT_BUCKETS];

@@ -640,17 +640,16 @@ struct flow *flows_find_connection(const struct flows *flows, uint8_t protocol, 
     return NULL;
 }
 
-bool flows_had_connection(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct net_endpoint *local,
-                          const struct net_endpoint *remote)
+bool flows_had(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct flow *wanted)
 {
-    struct flow probe = {.kind = CONTROL_FLOW_CONNECT, .protocol = IPPROTO_TCP, .local = *local, .remote = *remote};
-
     for (size_t i = 0; i < flows->vlan_count; i++) {
-        struct divert_flow_key key = flow_key(&probe, false, flows->vlans[i].id);
+        struct divert_flow_key key = flow_key(wanted, false, flows->vlans[i].id);
         struct divert_flow entry;
 
-        if (divert_previous_flow(ifindex, &key, &entry) == 0 && !(entry.flags & DIVERT_FLOW_GROUP) &&
-            entry.target == lane)
+        if (divert_previous_flow(ifindex, &key, &entry) < 0)
+            continue;
+        /* Of a port that several lanes share it is not known whose it was. */
+        if (entry.flags & DIVERT_FLOW_GROUP ? wanted->kind != CONTROL_FLOW_CONNECT : entry.target == lane)
             return true;
     }
     return false;

@@ -81,9 +81,9 @@ struct flow *flows_find_socket(const struct flows *flows, uint64_t cookie, uid_t
 /* Is the flow's cookie to be believed by this user? What a program says binds its own user, root's everybody. */
 bool flow_cookie_counts(const struct flow *flow, uid_t uid);
 
-/* Did the earlier instance, whose programs are still attached to ifindex, give this connection to this lane? */
-bool flows_had_connection(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct net_endpoint *local,
-                          const struct net_endpoint *remote);
+/* Had an earlier instance of the service a flow of the lane's like this one (kind, protocol, local, remote)? Of
+ * listeners, UDP sockets and groups also if several lanes share the port. Until the divert is replaced. */
+bool flows_had(const struct flows *flows, unsigned ifindex, uint32_t lane, const struct flow *wanted);
 
 /* A local address has come or gone. While it is not there nothing is diverted to it and nothing may be sent from it;
  * its flows stay, for it may come back. */

@@ -23,7 +23,7 @@ struct lane_stats_slot {
     uint8_t protocol;
     uint8_t tcp_state; /* TCP_ESTABLISHED ... as in linux/tcp_states (1..11), 0 for UDP */
     uint8_t connected; /* TCP: the handshake was completed */
-    uint8_t told;      /* its end is on the way to the service, with what is here */
+    uint8_t pad;
     struct net_addr local, remote;
     uint16_t local_port, remote_port; /* host order */
     uint32_t snd_nxt, rcv_nxt;        /* for resetting the peer when the program dies */
@@ -53,6 +53,10 @@ struct lane_stats {
     uint32_t pad;
     /* Of each slot, kernel stamp to the program taking the packet from the ring; index by histogram_index() >> 2. */
     _Alignas(64) uint32_t latency[LANE_STATS_SLOTS][LANE_STATS_SLOT_BUCKETS];
+    /* Messages about the end of a connection (FLOW_CLOSED) are numbered: those that a service which dies has not come
+     * to are told to the next one, and the others are not told twice. */
+    uint64_t ends_heard;                 /* the last one that the service has acted upon: the service writes this */
+    uint64_t end_told[LANE_STATS_SLOTS]; /* of each slot, the number under which its end was told; 0: not yet */
 };
 
 /* Every page has at least this; whether there is more is seen from the memfd's size. */

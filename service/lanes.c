@@ -220,7 +220,9 @@ static int map_stats(struct lane *lane, int fd)
     if (fcntl(fd, F_GET_SEALS) < 0 || fstatfs(fd, &status) < 0 || status.f_type != TMPFS_MAGIC)
         return LOCKSTEP_E_BAD_FORMAT;
     lane->stats_bytes = sizeof(*lane->stats);
-    result = platform_memfd_map(fd, lane->stats_bytes, false, (void **)&lane->stats);
+    result = platform_memfd_map(fd, lane->stats_bytes, true, (void **)&lane->stats);
+    if (result == 0)
+        lane->ends_heard = lane->stats->ends_heard;
     if (result != LOCKSTEP_E_BAD_FORMAT)
         return result;
     lane->stats_bytes = LANE_STATS_BASE_BYTES; /* of an older service */
@@ -328,6 +330,22 @@ uint32_t lanes_slots_used(const struct lane *lane)
     if (lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
         used = __atomic_load_n(&lane->stats->slots_used, __ATOMIC_RELAXED);
     return used < LANE_STATS_SLOTS ? used : LANE_STATS_SLOTS;
+}
+
+void lanes_hear_end(struct lane *lane, uint64_t number)
+{
+    lane->ends_heard = number;
+    if (lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+        __atomic_store_n(&lane->stats->ends_heard, number, __ATOMIC_RELEASE);
+}
+
+bool lanes_end_heard(const struct lane *lane, uint32_t slot)
+{
+    uint64_t number = 0;
+
+    if (slot < LANE_STATS_SLOTS && lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+        number = lane->stats->end_told[slot];
+    return number != 0 && number <= lane->ends_heard;
 }
 
 int64_t lanes_since(uint64_t opened_ns)

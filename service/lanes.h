@@ -26,6 +26,9 @@ void lanes_read_histogram(const struct lane *lane, uint32_t slot, uint32_t out[L
 /* No slot from this number on has been used; 0: unknown. */
 uint32_t lanes_slots_used(const struct lane *lane);
 /* CLOCK_REALTIME when a socket was opened of which the program says this (CLOCK_MONOTONIC); now, if that is wild. */
+/* The program's FLOW_CLOSED of this number has been acted upon; whether the one about this slot has. */
+void lanes_hear_end(struct lane *lane, uint64_t number);
+bool lanes_end_heard(const struct lane *lane, uint32_t slot);
 int64_t lanes_since(uint64_t opened_ns);
 /* The same, of the socket with this slot; a slot that is not in use: now. */
 int64_t lanes_slot_since(const struct lane *lane, uint32_t slot);

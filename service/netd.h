@@ -56,6 +56,7 @@ struct lane {
     int64_t since_ns;         /* CLOCK_REALTIME */
     uint64_t adopted_ns;      /* from an earlier instance; 0: this one made it */
     bool told;                /* the journal has it */
+    uint64_t ends_heard;      /* number of the program's last FLOW_CLOSED */
 };
 
 /* The socket that the policy has denied last (admission.h). */

@@ -316,13 +316,13 @@ static int handle_flow_add(struct netd *netd, struct request *request, struct re
 
 /* After a restart the listener may be closed long since: then the earlier instance's flow table, which no program can
  * write to, tells whose the connection is. */
-static bool had_before(const struct netd *netd, const struct lane *lane, const struct control_flow_accepted *body)
+static bool had_before(const struct netd *netd, const struct lane *lane, const struct flow *wanted)
 {
     size_t count;
     const struct network_interface *interfaces = network_interfaces(netd->network, &count);
 
     for (size_t i = 0; netd->adopting && i < count; i++) {
-        if (flows_had_connection(netd->flows, interfaces[i].ifindex, lane->owner.lane, &body->local, &body->remote))
+        if (flows_had(netd->flows, interfaces[i].ifindex, lane->owner.lane, wanted))
             return true;
     }
     return false;
@@ -358,7 +358,7 @@ static int describe_accepted(struct netd *netd, const struct client *client, con
     if (listener) {
         flow->ifindex = listener->ifindex;
         flow->bulk = listener->bulk;
-    } else if (!had_before(netd, client->lane, body)) {
+    } else if (!had_before(netd, client->lane, flow)) {
         return LOCKSTEP_E_DENIED;
     }
     return 0;
@@ -455,11 +455,39 @@ static int handle_flow_remove(struct netd *netd, struct request *request, struct
     return 0;
 }
 
-/* A connection that was accepted and closed before the program came to tell of it: never a flow, but recorded. */
+/* A socket without a connection of its own, which was closed while there was no service: the earlier one knew it. */
+static int describe_closed_socket(const struct netd *netd, const struct client *client,
+                                  const struct control_flow_closed *body, struct flow *flow)
+{
+    const struct net_endpoint *local = &body->accepted.local, *remote = &body->accepted.remote;
+    uint8_t protocol = body->slot.protocol;
+
+    *flow = (struct flow){
+        .kind = net_addr_is_multicast(&local->addr) ? CONTROL_FLOW_MULTICAST : CONTROL_FLOW_BOUND,
+        .protocol = protocol,
+        .slot = body->accepted.slot,
+        .local = *local,
+        .remote = *remote,
+    };
+    if ((protocol != IPPROTO_UDP && protocol != IPPROTO_TCP) || local->port == 0 || flow->slot >= LANE_STATS_SLOTS)
+        return LOCKSTEP_E_BAD_VALUE;
+    if (had_before(netd, client->lane, flow))
+        return 0;
+    flow->kind = CONTROL_FLOW_CONNECT;
+    if (remote->port != 0 && had_before(netd, client->lane, flow))
+        return 0;
+    flow->kind = CONTROL_FLOW_BOUND; /* bound to any address, then connected */
+    flow->local.addr = net_addr_any(net_addr_is_v4(&local->addr));
+    return had_before(netd, client->lane, flow) ? 0 : LOCKSTEP_E_DENIED;
+}
+
+/* A connection that was opened and closed before the program came to tell of it: never a flow, but recorded. */
 static int record_moment(struct netd *netd, const struct client *client, const struct control_flow_closed *body)
 {
+    bool is_connection = body->slot.protocol == IPPROTO_TCP && body->accepted.remote.port != 0;
     struct flow flow;
-    int result = describe_accepted(netd, client, &body->accepted, &flow);
+    int result = is_connection ? describe_accepted(netd, client, &body->accepted, &flow)
+                               : describe_closed_socket(netd, client, body, &flow);
 
     if (result < 0)
         return result;
@@ -478,7 +506,7 @@ static void record_untold(struct netd *netd, const struct client *client, uint32
     struct control_flow_closed body = {.unannounced = 1};
 
     if (!lanes_read_slot(client->lane, slot, &body.slot) || body.slot.protocol != IPPROTO_TCP || !body.slot.connected ||
-        body.slot.told)
+        lanes_end_heard(client->lane, slot))
         return;
     body.accepted = (struct control_flow_accepted){
         .slot = slot,
@@ -507,20 +535,31 @@ void requests_record_untold(struct netd *netd, const struct client *client)
     }
 }
 
+static int end_flow(struct netd *netd, const struct client *client, const struct control_flow_closed *body)
+{
+    struct flow *flow;
+
+    if (body->unannounced)
+        return record_moment(netd, client, body);
+    flow = flows_find(netd->flows, &client->lane->owner, body->flow_id);
+    if (!flow)
+        return LOCKSTEP_E_GONE;
+    remove_flow(netd, client->lane, flow, body);
+    return 0;
+}
+
 static int handle_flow_closed(struct netd *netd, struct request *request, struct reply *reply)
 {
     const struct control_flow_closed *body = request->body;
-    struct lane *lane = request->client->lane;
-    struct flow *flow;
+    const struct client *client = request->client;
+    int result = client->lane ? end_flow(netd, client, body) : LOCKSTEP_E_GONE;
 
     (void)reply;
-    if (body->unannounced)
-        return record_moment(netd, request->client, body);
-    flow = lane ? flows_find(netd->flows, &lane->owner, body->flow_id) : NULL;
-    if (!flow)
-        return LOCKSTEP_E_GONE;
-    remove_flow(netd, lane, flow, body);
-    return 0;
+    if (client->lane)
+        lanes_hear_end(client->lane, body->number);
+    if (netd->adopting)
+        netd->last_adopt_ns = platform_now_ns();
+    return result;
 }
 
 static int handle_not_accelerated(struct netd *netd, struct request *request, struct reply *reply)

@@ -227,6 +227,7 @@ static void take_usual(struct tcp_conn *conn, const struct tcp_segment *segment)
         return;
     if (!take_payload(conn, segment->payload, segment->payload_length))
         conn->data_for_nobody = true; /* no memory: the stream cannot go on */
+    conn_count_received(conn, segment->payload_length);
     pcb->rcv_nxt += segment->payload_length;
     pcb->rcv_wnd -= segment->payload_length;
     tcp_update_rcv_ann_wnd(pcb);
@@ -299,7 +300,6 @@ static void conn_input(struct tcp_conn *conn, const struct packet *packet, const
     enum tcp_state state = conn->pcb->state;
     if (conn->slot) {
         conn->slot->rx_packets++;
-        conn->slot->rx_bytes += segment->payload_length;
         conn->latency[conn->engine->latency]++;
     }
     conn->stamp_ns = record->stamp_ns;

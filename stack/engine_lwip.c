@@ -188,6 +188,7 @@ static err_t on_receive(void *argument, struct tcp_pcb *pcb, struct pbuf *p, err
     }
     if (conn->handle_open || conn->stage == STAGE_OPENING || conn->listener) {
         conn->received_now = true;
+        conn_count_received(conn, p->tot_len);
         for (const struct pbuf *q = p; q; q = q->next) {
             if (byte_queue_append(&conn->rx, q->payload, q->len, conn->stamp_ns) < q->len)
                 conn->data_for_nobody = true; /* no memory: the stream cannot go on */

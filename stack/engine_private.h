@@ -374,6 +374,12 @@ void engine_send_rst(struct engine *engine, const struct packet *packet, const s
 /* TIME_WAIT's acknowledgement. */
 void conn_send_time_wait_ack(struct tcp_conn *conn);
 /* Challenge ACKs are limited. */
+/* New bytes of the stream, in order. */
+static inline void conn_count_received(struct tcp_conn *conn, uint32_t length)
+{
+    if (conn->slot)
+        conn->slot->rx_bytes += length;
+}
 void conn_challenge(struct tcp_conn *conn);
 /* A header without data that lwIP made for conn: adds the IP header and the checksum. */
 int conn_send_raw(struct tcp_conn *conn, uint8_t *transport, size_t length);

@@ -123,6 +123,7 @@ static int adopt(struct stack_state *s, struct netd_client *client)
     s->generation_base += (1ull << 40);
     s->pub.client = client;
     s->service_lost = false;
+    __atomic_store_n(&s->service_lost_ns, platform_now_ns(), __ATOMIC_RELAXED);
     stack_unlock_quiet();
     return 0; /* the old client stays: threads may be using it and its state page, and restarts are rare */
 }
@@ -139,6 +140,7 @@ static void reconnect(struct stack_state *s)
     err = adopt(s, client);
     if (err == 0) {
         flows_register_again();
+        flows_announce(); /* while the service still has the earlier one's flow table */
         return;
     }
     client_close(client);
@@ -155,6 +157,7 @@ static void look_after_service(struct stack_state *s, bool client_event, bool la
     if (!s->service_lost && client_event && client_check(s->pub.client) < 0) {
         stack_lock_quiet();
         s->service_lost = true;
+        __atomic_store_n(&s->service_lost_ns, platform_now_ns(), __ATOMIC_RELAXED);
         stack_unlock_quiet();
         reconnect_at_ns = 0;
     }

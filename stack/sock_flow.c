@@ -24,13 +24,15 @@ struct message {
 };
 
 static struct list free_flows, all_flows, announcements;
+static struct list unheard;                   /* their end was sent, and the service has not come to it yet; in order */
 static struct list waiting;                   /* established, not accepted yet, unknown to the service; oldest first */
 static uint16_t free_slots[LANE_STATS_SLOTS]; /* a stack of slots given back */
 static uint32_t free_slot_count, slots_used;
 static uint32_t next_client_id;
 static struct platform_lock announce_lock;      /* keeps messages in order; taken before the stack lock */
 static struct message messages[ANNOUNCE_BATCH]; /* under it: too large for a program's stack */
-static uint32_t ends_waiting;                   /* flows in announcements that are leaving */
+static uint32_t ends_waiting;                   /* flows that are leaving */
+static uint64_t end_number;                     /* of the last message about an end */
 static bool pending;                            /* something may be in announcements or waiting; read without lock */
 
 static void prepare(void)
@@ -40,6 +42,7 @@ static void prepare(void)
     list_init(&free_flows);
     list_init(&all_flows);
     list_init(&announcements);
+    list_init(&unheard);
     list_init(&waiting);
 }
 
@@ -59,6 +62,7 @@ static void return_slot(uint32_t slot)
         return;
     memset(&stack_state.pub.stats->slots[slot], 0, sizeof(struct lane_stats_slot));
     memset(stack_state.pub.stats->latency[slot], 0, sizeof stack_state.pub.stats->latency[slot]);
+    stack_state.pub.stats->end_told[slot] = 0;
     free_slots[free_slot_count++] = (uint16_t)slot;
 }
 
@@ -201,6 +205,26 @@ struct flow *flow_find(uint32_t id)
     return NULL;
 }
 
+static bool is_between(const struct lane_stats_slot *slot, const struct net_endpoint *local,
+                       const struct net_endpoint *remote)
+{
+    return slot && slot->in_use && slot->protocol == IPPROTO_TCP && slot->local_port == local->port &&
+           slot->remote_port == remote->port && net_addr_equal(&slot->local, &local->addr) &&
+           net_addr_equal(&slot->remote, &remote->addr);
+}
+
+bool flow_holds(const struct net_endpoint *local, const struct net_endpoint *remote)
+{
+    list_for_each(link, &all_flows)
+    {
+        const struct flow *flow = list_entry(link, struct flow, link);
+
+        if (!flow->leaving && is_between(flow_slot(flow), local, remote))
+            return true;
+    }
+    return false;
+}
+
 static bool service_hears_ends(void)
 {
     return client_has(stack_state.pub.client, CONTROL_FEATURE_FLOW_CLOSED);
@@ -287,18 +311,46 @@ static void fill_accepted(const struct flow *flow, struct control_flow_accepted 
                                           .remote = flow->remote};
 }
 
-static void fill_closed(const struct flow *flow, struct control_flow_closed *out)
+static void fill_closed(struct flow *flow, struct control_flow_closed *out)
 {
-    struct lane_stats_slot *slot = flow_slot(flow);
+    const struct lane_stats_slot *slot = flow_slot(flow);
 
-    *out = (struct control_flow_closed){.flow_id = flow->id, .unannounced = !flow->known};
+    flow->end_number = ++end_number;
+    *out = (struct control_flow_closed){.flow_id = flow->id, .unannounced = !flow->known, .number = end_number};
     if (!flow->known)
         fill_accepted(flow, &out->accepted);
     if (!slot)
         return;
-    slot->told = 1;
+    stack_state.pub.stats->end_told[flow->slot] = end_number;
     out->slot = *slot;
     memcpy(out->latency, stack_state.pub.stats->latency[flow->slot], sizeof out->latency);
+}
+
+/* Lock held. */
+static void note_pending(void)
+{
+    __atomic_store_n(&pending, !list_empty(&announcements) || !list_empty(&unheard) || !list_empty(&waiting),
+                     __ATOMIC_RELAXED);
+}
+
+/* A service of which it is not known what it has heard is believed to hear all. */
+static bool is_heard(const struct flow *flow)
+{
+    return !stack_state.stats_whole || !service_hears_ends() ||
+           flow->end_number <= __atomic_load_n(&stack_state.pub.stats->ends_heard, __ATOMIC_ACQUIRE);
+}
+
+/* Lock held. */
+static void free_heard(void)
+{
+    while (!list_empty(&unheard)) {
+        struct flow *flow = list_entry(unheard.next, struct flow, announce);
+
+        if (!is_heard(flow))
+            break;
+        flow_free(flow);
+        ends_waiting--;
+    }
 }
 
 /* Takes up to a batch off the queue. Returns how many. */
@@ -309,6 +361,7 @@ static unsigned take_messages(void)
     stack_lock_quiet();
     prepare();
     announce_waiting();
+    free_heard();
     while (count < ANNOUNCE_BATCH) {
         struct list *link = list_pop_front(&announcements);
         struct flow *flow;
@@ -325,7 +378,7 @@ static unsigned take_messages(void)
         }
         count++;
     }
-    __atomic_store_n(&pending, !list_empty(&announcements) || !list_empty(&waiting), __ATOMIC_RELAXED);
+    note_pending();
     stack_unlock_quiet();
     return count;
 }
@@ -351,22 +404,20 @@ static unsigned send_messages(unsigned count)
     return count;
 }
 
-/* What has been told is freed, the rest is told later. */
+/* What has been told is freed when it has been heard, the rest is told later. */
 static void finish_messages(unsigned told, unsigned count)
 {
     stack_lock_quiet();
     for (unsigned i = 0; i < told; i++) {
-        if (!messages[i].leaving)
-            continue;
-        flow_free(messages[i].leaving);
-        ends_waiting--;
+        if (messages[i].leaving)
+            list_push_back(&unheard, &messages[i].leaving->announce);
     }
+    free_heard();
     while (count-- > told) {
         if (messages[count].leaving)
             list_push_front(&announcements, &messages[count].leaving->announce);
     }
-    if (!list_empty(&announcements))
-        __atomic_store_n(&pending, true, __ATOMIC_RELAXED);
+    note_pending();
     stack_unlock_quiet();
 }
 
@@ -421,12 +472,22 @@ static void become_accepted(struct flow *flow)
     flow->id = CLIENT_ID_BIT | ++next_client_id;
 }
 
-/* What ended while there was no service is told as a whole life, of which the new one knows nothing. */
+/* What ended while there was no service, or what the earlier one did not come to hear, is told as a whole life, of
+ * which the new one knows nothing. */
 static void tell_whole_life(struct flow *flow)
 {
+    const struct lane_stats_slot *slot = flow_slot(flow);
+
     flow->known = false;
-    if (!flow->accepted)
-        become_accepted(flow);
+    if (!flow->accepted && slot) {
+        flow->local = (struct net_endpoint){slot->local, slot->local_port};
+        flow->remote = flow->request.kind == CONTROL_FLOW_CONNECT
+                           ? flow->request.remote
+                           : (struct net_endpoint){slot->remote, slot->remote_port};
+        flow->id = CLIENT_ID_BIT | ++next_client_id;
+    }
+    list_remove(&flow->announce);
+    announce(flow);
 }
 
 /* One flow at a new service. Lock held. */
@@ -464,6 +525,11 @@ void flows_register_again(void)
     struct list done;
     struct list *link;
 
+    platform_lock_acquire(&announce_lock);
+    stack_lock_quiet();
+    prepare();
+    free_heard();
+    stack_unlock_quiet();
     /* Listeners come first, because accepted connections name them. */
     for (int accepted = 0; accepted < 2; accepted++) {
         list_init(&done);
@@ -481,6 +547,7 @@ void flows_register_again(void)
             list_push_back(&all_flows, link);
         stack_unlock_quiet();
     }
+    platform_lock_release(&announce_lock);
 }
 
 static bool is_drained(const struct flow *flow)
@@ -542,6 +609,7 @@ void flows_fork_child(void)
 
     prepare();
     list_init(&announcements);
+    list_init(&unheard);
     list_init(&waiting);
     pending = false;
     ends_waiting = 0;

@@ -100,6 +100,7 @@ static void register_membership(struct sock *sock, int fd, struct membership *me
     if (err == 0) {
         membership->flow = flow;
         membership->ifindex = request.ifindex;
+        flow_describe(flow, IPPROTO_UDP, &(struct net_endpoint){membership->group, sock->bound.port}, NULL);
         sock_ops()->udp_join(sock->udp, &membership->group, &membership->source, membership->ifindex);
     } else {
         flow_drop(flow);

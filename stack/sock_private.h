@@ -43,7 +43,8 @@ struct flow {
     bool accepted;
     bool known;          /* to the service; it hears of the end */
     uint64_t waiting_ns; /* since when it waits to be accepted, unannounced; 0: does not */
-    bool leaving;        /* in the queue to be removed and freed */
+    bool leaving;        /* in the queue to be removed and freed, or told and not heard yet */
+    uint64_t end_number; /* of the message that told of its end */
 };
 
 /* A group that a UDP socket joined. */
@@ -198,6 +199,8 @@ struct lane_stats_slot *flow_slot(const struct flow *flow);
 /* Names the socket in its slot. remote may be NULL. Lock held. */
 void flow_describe(const struct flow *flow, uint8_t protocol, const struct net_endpoint *local,
                    const struct net_endpoint *remote);
+/* Has the lane a connection between these, perhaps one that the program has closed? Lock held. */
+bool flow_holds(const struct net_endpoint *local, const struct net_endpoint *remote);
 /* Asks the service. Lock not held. 0 or a negative code. */
 int flow_register(struct flow *flow, int fd, struct control_flow_add *request);
 /* Queues removal and frees. Lock held. */
@@ -263,6 +266,10 @@ void handover_close(struct sock *sock);          /* lock held */
 /* The listener at this address has just been closed: what was accepted there goes on holding the port, as in the
  * kernel. Lock not held. */
 void port_hold(const struct net_endpoint *listened);
+/* For a new connection from local, whose port is to be chosen: a port that none of those has that linger in the lane;
+ * 0: any will do. Lock not held. */
+uint16_t port_beside_lingering(int family, uint32_t scope, const struct net_endpoint *local,
+                               const struct net_endpoint *remote);
 
 /* ---- sock_migrate.c ---- */
 /* References to all socks of a life (inheritable: whose descriptors survive exec); *out is the caller's to free. Lock

@@ -290,11 +290,12 @@ static int find_route(struct sock *sock, const struct net_endpoint *remote, uint
 }
 
 /* Gives the kernel socket the local address of the connection, so that it keeps the port. */
-static int bind_behind(struct sock *sock, int fd, const struct engine_route *route)
+static int bind_behind(struct sock *sock, int fd, const struct net_endpoint *remote, const struct engine_route *route)
 {
     struct net_endpoint local = {.addr = route->source};
     const int off = 0;
     struct sockaddr_storage addr;
+    uint32_t scope;
     socklen_t len;
     int err;
 
@@ -302,8 +303,9 @@ static int bind_behind(struct sock *sock, int fd, const struct engine_route *rou
         if (!net_addr_is_any(&sock->local.addr)) /* bound with IP_BIND_ADDRESS_NO_PORT */
             local.addr = sock->local.addr;
         sys_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof off);
-        len = net_endpoint_to_sockaddr(&local, sock->family, net_addr_is_link_local(&local.addr) ? route->ifindex : 0,
-                                       &addr);
+        scope = net_addr_is_link_local(&local.addr) ? route->ifindex : 0;
+        local.port = port_beside_lingering(sock->family, scope, &local, remote);
+        len = net_endpoint_to_sockaddr(&local, sock->family, scope, &addr);
         err = sys_bind(fd, (struct sockaddr *)&addr, len);
         if (err < 0)
             return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
@@ -363,7 +365,7 @@ static int begin_connect(struct sock *sock, int fd, const struct net_endpoint *r
         return sock_stay(sock, fd, remote, why);
     if (route.flags & (CONTROL_ROUTE_BROADCAST | CONTROL_ROUTE_MULTICAST))
         return sock_stay(sock, fd, remote, "not a unicast address");
-    err = bind_behind(sock, fd, &route);
+    err = bind_behind(sock, fd, remote, &route);
     if (err < 0) /* no port is free for all peers, but the kernel can share one between several */
         return err == -EADDRNOTAVAIL ? sock_stay(sock, fd, remote, "no free port") : err;
     sock->remote = *remote;

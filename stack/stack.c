@@ -507,6 +507,7 @@ static int map_stats(int fd, void **out)
     void *whole;
     int err = platform_memfd_map(fd, sizeof *page, true, out);
 
+    stack_state.stats_whole = err == 0;
     if (err != LOCKSTEP_E_BAD_FORMAT)
         return err;
     err = platform_memfd_map(fd, LANE_STATS_BASE_BYTES, true, out);

@@ -45,6 +45,8 @@ struct stack_state {
     uint64_t cycles_per_us;
     uint64_t ns_per_cycle; /* times 2^32 */
     bool service_lost;
+    uint64_t service_lost_ns; /* the latest loss or return; 0: never */
+    bool stats_whole; /* the statistics page is one that the service writes to as well */
     uint64_t generation_base; /* raised with each new connection to the service */
 
     /* Under the lock. */

@@ -6,11 +6,12 @@
 
 #include "base/units.h"
 #include "tools/command.h"
+#include "tools/follow.h"
 #include "tools/report.h"
 
 struct connections_options {
     char runtime_dir[90];
-    bool json, all;
+    bool json, all, follow;
 };
 
 static const struct option_entry entries[] = {
@@ -24,9 +25,14 @@ static const struct option_entry entries[] = {
      "Also the sockets that stayed with the kernel, and why (the latest of them).",
      {VALUE_BOOL(struct connections_options, all)},
      NULL},
+    {"follow",
+     'f',
+     "Print what happens from now on, as it happens, until interrupted; also across restarts of the service.",
+     {VALUE_BOOL(struct connections_options, follow)},
+     NULL},
     {"json",
      'j',
-     "Print the service's report as a JSON document; it always has all sockets.",
+     "Print the service's report as a JSON document; it always has all sockets. With --follow a document a line.",
      {VALUE_BOOL(struct connections_options, json)},
      NULL},
     {0},
@@ -118,6 +124,8 @@ static int connections_main(int argc, char **argv)
 
     if (option_run(&program, argc, argv, &options, &exit_status) < 0)
         return exit_status;
+    if (options.follow)
+        return follow_events(options.runtime_dir, options.json);
     client = report_connect(options.runtime_dir);
     if (!client)
         return 1;

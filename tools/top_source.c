@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "monitor/binary_report.h"
 #include "monitor/clock_client.h"
 #include "monitor/dump_client.h"
 #include "monitor/json_report.h"
@@ -123,17 +124,6 @@ static void disconnect_here(struct top_source *source)
     source->client = NULL;
 }
 
-static int fetch_table(struct top_source *source, bool histograms, struct connection_table *table)
-{
-    int fd, err = client_report(source->client, histograms ? CONTROL_REPORT_HISTOGRAMS : CONTROL_REPORT_TABLE, &fd);
-
-    if (err < 0)
-        return err;
-    err = table_read(fd, table);
-    close(fd);
-    return err;
-}
-
 static void look_at_clock(struct top_source *source)
 {
     struct json_object *status = clock_fetch(source->runtime_dir, "status", true), *clock = NULL;
@@ -158,7 +148,7 @@ static void look_at_path(struct top_source *source, const struct top_wish *wish)
     if (err == 0)
         err = report_ask(source->client, CONTROL_REPORT_STATUS, &status);
     if (err == 0 && wished)
-        err = fetch_table(source, wish->details, &table);
+        err = table_ask(source->client, wish->details, &table);
     if (err == 0 && wished && wish->details)
         dump_err = dump_ask(source->client, &(struct control_dump){.pid = wish->pid, .flow_id = wish->flow},
                             DUMP_PATIENCE_NS, &dump, NULL);

@@ -218,7 +218,8 @@ static void lives_are_told_from_beginning_to_end(void **unused)
 
 static struct control_flow_closed closed_message(uint32_t number)
 {
-    struct control_flow_closed message = {.flow_id = FLOW_CLIENT_ID | number, .slot = {.in_use = 1}};
+    struct control_flow_closed message = {.flow_id = FLOW_CLIENT_ID | number,
+                                          .slot = {.in_use = 1, .protocol = IPPROTO_TCP}};
 
     message.slot.tcp_state = ESTABLISHED;
     message.slot.rx_bytes = 111;
@@ -339,13 +340,14 @@ static void told_twice_it_is_one_connection(void **unused)
     observe_no_more();
 }
 
-static void put_untold(struct program *program, uint32_t slot, uint16_t port, bool connected, bool told)
+/* end: number of the message about its end, 0: not sent yet. */
+static void put_untold(struct program *program, uint32_t slot, uint16_t port, bool connected, uint64_t end)
 {
     struct lane_stats_slot *stats = &program->stats->slots[slot];
 
     count_something(program, slot);
     stats->connected = connected;
-    stats->told = told;
+    program->stats->end_told[slot] = end;
     stats->local = endpoint(HERE, port).addr;
     stats->local_port = port;
     stats->remote = endpoint(PEER, 0).addr;
@@ -354,17 +356,21 @@ static void put_untold(struct program *program, uint32_t slot, uint16_t port, bo
 
 static void hasty_body(void *argument, int to_parent, int from_parent)
 {
+    const struct control_flow_closed unknown = {.flow_id = 12345, .number = 8};
     struct program program;
     uint32_t flow_id;
 
     program_open(&program);
     child_assert(flow_add_bound(&program, *(int *)argument, 1, &flow_id) == 0);
-    put_untold(&program, 2, 5108, false, false); /* never established */
-    put_untold(&program, 3, 5108, true, true);   /* told already */
-    put_untold(&program, 4, 5109, true, false);  /* not its port */
-    put_untold(&program, 5, 5108, true, false);
-    put_untold(&program, 6, 5108, true, false); /* behind what it says is in use */
+    put_untold(&program, 2, 5108, false, 0); /* never established */
+    put_untold(&program, 3, 5108, true, 8);  /* the service has heard of it */
+    put_untold(&program, 4, 5109, true, 0);  /* not its port */
+    put_untold(&program, 5, 5108, true, 9);  /* killed before it came to send that */
+    put_untold(&program, 6, 5108, true, 0);  /* behind what it says is in use */
     program.stats->slots_used = 6;
+    child_assert(client_flow_closed(program.client, &unknown) == 0);
+    settle(&program);
+    child_assert(program.stats->ends_heard == 8);
     tell(to_parent);
     await(from_parent);
 }
