@@ -95,17 +95,13 @@ static void tell_not_accelerated(const struct sock *sock, int fd, const struct n
 {
     struct control_not_accelerated message = {.protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP};
 
-    if (!stack_current())
-        return;
     sock_endpoint(fd, false, &message.local);
     if (remote)
         message.remote = *remote;
     else
         message.remote.addr = net_addr_any(sock->family == AF_INET);
     strncpy(message.reason, why, sizeof message.reason - 1);
-    stack_busy_begin();
-    client_not_accelerated(stack_state.pub.client, &message);
-    stack_busy_end();
+    stack_tell_not_accelerated(&message);
 }
 
 int sock_stay(struct sock *sock, int fd, const struct net_endpoint *remote, const char *why)

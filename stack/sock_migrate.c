@@ -190,9 +190,7 @@ static void tell(const struct sock *sock, const char *why)
         .protocol = sock->stream ? IPPROTO_TCP : IPPROTO_UDP, .local = sock->local, .remote = sock->remote};
 
     strncpy(message.reason, why, sizeof message.reason - 1);
-    stack_busy_begin();
-    client_not_accelerated(stack_state.pub.client, &message);
-    stack_busy_end();
+    stack_tell_not_accelerated(&message);
 }
 
 int sock_to_kernel(struct sock *sock, int fd, const char *why)

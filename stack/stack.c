@@ -39,7 +39,9 @@ void (*stack_run_deferred)(void);
 static struct platform_lock open_lock;
 static uint64_t retry_at_ns;
 static const char *unavailable = "not tried yet";
-static uint8_t *own_fds; /* by descriptor: 1 = the stack's own */
+static int open_error;                /* of the latest try */
+static struct netd_client *messenger; /* tells the service of sockets as long as there is no lane; NULL: none */
+static uint8_t *own_fds;              /* by descriptor: 1 = the stack's own */
 static size_t own_fds_size;
 
 void stack_busy_begin(void)
@@ -553,6 +555,15 @@ static uint32_t wanted_injector(void)
     return strcmp(settings.injector, "direct") == 0 ? CONTROL_INJECTOR_DIRECT : CONTROL_INJECTOR_GUARDED;
 }
 
+static void forget_client(struct netd_client **client)
+{
+    if (!*client)
+        return;
+    mark_own(client_fd(*client), 0);
+    client_close(*client);
+    *client = NULL;
+}
+
 /* Gives back what is there, in this process only: nothing is said to the service but by closing the connection. */
 static void release_parts(struct stack_state *s)
 {
@@ -570,14 +581,21 @@ static void release_parts(struct stack_state *s)
     stack_close_own_fd(s->fds.control);
     stack_close_own_fd(s->fds.stats);
     stack_close_own_fd(s->fds.event);
-    if (s->pub.client) {
-        mark_own(client_fd(s->pub.client), 0);
-        client_close(s->pub.client);
-    }
+    forget_client(&s->pub.client);
     s->lane = NULL;
     s->injector = NULL;
-    s->pub.client = NULL;
     s->fds = (struct client_lane_fds){-1, -1, -1, -1, -1};
+}
+
+static int connect_anew(struct netd_client **client)
+{
+    int err;
+
+    forget_client(client);
+    err = stack_connect(client);
+    if (err == 0)
+        mark_own(client_fd(*client), 1);
+    return err;
 }
 
 static int open_parts(struct stack_state *s, const char **why)
@@ -585,12 +603,13 @@ static int open_parts(struct stack_state *s, const char **why)
     int err;
 
     *why = "the service is not reachable";
-    err = stack_connect(&s->pub.client);
+    s->pub.client = messenger;
+    messenger = NULL;
+    err = s->pub.client && client_check(s->pub.client) == 0 ? 0 : connect_anew(&s->pub.client);
     if (err < 0) {
         *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why; /* by an older service */
         return err;
     }
-    mark_own(client_fd(s->pub.client), 1);
     *why = "the service gave no lane";
     err = client_lane_open(s->pub.client, wanted_injector(), 0, &s->lane_reply, &s->fds);
     if (err < 0) {
@@ -678,7 +697,8 @@ struct stack *stack_get(const char **why)
     platform_lock_acquire(&open_lock);
     if (!s->open && platform_now_ns() >= retry_at_ns) {
         waiters_init();
-        if (open_stack(s) < 0)
+        open_error = open_stack(s);
+        if (open_error < 0)
             retry_at_ns = platform_now_ns() + RETRY_NS;
     }
     if (!s->open && why)
@@ -691,6 +711,38 @@ struct stack *stack_get(const char **why)
 struct stack *stack_current(void)
 {
     return __atomic_load_n(&stack_state.open, __ATOMIC_ACQUIRE) ? &stack_state.pub : NULL;
+}
+
+/* Of a program that gets no lane the service knows why. Open lock held. */
+static void tell_by_messenger(const struct control_not_accelerated *message)
+{
+    static uint64_t again_at_ns;
+
+    if (open_error < 0 && open_error != LOCKSTEP_E_NO_SERVICE)
+        return;
+    if (!messenger) {
+        if (platform_now_ns() < again_at_ns)
+            return;
+        again_at_ns = platform_now_ns() + RETRY_NS;
+        if (connect_anew(&messenger) < 0)
+            return;
+    }
+    if (client_not_accelerated(messenger, message) == LOCKSTEP_E_NO_SERVICE)
+        forget_client(&messenger);
+}
+
+void stack_tell_not_accelerated(const struct control_not_accelerated *message)
+{
+    struct stack_state *s = &stack_state;
+
+    stack_busy_begin();
+    platform_lock_acquire(&open_lock);
+    if (!s->open)
+        tell_by_messenger(message);
+    platform_lock_release(&open_lock);
+    if (s->open)
+        client_not_accelerated(s->pub.client, message);
+    stack_busy_end();
 }
 
 /* ---- fork ---- */
@@ -730,6 +782,7 @@ void stack_fork_child(void)
     bool open = s->open;
 
     s->open = false;
+    forget_client(&messenger);
     waiters_forget();
     dump_forget();
     if (open) {
@@ -745,6 +798,7 @@ void stack_fork_child(void)
     }
     memset(s, 0, sizeof *s);
     retry_at_ns = 0;
+    open_error = 0;
     platform_lock_init(&s->lock);
     sock_table_hold(false);
     platform_lock_release(&open_lock);

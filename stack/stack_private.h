@@ -46,7 +46,7 @@ struct stack_state {
     uint64_t ns_per_cycle; /* times 2^32 */
     bool service_lost;
     uint64_t service_lost_ns; /* the latest loss or return; 0: never */
-    bool stats_whole; /* the statistics page is one that the service writes to as well */
+    bool stats_whole;         /* the statistics page is one that the service writes to as well */
     uint64_t generation_base; /* raised with each new connection to the service */
 
     /* Under the lock. */
@@ -92,6 +92,8 @@ const char *stack_profile_name(void);
 
 /* Connects to the service that the environment named when the library was loaded. */
 int stack_connect(struct netd_client **out);
+/* A socket stays with the kernel: the service hears of it, also if this program has no lane. Lock not held. */
+void stack_tell_not_accelerated(const struct control_not_accelerated *message);
 
 /* Marks a busy stretch outside the lock (requests to the service): signal handlers are deferred. */
 void stack_busy_begin(void);

@@ -90,6 +90,17 @@ for service in there away; do
     wait_for 10 "the events of datagrams: $(told_at client local $service udp 0 0)" told_at client local $service udp 0 0
 done
 
+# ---- in words ----
+start_kernel words client "$LT_LOCKSTEP" connections --follow --runtime-dir "$(service_dir client)"
+words=$STARTED
+wait_for 5 "the follower" has_line "/proc/$words/comm" '^lockstep$'
+many spoken client client 20
+pid=$STARTED
+client_done spoken
+stop "$pid"
+wait_for 5 "the words" has_line "$LT_WORK/words.out" " $name \\(process $pid\\): tcp .*:7001 closed: .* received, .* sent, latency p99 "
+stop "$words" INT
+
 # ---- with the kernel: at once, also in a program that has no other socket; and the follower's own end ----
 for kind in STREAM DGRAM; do
     run client "$LT_PYTHON" -c "
