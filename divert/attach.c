@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "divert/capture_abi.h"
 #include "divert/divert.skel.h"
 #include "divert/divert_private.h"
 

@@ -9,13 +9,9 @@
 
 #include "divert/capture_abi.h"
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct capture_control);
-} capture SEC(".maps");
+/* A section of its own is a map, which who captures finds by that name and maps; and which is read without a look-up.
+ */
+volatile struct capture_control capture SEC(CAPTURE_CONTROL_MAP);
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
@@ -23,31 +19,22 @@ struct {
     __uint(value_size, sizeof(__u32));
 } captured SEC(".maps");
 
-static __always_inline struct capture_control *capture_control_get(void)
+/* To be asked before anything is prepared: a load and a branch. */
+static __always_inline int capture_wants_any(void)
 {
-    __u32 zero = 0;
-
-    return bpf_map_lookup_elem(&capture, &zero);
+    return __builtin_expect(capture.wanted != 0, 0);
 }
 
-/* To be asked before anything is prepared. */
-static __always_inline int capture_wants(__u32 verdict)
-{
-    const struct capture_control *control = capture_control_get();
-
-    return control && __builtin_expect(control->wanted >> verdict & 1, 0);
-}
-
-/* Who was killed leaves the bits set. */
+/* Is it wanted? Who was killed leaves the bits set. */
 static __always_inline int capture_begin(struct capture_event *event, __u32 length)
 {
-    const struct capture_control *control = capture_control_get();
+    __u32 snap_length = capture.snap_length;
 
     event->time_ns = bpf_ktime_get_ns();
-    if (!control || event->time_ns > control->until_ns)
+    if (!(capture.wanted >> event->verdict & 1) || event->time_ns > capture.until_ns)
         return 0;
     event->length = length;
-    event->captured = length < control->snap_length ? length : control->snap_length;
+    event->captured = length < snap_length ? length : snap_length;
     return 1;
 }
 
@@ -56,13 +43,9 @@ static __always_inline int capture_begin(struct capture_event *event, __u32 leng
 static __always_inline void capture_output(void *ctx, struct capture_event *event)
 {
     __u64 flags = (__u64)event->captured << 32 | BPF_F_CURRENT_CPU;
-    struct capture_control *control;
 
-    if (bpf_perf_event_output(ctx, &captured, flags, event, sizeof(*event)) == 0)
-        return;
-    control = capture_control_get();
-    if (control)
-        __sync_fetch_and_add(&control->lost, 1);
+    if (bpf_perf_event_output(ctx, &captured, flags, event, sizeof(*event)) != 0)
+        __sync_fetch_and_add(&capture.lost, 1);
 }
 
 static __always_inline void capture_skb(struct __sk_buff *skb, struct capture_event *event)

@@ -180,7 +180,8 @@ static struct source *source_find(const struct capture *capture, unsigned id)
 /* The divert at one interface; several may have the same. */
 static int look_at_program(struct capture *capture, unsigned program_id, uint64_t now_ns, unsigned *other_pid)
 {
-    int fd = divert_program_map(program_id, "capture", sizeof(__u32), sizeof(struct capture_control)), err = 0;
+    int fd = divert_program_map(program_id, CAPTURE_CONTROL_MAP, sizeof(__u32), sizeof(struct capture_control)),
+        err = 0;
     struct source *source;
 
     if (fd < 0)

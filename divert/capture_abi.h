@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+#define CAPTURE_CONTROL_MAP  ".data.capture" /* one struct capture_control */
 #define CAPTURE_LANE_UNKNOWN 0xffffffffu
 #define CAPTURE_BYTES_MAX    65000u /* a perf record's length is a 16-bit number */
 

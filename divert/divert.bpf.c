@@ -700,7 +700,6 @@ static __always_inline int xdp_handle(struct xdp_md *ctx, __u32 hook)
 {
     struct packet packet = {};
     int verdict = VERDICT_PASS;
-    __u32 told;
 
     if (xdp_parse(ctx, &packet) == PARSE_OK && !packet_is_foreign(&packet)) {
         packet.ifindex = ctx->ingress_ifindex;
@@ -711,9 +710,8 @@ static __always_inline int xdp_handle(struct xdp_md *ctx, __u32 hook)
     /* What lockstep_bulk sees again is counted there. */
     if (verdict != VERDICT_PASS || hook == HOOK_XDP_ALONE) {
         verdict_count(verdict);
-        told = capture_verdict_of(verdict, &packet);
-        if (capture_wants(told))
-            capture_xdp(ctx, told, capture_lane_of(&packet));
+        if (capture_wants_any())
+            capture_xdp(ctx, capture_verdict_of(verdict, &packet), capture_lane_of(&packet));
     }
     return verdict == VERDICT_TAKEN ? XDP_DROP : XDP_PASS;
 }
@@ -722,7 +720,6 @@ static __always_inline int tc_handle(struct __sk_buff *skb, __u32 hook)
 {
     struct packet packet = {};
     int verdict = VERDICT_PASS;
-    __u32 told;
 
     if (tc_parse(skb, &packet) == PARSE_OK && !packet_is_foreign(&packet)) {
         packet.ifindex = skb->ifindex;
@@ -732,9 +729,8 @@ static __always_inline int tc_handle(struct __sk_buff *skb, __u32 hook)
         verdict = packet_divert_tc(skb, hook, &packet);
     }
     verdict_count(verdict);
-    told = capture_verdict_of(verdict, &packet);
-    if (capture_wants(told))
-        capture_tc(skb, told, capture_lane_of(&packet), (__u32)tc_is_bare(skb));
+    if (capture_wants_any())
+        capture_tc(skb, capture_verdict_of(verdict, &packet), capture_lane_of(&packet), (__u32)tc_is_bare(skb));
     return verdict == VERDICT_TAKEN ? TC_ACT_STOLEN : TC_ACT_UNSPEC;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "divert/capture_abi.h"
 #include "divert/divert.skel.h"
 #include "divert/divert_private.h"
 #include "divert/guard.skel.h"
@@ -55,7 +56,7 @@ static int load_programs(struct divert *divert)
         return -errno;
     err = bpf_map__reuse_fd(divert->guard->maps.locals, bpf_map__fd(divert->bpf->maps.locals));
     if (!err)
-        err = bpf_map__reuse_fd(divert->guard->maps.capture, bpf_map__fd(divert->bpf->maps.capture));
+        err = bpf_map__reuse_fd(divert->guard->maps.data_capture, bpf_map__fd(divert->bpf->maps.data_capture));
     if (!err)
         err = bpf_map__reuse_fd(divert->guard->maps.captured, bpf_map__fd(divert->bpf->maps.captured));
     if (!err)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "divert/capture_abi.h"
 #include "divert/divert.skel.h"
 #include "divert/divert_private.h"
 

@@ -255,7 +255,7 @@ int lockstep_guard(struct __sk_buff *skb)
     } else if (reason < GUARD_DROP_REASONS) {
         __sync_fetch_and_add(&counts->drops[reason & 3], 1);
     }
-    if (capture_wants(reason == GUARD_ACCEPT ? CAPTURE_INJECTED : CAPTURE_REFUSED))
+    if (capture_wants_any())
         capture_guard(skb, (__u32)reason, out.source.lane, reason == GUARD_ACCEPT ? out.egress : 0);
     return action;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # variants: server/4 server/6
 # kernel: no
-# needs: tshark setpriv
+# needs: tshark setpriv bpftool
 # timeout: 120
 # `lockstep capture`: what is diverted and injected, in every way of attachment, as tshark reads it.
 . "$(dirname "$0")/lib.sh"
@@ -101,9 +101,23 @@ check_talk() { # NAME BEFORE AFTER
     # Both ends' addresses are the wire's.
     assert_equal "$(rows "$name" "$here && $tcp" '$12' | sort -u)" "$(at server cat /sys/class/net/eth0/address)" "$name: MAC address"
 }
+# While nobody captures, a packet costs three instructions: the address of a word, loading it, and a branch.
+check_idle() { # ATTACHMENT: its program as the kernel has it
+    local kind=xdp id
+    [ "$1" != tc ] || kind=tc
+    id=$(at server bpftool -j net show dev eth0 | "$LT_PYTHON" -c 'import json, sys; print(json.load(sys.stdin)[0][sys.argv[1]][0]["id"])' $kind)
+    # The program itself, without the functions that it calls.
+    bpftool prog dump xlated id "$id" | awk '/^[a-z].*:$/ { functions++ }
+        functions == 1 && /^ *[0-9]+: / { sub(/^ *[0-9]+: \([0-9a-f]+\) /, ""); print }' >"$LT_WORK/$1.code"
+    assert_equal "$(grep -A2 -F '[0]+0' "$LT_WORK/$1.code" | sed -E 's/r[0-9]+/r/g; s/w[0-9]+/w/g; s/id:[0-9]+/id/; s/pc\+[0-9]+/there/')" \
+        'r = map[id][0]+0
+r = *(u32 *)(r +0)
+if w == 0x0 goto there' "what is done for a capture ($1)"
+}
 for attach in tc xdp-native xdp-generic; do
     LT_NETD_OPTIONS="--attach $attach"
     service_start server
+    check_idle "$attach"
     assert_equal "$(report_query server status 'r["interfaces"][0]["mode"]')" $attach "the attachment"
     before=$(realtime)
     capture $attach
