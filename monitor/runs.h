@@ -18,7 +18,8 @@ struct run {
     int64_t ended_ns;
     double duration_s;
     char title[64], pattern[64], verdict[16], stack[16], phase[16];
-    int64_t received, lost, p50_ns, p99_ns, max_ns;
+    int64_t received, lost;
+    int64_t p50_ns, p99_ns, max_ns; /* the largest of its classes of messages */
 };
 
 struct runs {

@@ -41,8 +41,13 @@ const line = (label, stroke, format, more) => ({label, stroke, width: 1.6, point
 // The second of two that may lie upon each other.
 const dashed = (label, stroke, format, more) => line(label, stroke, format, {dash: [6, 4], ...more});
 const from_zero = {scales: {y: {range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1]}}};
-const around_zero = {scales: {y: {range: (_, low, high) => {
-  const most = Math.max(Math.abs(low), Math.abs(high)) * 1.15 || 1000;
+// As wide as nearly all bounds: those of the first moments would make a line of all the others.
+function clock_limit(offsets, bounds, exchanges) {
+  const sorted = finite(bounds).sort((a, b) => a - b), usual = sorted[Math.floor(sorted.length * 0.9)] ?? 0;
+  return 1.15 * Math.max(usual * 1.3, largest(magnitudes(offsets)), largest(magnitudes(exchanges)), 1);
+}
+const around_zero = {scales: {y: {range: plot => {
+  const [, offsets, bounds, , exchanges] = plot.data, most = bounds?.length ? clock_limit(offsets, bounds, exchanges) : 1000;
   return [-most, most];
 }}}};
 
@@ -100,10 +105,11 @@ const moment = ms => span_s > 86400 || Date.now() - ms > 43200e3 ? date_time(ms)
 
 function words() {
   const from = data.time_ms.length ? `Since ${moment(data.time_ms[first_shown()])}: ` : 'No figures yet. ';
-  const offset = last(shown('offset_ns')), bound = last(shown('bound_ns'));
+  const offset = last(shown('offset_ns')), bound = last(shown('bound_ns')), widest = largest(shown('bound_ns'));
+  const beyond = widest > clock_limit(shown('offset_ns'), shown('bound_ns'), shown('measured_ns')) ? ', which is beyond the chart' : '';
   set_text(by_id('text-clock'), offset === undefined && bound === undefined ? `${from}no clock figures.`
     : `${from}now ${offset === undefined ? 'no source selected' : signed_time(offset)} with a bound of ±${time(bound)}; ` +
-      `the largest offset was ${offset === undefined ? '–' : time(largest(magnitudes(shown('offset_ns'))))}, the largest bound ${time(largest(shown('bound_ns')))}.`);
+      `the largest offset was ${offset === undefined ? '–' : time(largest(magnitudes(shown('offset_ns'))))}, the largest bound ${time(widest)}${beyond}.`);
   const both = (name, a, b, format, what, none) => {
     const now_a = last(shown(a)), now_b = last(shown(b));
     set_text(by_id(name), now_a === undefined ? `${from}${none}`

@@ -47,7 +47,7 @@ function show_services(summary) {
 const known = value => value !== null && value !== undefined;
 const tiles = [
   ['Clock offset', s => s.clock.reachable ? [known(s.clock.offset_ns) ? signed_time(s.clock.offset_ns) : '–',
-    !s.clock.source ? 'no source selected' : known(s.now.measured_ns) ? `last exchange ${signed_time(s.now.measured_ns)}` : `to ${s.clock.source}`] : ['–', 'no clock daemon']],
+    !s.clock.source ? 'no source selected' : known(s.now.measured_ns) ? `exchange ${signed_time(s.now.measured_ns)}` : `to ${s.clock.source}`] : ['–', 'no clock daemon']],
   ['Clock error bound', s => s.clock.bound_ns > 0 ? [`± ${time(s.clock.bound_ns)}`, s.clock.bound_utc_ns ? `to UTC ± ${time(s.clock.bound_utc_ns)}` : `stratum ${s.clock.stratum}`] : ['–', '']],
   ['Latency, median', s => [time(s.now.p50_ns), known(s.now.p99_ns) ? `99 % within ${time(s.now.p99_ns)}` : 'no packets']],
   ['Connections', s => [count(s.now.connections), s.netd.reachable ? counted(s.netd.lanes, 'process', 'processes') : '']],

@@ -171,9 +171,9 @@ export function update_runs(document) {
     !document.available ? empty(document.problem || 'There is no history database on this node, so no test-bed runs are known here.')
       : !runs.length ? empty('No run of the test bed has been recorded. Start one with: lockstep testbed run')
         : table('Test-bed runs, newest first',
-          [['Ended', 'text'], ['Title', 'text'], ['Pattern', 'text'], ['Stack', 'text'], ['Phase', 'text'], ['Verdict', 'text'], ['Messages'], ['Lost'], ['Median'],
-            ['99 %'], ['Worst'], ['Took']],
-          runs.map(run => [date_time(run.ended_ms), run.title, run.pattern, run.stack, run.phase, element('span', {class: run.verdict}, run.verdict),
+          [['Ended', 'text'], ['Title', 'text'], ['Pattern', 'text'], ['Stack', 'text'], ['Phase', 'text'], ['Verdict', 'text'], ['Messages'], ['Lost'],
+            ['Slowest class: median'], ['99 %'], ['Worst'], ['Took']],
+          runs.map(run => [date_time(run.ended_ms), run.title || '–', run.pattern, run.stack, run.phase, element('span', {class: run.verdict}, run.verdict),
             count(run.received), count(run.lost), time(run.p50_ns), time(run.p99_ns), time(run.max_ns), duration(run.took_s)])));
 }
 

@@ -110,7 +110,7 @@ before() { # EXPRESSION over r and i, an index of points from before the restart
     web_says /api/v1/series "r['history']['available'] and any($1 for i, ms in enumerate(r['time_ms']) if ms < $restarted_ms)"
 }
 fetch 200 "$WEB_URL/api/v1/runs"
-assert_equal "$(json "$out" '[(x["verdict"], x["stack"], x["received"], x["lost"]) for x in r["runs"]]')" "[('PASS', 'kernel', 10, 1)]" "runs"
+assert_equal "$(json "$out" '[(x["verdict"], x["stack"], x["received"], x["lost"], x["p50_ns"], x["max_ns"]) for x in r["runs"]]')" "[('PASS', 'kernel', 10, 1, 5, 12)]" "runs"
 web_says '/api/v1/series?span=604800' 'r["span_s"] == 604800 and r["history"]["available"] and r["time_ms"] == sorted(r["time_ms"])' || fail "a week: $(cat "$out")"
 restarted_ms=$(date +%s%3N)
 stop "$web_pid"
