@@ -29,6 +29,9 @@ fetch 200 "$WEB_URL/"
 assert_line "$head" "^Content-Security-Policy: default-src 'none'; script-src 'self'"
 assert_line "$head" '^X-Content-Type-Options: nosniff'
 assert_line "$head" '^Cache-Control: no-store'
+assert_line "$head" "^Content-Security-Policy: .*frame-ancestors 'none'"
+assert_line "$head" '^X-Frame-Options: DENY'
+assert_line "$head" '^Referrer-Policy: no-referrer'
 web_says /api/v1/live 'not r["summary"]["netd"]["reachable"] and not r["summary"]["clock"]["reachable"] and r["connections"] == []' ||
     fail "without services: $(cat "$out")"
 fetch 503 "$WEB_URL/api/v1/status"

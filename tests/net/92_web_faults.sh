@@ -99,7 +99,7 @@ config "${pair[0]}" "key = $LT_WORK/other.pem" "token-file = $LT_WORK/token"
 web_refuses 1 'certificate .*cert.pem, key .*other.pem: ' --config "$LT_WORK/web.conf"
 config "${pair[@]}" "token-file = $LT_WORK/token" 'colour = red'
 web_refuses 2 'web.conf:6: .*colour' --config "$LT_WORK/web.conf"
-config "${pair[@]}" "token-file = $LT_WORK/token"
+config "${pair[@]}" "token-file = $LT_WORK/token" "request-time = 2s"
 chmod 644 "$LT_WORK/token"
 web_refuses 1 'others than its owner may read it' --config "$LT_WORK/web.conf"
 chmod 600 "$LT_WORK/token"
@@ -129,5 +129,22 @@ fetch 200 "$url/api/v1/live" "${tls[@]}" -b "$LT_WORK/jar"
 fetch 413 "$url/login" "${tls[@]}" -d "token=$("$LT_PYTHON" -c 'print("x" * 5000)')" -H 'Expect:'
 at server curl -s --max-time 5 "http://$SERVER:9443/" -o "$out" && fail "plain HTTP on the TLS port"
 at server curl -s --max-time 5 --tls-max 1.1 "${tls[@]}" "$url/" -o "$out" && fail "TLS 1.1"
+# A handshake that is not begun, or is none, does not keep a connection for ever, nor others away.
+cat >"$LT_WORK/handshake.py" <<'END'
+import socket, sys
+idle = [socket.create_connection((sys.argv[1], 9443)) for _ in range(20)]
+for s in idle[:10]: s.sendall(b"\x16\x03\x01\x02\x00\x01")
+for s in idle:
+    s.settimeout(15)
+    try:
+        while s.recv(4096): pass
+    except ConnectionResetError:
+        pass
+END
+exec_at server "$LT_PYTHON" "$LT_WORK/handshake.py" "$SERVER" >"$LT_WORK/handshake.out" 2>&1 &
+handshake=$!
+fetch 200 "$url/api/v1/live" "${tls[@]}" -H "Authorization: Bearer $token"
+wait "$handshake" || fail "handshakes: $(tail -n 1 "$LT_WORK/handshake.out")"
+fetch 200 "$url/healthz" "${tls[@]}"
 assert_no_line "$LT_WORK/server-web.err" "$token"
 stop "$STARTED"

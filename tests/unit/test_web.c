@@ -200,6 +200,61 @@ static void totals_outlive_connections(void **state)
     tracker_destroy(tracker);
 }
 
+/* However many programs come and go, metrics have few names of them. */
+static void many_programs_share_totals(void **state)
+{
+    struct tracker *tracker = tracker_create(false);
+    struct connection_row row = {.protocol = IPPROTO_TCP};
+    struct tracker_traffic sums;
+    size_t count;
+
+    (void)state;
+    assert_int_equal(tracker_table(tracker, &table, NULL), 0);
+    for (int i = 0; i < 1000; i++) {
+        row.key = (uint64_t)(1000 + i);
+        row.rx_bytes = 10;
+        snprintf(row.program, sizeof row.program, "program-%d", i);
+        tracker_closed(tracker, 2000000000, &row, NULL);
+    }
+    tracker_totals(tracker, &count);
+    assert_int_equal(count, TRACKER_PROGRAMS);
+    assert_true(totals_of(tracker, "other")->rx_bytes > 9000);
+    sums = tracker_traffic(tracker);
+    assert_int_equal(sums.rx_bytes, 10000);
+    tracker_destroy(tracker);
+}
+
+/* As the service appends it to its journal. */
+static void ends_of_connections_are_taken_from_the_journal(void **state)
+{
+    struct {
+        struct journal_record record;
+        struct connection_row row;
+        uint32_t histogram[LANE_STATS_SLOT_BUCKETS];
+    } closed = {.record = {.size = sizeof closed, .type = JOURNAL_CONNECTION_CLOSED, .monotonic_ns = 2000000000}};
+    struct tracker *tracker = tracker_create(true);
+    uint64_t latency[LANE_STATS_SLOT_BUCKETS];
+
+    (void)state;
+    assert_int_equal(tracker_table(tracker, &table, NULL), 0);
+    closed.row.key = 50;
+    closed.row.rx_bytes = 70;
+    closed.histogram[5] = 3;
+    memset(closed.row.program, 'x', sizeof closed.row.program); /* no end */
+    tracker_record(tracker, &closed.record);
+    assert_int_equal(tracker_traffic(tracker).rx_bytes, 70);
+    tracker_latency(tracker, latency);
+    assert_int_equal(latency[5], 3);
+    closed.row.key = 51;
+    closed.record.size = sizeof closed.record + sizeof closed.row; /* cut */
+    tracker_record(tracker, &closed.record);
+    closed.record.type = JOURNAL_CONNECTION_OPENED;
+    closed.record.size = sizeof closed;
+    tracker_record(tracker, &closed.record);
+    assert_int_equal(tracker_traffic(tracker).rx_bytes, 70);
+    tracker_destroy(tracker);
+}
+
 static void lists_are_sorted_filtered_and_cut(void **state)
 {
     struct list_query query;
@@ -281,6 +336,8 @@ int main(void)
         cmocka_unit_test(tokens_are_compared_whole),
         cmocka_unit_test(other_machines_need_tls_and_token),
         cmocka_unit_test_setup(totals_outlive_connections, make),
+        cmocka_unit_test_setup(many_programs_share_totals, make),
+        cmocka_unit_test_setup(ends_of_connections_are_taken_from_the_journal, make),
         cmocka_unit_test_setup(lists_are_sorted_filtered_and_cut, make),
         cmocka_unit_test_setup(lists_are_json_whatever_a_program_is_called, make),
         cmocka_unit_test(labels_are_escaped),
