@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The benchmarks: which programs in which variants, round by round, on network pairs that are made when first used."""
+import contextlib
 import sys
 
 import measure
@@ -61,6 +62,20 @@ class Bench:
             return measure.sockperf(self.pair(variant.accelerated), variant, protocol, size, seconds)
 
         yield self.rounds(case, [KERNEL, SPINNING, GUARDED, DIRECT, RAW_GUARDED, RAW_DIRECT], once)
+
+    def watched(self):
+        """What watching costs: the same programs, with and without everything that watches beside them."""
+        watched = measure.Variant("accelerated, guarded, watched", accelerated=True, injector=GUARDED.injector)
+        for protocol in () if self.options.kernel_only else ("udp", "tcp"):
+            case = Case(f"watched-{protocol}", f"{protocol.upper()} round trip of 64 bytes beside history, dashboard, metrics and top "
+                        "(sockperf ping-pong, profile latency)", LATENCY_COLUMNS, [GUARDED.name], ["p50", "p99"], digits=3)
+
+            def once(variant, protocol=protocol):
+                pair = self.pair(lockstep=True)
+                with measure.watchers(pair) if variant is watched else contextlib.nullcontext():
+                    return measure.sockperf(pair, variant, protocol, 64, self.options.seconds)
+
+            yield self.rounds(case, [GUARDED, watched], once)
 
     def bulk(self, streams):
         profile = self.options.profile or "balanced"

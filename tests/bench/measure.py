@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is measured: each function runs one program pair once, in one variant, and returns a dictionary of figures."""
+import contextlib
 import csv
 import io
 import json
@@ -56,6 +57,43 @@ def sockperf(pair, variant, protocol, size, seconds):
     if not figures or not count:
         raise BenchError("sockperf printed no figures: " + text[-200:])
     return figures | {"count": int(count[1]), "wrong": sum(map(int, dropped.groups())) if dropped else None}
+
+
+# What a page that is open and a Prometheus ask for, each second, on one connection.
+ASKER = """
+import http.client, time
+connection = http.client.HTTPConnection("127.0.0.1", 9480, timeout=5)
+while True:
+    for path in ("/api/v1/live", "/metrics"):
+        connection.request("GET", path)
+        connection.getresponse().read()
+        print("asked", flush=True)
+    time.sleep(1)
+"""
+
+
+@contextlib.contextmanager
+def watchers(pair):
+    """Everything that watches: on both nodes the history and `lockstep top`, on the server the dashboard with somebody who looks."""
+    programs = []
+    try:
+        for node in ("server", "client"):
+            directory = ["--runtime-dir", pair.service_directory(node)]
+            programs.append(pair.start(node, [os.path.join(pair.build, "monitor/lockstep-historyd"), "--config", "/dev/null", "--database",
+                                              os.path.join(pair.directory, f"{node}.db"), "--runs", "none"] + directory))
+            programs.append(pair.start(node, [pair.command(), "top", "--batch", "--csv"] + directory))
+        programs.append(pair.start("server", [os.path.join(pair.build, "monitor/lockstep-web"), "--config", "/dev/null", "--history",
+                                              os.path.join(pair.directory, "server.db")] + ["--runtime-dir", pair.service_directory("server")]))
+        wait_until(lambda: pair.at("server", "ss", "-Hltn", "sport = :9480").strip(), "lockstep-web")
+        programs.append(pair.start("server", ["python3", "-c", ASKER]))
+        wait_until(lambda: "asked" in programs[-1].words(), "an answer of lockstep-web")
+        yield
+        for program in programs:
+            if program.poll():
+                raise BenchError(f"a watcher has ended: {program.words()[-200:]}")
+    finally:
+        for program in reversed(programs):
+            program.stop()
 
 
 def raw_lane(pair, variant, protocol, size, count):

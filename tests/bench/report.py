@@ -41,8 +41,9 @@ def print_header(values):
 class Case:
     """The rounds of one benchmark: a list of figures (or None, where it could not be measured) for each variant."""
 
-    def __init__(self, name, title, columns, against, compared):
-        """columns: (key, heading); against: variants that others are compared with, by the columns `compared`."""
+    def __init__(self, name, title, columns, against, compared, digits=2):
+        """columns: (key, heading); against: variants that others are compared with, by the columns `compared`; digits: of ratios."""
+        self.digits = digits
         self.name, self.title, self.columns, self.against, self.compared = name, title, columns, against, compared
         self.rounds = {}
         self.problems = {}
@@ -75,7 +76,7 @@ class Case:
                            if values else "-")
             for other in others:
                 ratios = [self.ratio(variant, other, column) for column in self.compared]
-                row.append("" if other == variant or None in ratios else " ".join(f"{ratio:.2f}" for ratio in ratios))
+                row.append("" if other == variant or None in ratios else " ".join(f"{ratio:.{self.digits}f}" for ratio in ratios))
             counts = self.values(variant, "count")
             yield row + ([str(sum(counts))] if counts else [])
 
