@@ -236,9 +236,23 @@ static int open_unchanging(const char *path, struct history_sql *sql)
     return open_file(uri, SQLITE_OPEN_URI, sql);
 }
 
+static const char *why_not_open(const char *path, int result, sqlite3 *db)
+{
+    if (result == LOCKSTEP_E_BAD_FORMAT)
+        return "is damaged, or no database";
+    if (result == LOCKSTEP_E_BAD_VERSION)
+        return "is of another version, or no history";
+    if (result == -EAGAIN)
+        return "is locked by another program";
+    if (access(path, R_OK) == 0)
+        return sqlite3_errmsg(db);
+    return errno == ENOENT   ? "No such file or directory: has lockstep-historyd been started?"
+           : errno == EACCES ? "Permission denied: members of the group lockstep may read it"
+                             : strerror(errno);
+}
+
 int history_query_open(const char *path, struct history_sql *out, char *problem)
 {
-    const char *what;
     int result;
 
     *out = (struct history_sql){0};
@@ -249,12 +263,7 @@ int history_query_open(const char *path, struct history_sql *out, char *problem)
     }
     if (result == 0)
         return 0;
-    what = result == LOCKSTEP_E_BAD_FORMAT    ? "is damaged, or no database"
-           : result == LOCKSTEP_E_BAD_VERSION ? "is of another version, or no history"
-           : result == -EAGAIN                ? "is locked by another program"
-           : access(path, R_OK) < 0           ? strerror(errno)
-                                              : sqlite3_errmsg(out->db);
-    snprintf(problem, HISTORY_QUERY_PROBLEM_MAX, "%.160s: %.100s", path, what);
+    snprintf(problem, HISTORY_QUERY_PROBLEM_MAX, "%.160s: %.100s", path, why_not_open(path, result, out->db));
     history_query_close(out);
     return result;
 }

@@ -408,7 +408,7 @@ static void what_is_wrong_with_a_file_is_said(void **state)
 
     (void)state;
     snprintf(path, sizeof path, "%s/none", case_directory);
-    refused(path, "No such file or directory");
+    refused(path, "No such file or directory: has lockstep-historyd been started?");
     file = fopen(path, "w");
     fputs("certainly not a database, whatever its name may be", file);
     fclose(file);
