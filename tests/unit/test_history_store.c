@@ -587,6 +587,8 @@ static void a_run_is_left_for_the_recorder(void **state)
     (void)state;
     snprintf(directory, sizeof directory, "%s/runs", case_directory);
     assert_int_equal(history_run_leave(directory, RUN, strlen(RUN)), -ENOENT);
+    write_file(case_path, "", 0, 0);
+    assert_int_equal(history_run_leave(case_path, RUN, strlen(RUN)), -ENOTDIR);
     mkdir(directory, 0700);
     assert_int_equal(history_run_leave(directory, RUN, strlen(RUN)), 0);
     umask(mask);
