@@ -18,7 +18,7 @@ struct netd;
 struct reload_result {
     time_t at; /* CLOCK_REALTIME; 0: not since the start */
     bool failed;
-    uint64_t count; /* readings since the start */
+    uint64_t count;                /* readings since the start */
     char text[CONFIG_PROBLEM_MAX]; /* what has changed, or the mistake */
 };
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # variants: server/4
 # kernel: no
+# needs: socat
 # The services below a service manager and a journal (manager.py): ready, status, entries with fields, and a loop that stands
 # still is noticed and started again, while programs go on.
 . "$(dirname "$0")/clock/lib.sh"
@@ -31,7 +32,8 @@ fed_more() { [ "$(feeds "$1")" -gt "$2" ]; }
 say "lockstep-netd"
 dir=$(service_dir server)
 mkdir -p "$dir"
-managed netd server "$LT_BUILD/service/lockstep-netd" --interface eth0 --runtime-dir "$dir"
+printf '[netd]\ninterfaces = eth0\n' >"$LT_WORK/netd.conf"
+managed netd server "$LT_BUILD/service/lockstep-netd" --config "$LT_WORK/netd.conf" --runtime-dir "$dir"
 netd=$MANAGED
 said netd '^notify READY=1'
 said netd '^notify STATUS=0 accelerated programs'
@@ -40,13 +42,31 @@ has_entry netd LOCKSTEP_INTERFACE=eth0 LOCKSTEP_EVENT=attached SYSLOG_IDENTIFIER
 said netd '^notify WATCHDOG=1'
 assert_no_line "$LT_WORK/netd.out" '^stderr '
 
+# The configuration is read again, with and without a mistake, and a program is refused.
+printf '[rule none]\nprogram = socat\naction = kernel\n' >>"$LT_WORK/netd.conf"
+kill -HUP "$(service_of netd)"
+said netd '^notify RELOADING=1 MONOTONIC_USEC=[0-9]+'
+has_entry netd LOCKSTEP_EVENT=reloaded PRIORITY=6 "MESSAGE=configuration read again: 1 rules"
+echo 'user = nosuchuser' >>"$LT_WORK/netd.conf"
+kill -HUP "$(service_of netd)"
+has_entry netd LOCKSTEP_EVENT=reloaded PRIORITY=3 "MESSAGE=configuration not read again: $LT_WORK/netd.conf:6: [rule none] \
+user: \"nosuchuser\" is not known: there is no user of this name"
+sed -i '$d' "$LT_WORK/netd.conf" # it is to start with this file again
+run server socat -u OPEN:/dev/null "TCP:$CLIENT:9" 2>/dev/null || true
+has_entry netd LOCKSTEP_EVENT=lane-refused LOCKSTEP_PROGRAM=socat LOCKSTEP_MODULE=admission
+assert_equal "$(grep -c '^notify READY=1' "$LT_WORK/netd.out")" 3 "times that it was ready"
+# What happened is explained in the catalog.
+sed -n 's/^entry .*"MESSAGE_ID": "\([0-9a-f]*\)".*/\1/p' "$LT_WORK/netd.out" | sort -u >"$LT_WORK/ids"
+assert_equal "$(wc -l <"$LT_WORK/ids")" 3 "events"
+while read -r id; do assert_line "$LT_HERE/../../system/lockstep.catalog" "^-- $id\$"; done <"$LT_WORK/ids"
+
 steady_traffic 8 512
 said netd '^notify STATUS=1 accelerated programs'
 # Stopped, it feeds nothing; it is ended and started again, and the program brings its lane.
 kill -STOP "$(service_of netd)"
 said netd '^watchdog '
 has_entry netd LOCKSTEP_EVENT=lanes-taken-over LOCKSTEP_MODULE=server
-assert_equal "$(grep -c '^notify READY=1' "$LT_WORK/netd.out")" 2 "starts"
+assert_equal "$(grep -c '^started ' "$LT_WORK/netd.out")" 2 "starts"
 for one in "${STEADY[@]}"; do
     # shellcheck disable=SC2086
     steady_done $one 40

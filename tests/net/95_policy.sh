@@ -53,12 +53,6 @@ listener 7102 False # the old rules stay
 has_flows server
 steady_traffic_done 30
 
-# By network: the address that is bound to.
-rules False "[rule here]\nlocal-network = $SERVER\naction = kernel\n"
-listener 7104 False
-rules False '[rule elsewhere]\nlocal-network = 192.0.2.0/24\naction = kernel\n'
-listener 7105 True
-
 # By program: the interpreter of a script. And by user.
 rules False '[rule python]\nprogram = python*\naction = kernel\n'
 listener 7106 False
@@ -180,6 +174,44 @@ report server connections >"$LT_WORK/report"
 exec_at server "$LT_PYTHON" "$LT_HERE/policy_cases.py" compare "$LT_WORK/cases" "$LT_WORK/report" "$LT_LOCKSTEP" policy test \
     --config "$conf" --runtime-dir "$dir" --program "$LT_PYTHON" >"$LT_WORK/compare.out" || fail "$(grep WRONG "$LT_WORK/compare.out")"
 stop "$cases"
+
+# A group that is left to the kernel, and one that is not: from either each datagram comes once.
+cat >"$LT_WORK/groups.py" <<'PROGRAM'
+import select, socket, struct, sys
+where, family = socket.if_nametoindex("eth0"), socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+receivers = []
+for number, group in enumerate(sys.argv[1:3]):
+    receiver = socket.socket(family, socket.SOCK_DGRAM)
+    receiver.bind(("", 7701 + number))
+    if family == socket.AF_INET:
+        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + struct.pack("=4xi", where))
+    else:
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(family, group) + struct.pack("=i", where))
+    receivers.append(receiver)
+print("ready", flush=True)
+counts = [0, 0]
+while not all(counts) or select.select(receivers, [], [], 0.5)[0]:
+    for receiver in select.select(receivers, [], [], 20)[0] or sys.exit("nothing came"):
+        counts[receivers.index(receiver)] += receiver.recv(10) == b"group"
+print("counts", *counts, flush=True)
+PROGRAM
+start groups server "$LT_PYTHON" "$LT_WORK/groups.py" "$group" "$other_group"
+receiver=$STARTED
+wait_for 10 "the receiver" has_line "$LT_WORK/groups.out" ready
+at client "$LT_PYTHON" -c "
+import socket, struct, sys
+where, family = socket.if_nametoindex('eth0'), socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+sender = socket.socket(family, socket.SOCK_DGRAM)
+if family == socket.AF_INET:
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack('=8xi', where))
+else:
+    sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, where)
+for i in range(10):
+    for number, group in enumerate(sys.argv[1:3]):
+        sender.sendto(b'group', (group, 7701 + number))
+" "$group" "$other_group"
+finish "$receiver" 30
+assert_line "$LT_WORK/groups.out" '^counts 10 10$'
 
 # A user's limit, and a program that gains privileges.
 decision() { # STATUS OPTION...
