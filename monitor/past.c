@@ -120,22 +120,26 @@ static void spread(struct reading *reading, int k, int64_t from_ms, int64_t to_m
     }
 }
 
+/* A sample that does not go on from the one before (the recorder or the service was restarted) says nothing of the time
+ * between them. */
 static int read_traffic(struct reading *reading, int k)
 {
     sqlite3_stmt *statement = history_sql_query(
         &reading->sql,
-        "SELECT at_ns, change FROM counters WHERE series = (SELECT id FROM series WHERE name = ?)"
+        "SELECT at_ns, value, change FROM counters WHERE series = (SELECT id FROM series WHERE name = ?)"
         " AND at_ns BETWEEN ? AND ? ORDER BY at_ns",
         "tii", traffic_names[k], (reading->from_ms - LONGEST_GAP_MS) * NS_A_MS, reading->to_ms * NS_A_MS);
-    int64_t before_ms = 0;
+    int64_t before_ms = 0, before = 0;
     int result = SQLITE_ERROR;
 
     while (statement && (result = sqlite3_step(statement)) == SQLITE_ROW) {
         int64_t at_ms = sqlite3_column_int64(statement, 0) / NS_A_MS;
+        int64_t value = sqlite3_column_int64(statement, 1), change = sqlite3_column_int64(statement, 2);
 
-        if (before_ms && at_ms > before_ms && at_ms - before_ms <= LONGEST_GAP_MS)
-            spread(reading, k, before_ms, at_ms, (double)sqlite3_column_int64(statement, 1));
+        if (before_ms && value - change == before && at_ms - before_ms <= LONGEST_GAP_MS)
+            spread(reading, k, before_ms, at_ms, (double)change);
         before_ms = at_ms;
+        before = value;
     }
     sqlite3_reset(statement);
     return result == SQLITE_DONE ? 0 : -1;

@@ -23,15 +23,15 @@ static void add_clock(int64_t at_ms, double offset_ns, int64_t bound_ns)
                      0);
 }
 
-static void add_traffic(int64_t at_ms, const char *name, int64_t change)
+static void add_traffic(int64_t at_ms, const char *name, int64_t value, int64_t change)
 {
     struct history_sql *sql = history_store_sql(case_store);
 
     assert_int_equal(history_sql_run(sql, "INSERT OR IGNORE INTO series(name) VALUES(?)", "t", name), 0);
     assert_int_equal(history_sql_run(sql,
                                      "INSERT INTO counters(line_s, at_ns, series, value, change)"
-                                     " VALUES(0, ?, (SELECT id FROM series WHERE name = ?), 0, ?)",
-                                     "iti", at_ms * 1000000, name, change),
+                                     " VALUES(0, ?, (SELECT id FROM series WHERE name = ?), ?, ?)",
+                                     "itii", at_ms * 1000000, name, value, change),
                      0);
 }
 
@@ -45,7 +45,7 @@ static void fill(void)
             continue;
         add_clock(BEGIN_MS + at, at % MINUTE_MS == 30000 ? -70.5 : 20, at % MINUTE_MS == 40000 ? 900 : 500);
         if (at % 30000 == 0)
-            add_traffic(BEGIN_MS + at, "traffic/rx_bytes", 30000);
+            add_traffic(BEGIN_MS + at, "traffic/rx_bytes", at, at ? 30000 : 0);
     }
     assert_int_equal(history_store_commit(case_store), 0);
 }
@@ -70,6 +70,24 @@ static void steps_keep_the_worst_of_the_clock_and_the_mean_of_the_traffic(void *
     assert_true(past.point[20].time_ms == BEGIN_MS + 39 * MINUTE_MS);
     /* What the first sample after the gap says of the time before it is not taken for that of a minute. */
     assert_int_equal(lround(past.point[11].rx_bits), 8000);
+}
+
+static void a_restart_of_the_recorder_leaves_a_gap(void **state)
+{
+    (void)state;
+    assert_int_equal(case_open(), 0);
+    assert_int_equal(history_store_begin(case_store, &case_now), 0);
+    for (int64_t at = 0; at < 3; at++)
+        add_traffic(BEGIN_MS + at * MINUTE_MS, "traffic/rx_bytes", at * 600, at ? 600 : 0);
+    for (int64_t at = 6; at < 9; at++) /* anew */
+        add_traffic(BEGIN_MS + at * MINUTE_MS, "traffic/rx_bytes", (at - 6) * 600, at > 6 ? 600 : 0);
+    assert_int_equal(history_store_commit(case_store), 0);
+    past_read(case_path, BEGIN_MS, BEGIN_MS + 8 * MINUTE_MS, &past);
+    assert_int_equal(past.count, 5);
+    assert_int_equal(lround(past.point[1].rx_bits), 80);
+    assert_true(isnan(past.point[2].rx_bits));
+    assert_true(past.point[3].time_ms == BEGIN_MS + 6 * MINUTE_MS);
+    assert_int_equal(lround(past.point[3].rx_bits), 80);
 }
 
 static void long_spans_have_few_points(void **state)
@@ -204,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(steps_keep_the_worst_of_the_clock_and_the_mean_of_the_traffic, case_begin,
                                         case_end),
+        cmocka_unit_test_setup_teardown(a_restart_of_the_recorder_leaves_a_gap, case_begin, case_end),
         cmocka_unit_test_setup_teardown(long_spans_have_few_points, case_begin, case_end),
         cmocka_unit_test_setup_teardown(a_database_that_is_not_there_or_damaged_is_told, case_begin, case_end),
         cmocka_unit_test_setup_teardown(health_is_that_of_the_recorder, case_begin, case_end),
