@@ -83,9 +83,11 @@ void policy_facts_compare(struct policy_facts *facts, const struct policy *polic
         policy_facts_note(facts, "the service reads %s", *file ? file : "no file");
         return;
     }
-    if (last && !json_object_get_boolean(report_member(last, "failed")))
+    if (last)
         read_at = (time_t)report_number(last, "time");
-    if (stat(own, &status) == 0 && status.st_mtime > read_at)
+    if (last && json_object_get_boolean(report_member(last, "failed")))
+        policy_facts_note(facts, "the service has kept its old rules, for a mistake: %s", report_text(last, "text"));
+    else if (stat(own, &status) == 0 && status.st_mtime > read_at)
         policy_facts_note(facts, "the service has not read %s since it was changed: lockstep policy reload", file);
 }
 

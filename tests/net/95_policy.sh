@@ -48,6 +48,11 @@ listener 7103 True
 rules True '[rule ports]\nlocal-port = 0\naction = kernel\n'
 assert_equal "$(report_query server status 'r["configuration"]["rules"]')" 1 "rules in force"
 status >"$LT_WORK/status.out"
+"$LT_LOCKSTEP" policy test --config "$conf" --runtime-dir "$dir" >"$LT_WORK/test.out" 2>&1 && fail "the file with a mistake"
+assert_line "$LT_WORK/test.out" '^lockstep policy: .*netd.conf:5: \[rule ports\] local-port: "0" must be'
+printf '[netd]\n' >"$conf" # it is right by now, but not read
+"$LT_LOCKSTEP" policy test --config "$conf" --runtime-dir "$dir" >"$LT_WORK/test.out"
+assert_line "$LT_WORK/test.out" '^note: the service has kept its old rules, for a mistake: .*netd.conf:5'
 assert_line "$LT_WORK/status.out" 'NOT read again .*netd.conf:5: \[rule ports\] local-port: "0" must be'
 listener 7102 False # the old rules stay
 has_flows server
