@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Usage: WEB_COMMAND=... WEB_URL=... [NETD_PID=... NETD_COMMAND=...] node dashboard.mjs [DIRECTORY]
+// Usage: WEB_COMMAND=... WEB_URL=... [REMOTE_URL=... TOKEN=...] [NETD_PID=... NETD_COMMAND=...] node dashboard.mjs [DIRECTORY]
 // Opens the dashboard in headless Chromium and checks that it works: drawn, live, without an error on the console or a request to
 // elsewhere, with the keyboard, dark and light, and over the end and the return of lockstep-web and lockstep-netd, which it starts
 // and stops itself. At least two connections must be open that have latencies. One line for each check; screenshots go to DIRECTORY.
@@ -7,7 +7,7 @@ import {spawn} from 'node:child_process';
 import path from 'node:path';
 import {chromium} from '../../.cache/playwright-core/index.mjs';
 
-const {WEB_COMMAND: command, WEB_URL: url, NETD_PID: netd_pid, NETD_COMMAND: netd_command} = process.env;
+const {WEB_COMMAND: command, WEB_URL: url, REMOTE_URL: remote_url, TOKEN: token, NETD_PID: netd_pid, NETD_COMMAND: netd_command} = process.env;
 const directory = process.argv[2];
 const patience = {timeout: 20000};
 let failed = 0;
@@ -208,6 +208,29 @@ const unnamed = await page.evaluate(() => [...document.querySelectorAll('button,
 check('everything has a name for screen readers', unnamed.length === 0, unnamed.join('; '));
 check('landmarks', await page.evaluate(() => ['header', 'nav', 'main', 'footer'].every(name => document.querySelectorAll(name).length === 1)));
 check('headings of tables have a scope', await page.evaluate(() => [...document.querySelectorAll('th')].filter(cell => !cell.closest('.u-legend')).every(cell => cell.scope)));
+
+// ---- signing in ----
+if (remote_url) {
+  const other = await (await browser.newContext({ignoreHTTPSErrors: true, viewport: {width: 1280, height: 800}})).newPage();
+  other.on('console', message => { if (message.type() === 'error') errors.push(message.text()); });
+  await other.goto(remote_url);
+  check('a token is asked for', /\/login$/.test(other.url()) && await other.evaluate(() => document.activeElement.id) === 'token', other.url());
+  if (directory) await other.screenshot({path: path.join(directory, 'dashboard-login.png')});
+  await other.fill('#token', 'x'.repeat(48));
+  await other.keyboard.press('Enter');
+  await other.waitForURL(/wrong/);
+  check('a wrong one is said to be wrong', await other.isVisible('#wrong'));
+  await other.fill('#token', token);
+  await other.keyboard.press('Enter');
+  await happens('the right one opens the page', other.waitForFunction(() => Number(document.documentElement.dataset.updates) >= 2, null, patience));
+  check('the token is not in the page, its address or its storage', await other.evaluate(secret =>
+    ![document.documentElement.outerHTML, location.href, document.cookie, JSON.stringify({...localStorage})].some(text => text.includes(secret)), token));
+  await other.click('#logout button');
+  await happens('signing out', other.waitForURL(/\/login$/));
+  await other.goto(remote_url);
+  check('and the page is closed', /\/login$/.test(other.url()), other.url());
+  await other.context().close();
+}
 
 // ---- lockstep-web goes and comes ----
 expect_failures = true;
