@@ -23,6 +23,7 @@ chmod 600 "$LT_WORK/key.pem" "$LT_WORK/token"
 printf '%s\n' '[web]' "listen = $SERVER:9443" "certificate = $LT_WORK/cert.pem" "key = $LT_WORK/key.pem" "token-file = $LT_WORK/token" >"$LT_WORK/web.conf"
 web server --config "$LT_WORK/web.conf" --history none
 
+wait_for 20 "the clock in the history" history_has "SELECT count(*) FROM clock"
 # The page's script starts, stops and starts again both lockstep-web and netd.
 LT_LIMIT=130 exec_at server env \
     WEB_COMMAND="$WEB --runtime-dir $(service_dir server) --history $HISTORY" WEB_URL="$WEB_URL/" \

@@ -24,6 +24,11 @@ history() {
     start_kernel "$node-historyd" "$node" "$LT_BUILD/monitor/lockstep-historyd" --config "$LT_WORK/historyd.conf" --database "$HISTORY" \
         --runs "$LT_WORK/runs" --runtime-dir "$(service_dir "$node")"
 }
+# history_has SQL: a query of $HISTORY that gives a number other than 0.
+history_has() {
+    "$LT_PYTHON" -c 'import sqlite3, sys
+sys.exit(not sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True).execute(sys.argv[2]).fetchone()[0])' "$HISTORY" "$1" 2>/dev/null
+}
 # web_refuses STATUS PATTERN OPTIONS...: it does not start, and says why.
 web_refuses() {
     local expected=$1 pattern=$2 status=0
