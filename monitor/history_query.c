@@ -210,14 +210,14 @@ static int check_version(struct history_sql *sql)
     return version == HISTORY_SCHEMA_VERSION ? 0 : LOCKSTEP_E_BAD_VERSION;
 }
 
-static int open_file(const char *name, int flags, struct history_sql *sql)
+static int open_file(const char *name, int flags, int busy_ms, struct history_sql *sql)
 {
     int result =
         history_sql_code(sqlite3_open_v2(name, &sql->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | flags, NULL));
 
     if (result < 0)
         return result;
-    sqlite3_busy_timeout(sql->db, BUSY_MS);
+    sqlite3_busy_timeout(sql->db, busy_ms);
     sqlite3_create_function(sql->db, "endpoint", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_endpoint, NULL, NULL);
     sqlite3_create_function(sql->db, "connection_state", 3, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_state, NULL,
                             NULL);
@@ -225,7 +225,7 @@ static int open_file(const char *name, int flags, struct history_sql *sql)
 }
 
 /* Without a log, which this reader could not make: nobody writes. */
-static int open_unchanging(const char *path, struct history_sql *sql)
+static int open_unchanging(const char *path, int busy_ms, struct history_sql *sql)
 {
     char uri[3 * HISTORY_PATH_MAX + 32] = "file:";
     size_t length = strlen(uri);
@@ -233,7 +233,7 @@ static int open_unchanging(const char *path, struct history_sql *sql)
     for (; *path && length < sizeof uri - 32; path++)
         length += (size_t)snprintf(uri + length, sizeof uri - length, strchr("%?#", *path) ? "%%%02X" : "%c", *path);
     snprintf(uri + length, sizeof uri - length, "?immutable=1");
-    return open_file(uri, SQLITE_OPEN_URI, sql);
+    return open_file(uri, SQLITE_OPEN_URI, busy_ms, sql);
 }
 
 static const char *why_not_open(const char *path, int result, sqlite3 *db)
@@ -251,21 +251,26 @@ static const char *why_not_open(const char *path, int result, sqlite3 *db)
                              : strerror(errno);
 }
 
-int history_query_open(const char *path, struct history_sql *out, char *problem)
+int history_query_open_within(const char *path, int busy_ms, struct history_sql *out, char *problem)
 {
     int result;
 
     *out = (struct history_sql){0};
-    result = open_file(path, 0, out);
+    result = open_file(path, 0, busy_ms, out);
     if ((result == -EACCES || result == -EROFS) && access(path, R_OK) == 0) {
         history_query_close(out);
-        result = open_unchanging(path, out);
+        result = open_unchanging(path, busy_ms, out);
     }
     if (result == 0)
         return 0;
     snprintf(problem, HISTORY_QUERY_PROBLEM_MAX, "%.160s: %.100s", path, why_not_open(path, result, out->db));
     history_query_close(out);
     return result;
+}
+
+int history_query_open(const char *path, struct history_sql *out, char *problem)
+{
+    return history_query_open_within(path, BUSY_MS, out, problem);
 }
 
 void history_query_close(struct history_sql *sql)

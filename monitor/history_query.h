@@ -65,8 +65,11 @@ struct history_filter {
 /* "10.0.0.1", ":7001", "10.0.0.1:7001", "[fd00::1]:7001", "fd00::1". LOCKSTEP_E_BAD_FORMAT. */
 int history_filter_connection(struct history_filter *filter, const char *text);
 
-/* 0, or a negative code with problem (HISTORY_QUERY_PROBLEM_MAX), which names the file. */
+/* 0, or a negative code with problem (HISTORY_QUERY_PROBLEM_MAX), which names the file. A call waits for two seconds at
+ * most for somebody's lock. */
 int history_query_open(const char *path, struct history_sql *out, char *problem);
+/* The same with another patience. */
+int history_query_open_within(const char *path, int busy_ms, struct history_sql *out, char *problem);
 void history_query_close(struct history_sql *sql);
 
 /* A statement whose rows, the oldest first, have the view's columns. The caller steps and finalises it.

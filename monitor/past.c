@@ -41,11 +41,8 @@ int past_open(const char *path, struct history_sql *sql, char problem[HISTORY_QU
 
     if (strcmp(path, "none") == 0 || (access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR)))
         return 0;
-    err = history_query_open(path, sql, problem);
-    if (err < 0)
-        return err;
-    sqlite3_busy_timeout(sql->db, PATIENCE_MS);
-    return 1;
+    err = history_query_open_within(path, PATIENCE_MS, sql, problem);
+    return err < 0 ? err : 1;
 }
 
 /* --- the clock ---------------------------------------------------------------------------------------------- */

@@ -128,6 +128,25 @@ static void a_database_that_is_not_there_or_damaged_is_told(void **state)
     assert_false(health.available);
 }
 
+static void a_locked_database_is_told_and_not_waited_for_long(void **state)
+{
+    sqlite3 *db;
+
+    (void)state;
+    fill();
+    case_close();
+    assert_int_equal(sqlite3_open(case_path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM gaps", NULL, NULL, NULL),
+        SQLITE_OK);
+    past_read(case_path, BEGIN_MS, BEGIN_MS + MINUTE_MS, &past);
+    assert_false(past.available);
+    assert_non_null(strstr(past.problem, "is locked by another program"));
+    sqlite3_close(db);
+    past_read(case_path, BEGIN_MS, BEGIN_MS + MINUTE_MS, &past);
+    assert_true(past.available);
+}
+
 static void health_is_that_of_the_recorder(void **state)
 {
     struct past_health health;
@@ -225,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restart_of_the_recorder_leaves_a_gap, case_begin, case_end),
         cmocka_unit_test_setup_teardown(long_spans_have_few_points, case_begin, case_end),
         cmocka_unit_test_setup_teardown(a_database_that_is_not_there_or_damaged_is_told, case_begin, case_end),
+        cmocka_unit_test_setup_teardown(a_locked_database_is_told_and_not_waited_for_long, case_begin, case_end),
         cmocka_unit_test_setup_teardown(health_is_that_of_the_recorder, case_begin, case_end),
         cmocka_unit_test_setup_teardown(memory_goes_on_where_the_history_ends, case_begin, case_end),
         cmocka_unit_test(spans_are_of_a_list),
