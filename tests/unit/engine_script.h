@@ -33,6 +33,7 @@ struct script {
     uint64_t sent_total;
     bool discard; /* count only */
     unsigned gone, opened;
+    bool uncounted; /* connections get no slot */
     void *gone_id;
     uint64_t generation;
     uint16_t mtu;
@@ -317,7 +318,7 @@ static inline struct tcp_conn *script_connect(struct peer *peer, uint32_t *event
     struct tcp_segment segment;
     script_route(NULL, NULL, &local.addr, 2, &route);
     if (ops->tcp_connect(script.engine, &local, &remote, &route, events, (void *)(uintptr_t)port,
-                         &script.stats->slots[SCRIPT_SLOT], &conn) < 0)
+                         script.uncounted ? NULL : &script.stats->slots[SCRIPT_SLOT], &conn) < 0)
         return NULL;
     script.taken = script.sent_count - 1;
     if (!script_sent(&packet, &segment, NULL) || segment.flags != SEGMENT_SYN)
