@@ -240,6 +240,11 @@ static void reject(struct netd *netd, struct client *client, const void *buffer,
     const struct control_header *header = buffer;
 
     netd->counters.rejected_messages++;
+    if (status == LOCKSTEP_E_BAD_VERSION)
+        log_limited(LOG_LEVEL_WARNING, LOG_SUBJECT(.pid = (int)client->process.pid),
+                    "netd: process %d speaks version %u of the control protocol, Lockstep %s here version %u: it stays "
+                    "with the kernel",
+                    (int)client->process.pid, header->version, LOCKSTEP_VERSION, CONTROL_VERSION);
     if (length >= sizeof(*header))
         server_reply(client, header->type, header->sequence, status); /* an older or newer program learns why */
     drop_client(netd, client, false);

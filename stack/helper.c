@@ -134,7 +134,7 @@ static void reconnect(struct stack_state *s)
     struct netd_client *client;
     int err = stack_connect(&client);
 
-    reconnect_at_ns = platform_now_ns() + RECONNECT_NS;
+    reconnect_at_ns = platform_now_ns() + (err == LOCKSTEP_E_BAD_VERSION ? NS_PER_S : RECONNECT_NS);
     if (err < 0)
         return;
     err = adopt(s, client);

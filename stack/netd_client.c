@@ -22,6 +22,8 @@
 
 #define REPLY_TIMEOUT_S 5
 
+static uint32_t other_version; /* of the control protocol, as a service spoke that was not understood; atomic */
+
 struct netd_client {
     int fd;
     int fd_minimum;
@@ -153,7 +155,7 @@ static int receive_reply(struct netd_client *client, const struct exchange *x)
     } buffer;
     const struct control_header *header;
     const void *body;
-    int fds[CONTROL_MAX_FDS], fd_count = 0;
+    int fds[CONTROL_MAX_FDS], fd_count = 0, result;
 
     for (int i = 0; i < CONTROL_MAX_FDS; i++)
         fds[i] = -1;
@@ -162,9 +164,14 @@ static int receive_reply(struct netd_client *client, const struct exchange *x)
 
         if (length < 0)
             return LOCKSTEP_E_NO_SERVICE;
-        if (control_parse(&buffer, (size_t)length, 1, &header, &body) == 0 && header->type == x->type &&
-            header->sequence == client->sequence)
+        result = control_parse(&buffer, (size_t)length, 1, &header, &body);
+        if (result == 0 && header->type == x->type && header->sequence == client->sequence)
             break;
+        if (result == LOCKSTEP_E_BAD_VERSION) {
+            __atomic_store_n(&other_version, buffer.header.version, __ATOMIC_RELAXED);
+            close_fds(fds, fd_count);
+            return result;
+        }
         close_fds(fds, fd_count); /* the answer to a request that was given up */
     }
     if (header->status < 0) {
@@ -294,6 +301,20 @@ int client_connect(struct netd_client **out, const char *dir, const char *progra
     }
     *out = client;
     return 0;
+}
+
+const char *client_problem(int err, char *text)
+{
+    uint32_t version = __atomic_load_n(&other_version, __ATOMIC_RELAXED);
+
+    if (err != LOCKSTEP_E_BAD_VERSION)
+        snprintf(text, CLIENT_PROBLEM_MAX, "%s", error_text(err));
+    else if (version == 0)
+        snprintf(text, CLIENT_PROBLEM_MAX, "it does not understand Lockstep " LOCKSTEP_VERSION);
+    else
+        snprintf(text, CLIENT_PROBLEM_MAX, "it speaks version %u of the control protocol, Lockstep %s here version %u",
+                 version, LOCKSTEP_VERSION, CONTROL_VERSION);
+    return text;
 }
 
 void client_close(struct netd_client *client)

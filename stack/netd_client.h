@@ -29,9 +29,14 @@ struct client_lane_fds {
 const char *client_runtime_dir(const char *dir);
 
 /* Connects to DIR/netd.sock and says hello; maps the state page. fd_minimum: lowest number for own descriptors (0:
- * any). hello may be NULL. LOCKSTEP_E_NO_SERVICE when nobody answers, LOCKSTEP_E_DENIED by policy. */
+ * any). hello may be NULL. LOCKSTEP_E_NO_SERVICE when nobody answers, LOCKSTEP_E_DENIED by policy,
+ * LOCKSTEP_E_BAD_VERSION when the service is so much older or newer that it and this program do not understand each
+ * other: client_problem names the versions. */
 int client_connect(struct netd_client **out, const char *dir, const char *program, int fd_minimum,
                    struct control_hello_reply *hello);
+/* What client_connect's failure means, for people; text: CLIENT_PROBLEM_MAX bytes. Of versions: the last ones met. */
+#define CLIENT_PROBLEM_MAX 160
+const char *client_problem(int err, char *text);
 /* Closes the connection; the service then removes the lane and all its flows. In a forked child it only drops the
  * child's copies of descriptor and mapping (the parent's connection goes on). Does not take the lock: no call may be in
  * progress in this process. */

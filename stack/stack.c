@@ -308,6 +308,16 @@ int64_t stack_realtime_offset(void)
 
 /* ---- What the engine needs ---- */
 
+static void count_sent(struct lane_stats *stats, const struct inject_packet *packet)
+{
+    uint64_t bytes = 0;
+
+    for (int i = 1; i < packet->iov_count; i++) /* the first one is the injector's */
+        bytes += packet->iov[i].iov_len;
+    __atomic_store_n(&stats->tx_packets, stats->tx_packets + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&stats->tx_bytes, stats->tx_bytes + bytes, __ATOMIC_RELAXED);
+}
+
 static int environment_send(void *context, const struct inject_packet *packet)
 {
     struct lane_stats *stats = stack_state.pub.stats;
@@ -316,7 +326,9 @@ static int environment_send(void *context, const struct inject_packet *packet)
     (void)context;
     PROBE(packet_sent, packet->protocol, packet->segment_size, packet->iov[1].iov_base);
     result = injector_send(stack_state.injector, packet);
-    if (result < 0) {
+    if (result == 0) {
+        count_sent(stats, packet);
+    } else if (result < 0) {
         PROBE(packet_refused, result);
         __atomic_store_n(&stats->send_failures, stats->send_failures + 1, __ATOMIC_RELAXED);
     }
@@ -396,8 +408,14 @@ __attribute__((constructor)) static void read_settings(void)
 int stack_connect(struct netd_client **out)
 {
     const char *dir = settings.runtime_dir[0] ? settings.runtime_dir : CONTROL_DEFAULT_DIR;
+    int err = client_connect(out, dir, settings.program, stack_fd_minimum(), NULL);
+    static bool told;
+    char problem[CLIENT_PROBLEM_MAX];
 
-    return client_connect(out, dir, settings.program, stack_fd_minimum(), NULL);
+    if (err == LOCKSTEP_E_BAD_VERSION && !__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
+        log_warning("stack: the service at %s cannot be used: %s; new sockets stay with the kernel", dir,
+                    client_problem(err, problem));
+    return err;
 }
 
 const char *stack_program_name(void)
@@ -607,7 +625,10 @@ static int open_parts(struct stack_state *s, const char **why)
     messenger = NULL;
     err = s->pub.client && client_check(s->pub.client) == 0 ? 0 : connect_anew(&s->pub.client);
     if (err < 0) {
-        *why = err == LOCKSTEP_E_DENIED ? "denied by policy" : *why; /* by an older service */
+        if (err == LOCKSTEP_E_BAD_VERSION)
+            *why = "the service is of another version";
+        else if (err == LOCKSTEP_E_DENIED)
+            *why = "denied by policy"; /* by an older service */
         return err;
     }
     *why = "the service gave no lane";
@@ -724,6 +745,7 @@ static void tell_by_messenger(const struct control_not_accelerated *message)
         if (platform_now_ns() < again_at_ns)
             return;
         again_at_ns = platform_now_ns() + RETRY_NS;
+        start_log();
         if (connect_anew(&messenger) < 0)
             return;
     }

@@ -5,6 +5,7 @@
 
 struct netd_client *report_connect(const char *dir)
 {
+    char problem[CLIENT_PROBLEM_MAX];
     struct netd_client *client;
     int err = client_connect(&client, dir, "lockstep", 0, NULL);
 
@@ -12,7 +13,7 @@ struct netd_client *report_connect(const char *dir)
     if (err == LOCKSTEP_E_NO_SERVICE)
         fprintf(stderr, "lockstep: no service at %s: is lockstep-netd running?\n", dir);
     else if (err < 0)
-        fprintf(stderr, "lockstep: the service at %s cannot be asked: %s\n", dir, error_text(err));
+        fprintf(stderr, "lockstep: the service at %s cannot be asked: %s\n", dir, client_problem(err, problem));
     return err < 0 ? NULL : client;
 }
 

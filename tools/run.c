@@ -189,6 +189,7 @@ static const char *ask_service(const char *dir, const char *name, const struct p
                                struct control_hello_reply *hello, bool *may_come)
 {
     static char text[PATH_MAX + 128];
+    char problem[CLIENT_PROBLEM_MAX];
     struct netd_client *client;
     const char *rule = NULL;
     int err = client_connect(&client, dir, name, 0, hello);
@@ -205,7 +206,7 @@ static const char *ask_service(const char *dir, const char *name, const struct p
     else if (err == LOCKSTEP_E_DENIED)
         snprintf(text, sizeof text, "the service at %s refuses user %u", dir, (unsigned)getuid());
     else
-        snprintf(text, sizeof text, "the service at %s cannot be used: %s", dir, error_text(err));
+        snprintf(text, sizeof text, "the service at %s cannot be used: %s", dir, client_problem(err, problem));
     return text;
 }
 

@@ -133,6 +133,7 @@ assert_line "$out" ":7002 +\* +$pid/[^ ]+ +.*loopback"
 
 lockstep 0 status --json --runtime-dir "$dir"
 assert_equal "$(json "$out" '[(l["pid"], l["uid"], l["injector"], l["flows"]) for l in r["lanes"]]')" "[($pid, 0, 'guarded', 3)]"
+assert_equal "$(json "$out" 'r["lanes"][0]["tx_packets"] >= 2 and r["lanes"][0]["tx_bytes"] > 5000')" True "what the lane has sent"
 assert_equal "$(json "$out" '[i["name"] for i in r["interfaces"]], r["totals"]["lanes"]')" "(['eth0'], 1)"
 lockstep 0 connections --json --runtime-dir "$dir"
 assert_equal "$(json "$out" 'sorted((f["protocol"], f["kind"], f["state"]) for f in r["flows"])')" \
