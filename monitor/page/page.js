@@ -43,12 +43,21 @@ function show_services(summary) {
   set_text(by_id('banner'), away.join(' '));
 }
 
-// [title, function of the summary: [figure, note, whether it is bad]]
 const known = value => value !== null && value !== undefined;
+function offset_figures({clock, now}) {
+  if (!clock.reachable) return ['–', 'no clock daemon'];
+  if (!clock.source) return ['–', 'no source selected'];
+  return [known(clock.offset_ns) ? signed_time(clock.offset_ns) : '–',
+    known(now.measured_ns) ? `exchange ${signed_time(now.measured_ns)}` : `to ${clock.source}`];
+}
+function bound_figures({clock}) {
+  if (!(clock.bound_ns > 0)) return ['–', ''];
+  return [`± ${time(clock.bound_ns)}`, clock.bound_utc_ns ? `to UTC ± ${time(clock.bound_utc_ns)}` : `stratum ${clock.stratum}`];
+}
+// [title, function of the summary: [figure, note, whether it is bad]]
 const tiles = [
-  ['Clock offset', s => s.clock.reachable ? [known(s.clock.offset_ns) ? signed_time(s.clock.offset_ns) : '–',
-    !s.clock.source ? 'no source selected' : known(s.now.measured_ns) ? `exchange ${signed_time(s.now.measured_ns)}` : `to ${s.clock.source}`] : ['–', 'no clock daemon']],
-  ['Clock error bound', s => s.clock.bound_ns > 0 ? [`± ${time(s.clock.bound_ns)}`, s.clock.bound_utc_ns ? `to UTC ± ${time(s.clock.bound_utc_ns)}` : `stratum ${s.clock.stratum}`] : ['–', '']],
+  ['Clock offset', offset_figures],
+  ['Clock error bound', bound_figures],
   ['Latency, median', s => [time(s.now.p50_ns), known(s.now.p99_ns) ? `99 % within ${time(s.now.p99_ns)}` : 'no packets']],
   ['Connections', s => [count(s.now.connections), s.netd.reachable ? counted(s.netd.lanes, 'process', 'processes') : '']],
   ['Received', s => [bits(s.now.rx_bits_per_s), '']],
@@ -86,10 +95,13 @@ function show(live) {
   document.documentElement.dataset.updates = String(Number(document.documentElement.dataset.updates || 0) + 1);
 }
 
+function source_text(source) {
+  const offset = known(source.offset_ns) ? `, ${signed_time(source.offset_ns)}` : '', bound = source.bound_ns ? ` ± ${time(source.bound_ns)}` : '';
+  return `${source.name} (${source.state}${offset}${bound})`;
+}
 function show_sources(clock) {
   const sources = clock.sources?.sources || [];
-  set_text(by_id('clock-sources'), !sources.length ? 'The clock has no sources to show.' : 'Sources: ' + sources.map(source =>
-    `${source.name} (${source.state}${source.offset_ns === null ? '' : `, ${signed_time(source.offset_ns)}`}${source.bound_ns ? ` ± ${time(source.bound_ns)}` : ''})`).join(', ') + '.');
+  set_text(by_id('clock-sources'), sources.length ? `Sources: ${sources.map(source_text).join(', ')}.` : 'The clock has no sources to show.');
 }
 
 function show_failure(error) {
