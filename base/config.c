@@ -253,6 +253,8 @@ static int take_value(void *context, const char *section_name, const char *name,
         return 0;
     }
     parser->given |= 1ull << i;
+    if (parser->section->at_line)
+        parser->section->at_line(parser->object, parser->line);
     err = value_parse(&keys[i].value, value, parser->object, reason);
     if (err) {
         snprintf(quoted, sizeof quoted, "\"%.44s\" %s", value, reason);

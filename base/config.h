@@ -33,6 +33,8 @@ struct config_section {
     /* NULL, or called when the section is complete, to check what one key alone does not tell: 0, or a negative code
      * with problem (VALUE_PROBLEM_MAX bytes) "KEY: PROBLEM". */
     int (*end)(void *root, void *object, char *problem);
+    /* NULL, or told the line of each key before its value is stored, for what is found wrong with it later. */
+    void (*at_line)(void *object, int line);
 };
 
 #define CONFIG_PROBLEM_MAX 512

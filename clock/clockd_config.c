@@ -178,9 +178,9 @@ static void *begin_serve(void *root, const char *label, int line, char *problem)
 }
 
 static const struct config_section sections[] = {
-    {"clockd", clockd_keys, NULL, NULL},
-    {"source", source_keys, begin_source, NULL},
-    {"serve", serve_keys, begin_serve, NULL},
+    {"clockd", clockd_keys, NULL, NULL, NULL},
+    {"source", source_keys, begin_source, NULL, NULL},
+    {"serve", serve_keys, begin_serve, NULL, NULL},
     {0},
 };
 

@@ -38,7 +38,7 @@ static const struct config_key keys[] = {
      {VALUE_DURATION(struct web_config, answer_time_ns), .initial = "30s", .min = 100000000, .max = 3600000000000}},
     {0},
 };
-static const struct config_section sections[] = {{"web", keys, NULL, NULL}, {0}};
+static const struct config_section sections[] = {{.name = "web", .keys = keys}, {0}};
 
 struct command_line {
     char config[WEB_FILE_MAX], listen[64], history[WEB_FILE_MAX], runtime_dir[90];

@@ -41,11 +41,11 @@ static int lock_interfaces(void)
 {
     interface_locks_tidy();
     for (int i = 0; i < POLICY_MAX_INTERFACES && netd.policy.interfaces[i][0]; i++) {
-        char problem[INTERFACE_LOCK_PROBLEM_MAX];
+        char problem[INTERFACE_LOCK_PROBLEM_MAX], place[POLICY_PLACE_MAX];
         int result = interface_lock(netd.namespace_cookie, netd.policy.interfaces[i], problem);
 
         if (result < 0) {
-            log_error("netd: %s", problem);
+            log_error("netd: %s: %s", policy_interface_place(&netd.policy, netd.policy.interfaces[i], place), problem);
             return result;
         }
     }

@@ -82,8 +82,10 @@ static int apply_line(struct policy *policy, char *problem)
         err = override("injector-policy", line.injector_policy, policy, problem);
     if (err == 0)
         err = override("log-level", line.log_level, policy, problem);
-    if (line.interfaces[0][0])
+    if (line.interfaces[0][0]) {
         memcpy(policy->interfaces, line.interfaces, sizeof policy->interfaces);
+        memset(policy->interface_lines, 0, sizeof policy->interface_lines);
+    }
     memcpy(policy->runtime_dir, line.runtime_dir, sizeof policy->runtime_dir);
     if (err == 0 && !policy->interfaces[0][0]) {
         snprintf(problem, CONFIG_PROBLEM_MAX, "no interface to accelerate: give --interface NAME, or interfaces in %s",

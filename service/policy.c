@@ -19,19 +19,28 @@ _Static_assert(DIVERT_MODE_AUTO == 0 && DIVERT_MODE_XDP_NATIVE == 1 && DIVERT_MO
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3, "names and levels are in the same order");
 
+static void note_line(void *object, int line)
+{
+    ((struct policy *)object)->line = line;
+}
+
 static int add_interface(const char *item, void *field, void *object, char *problem)
 {
     const struct value_spec spec = {VALUE_TEXTS(struct policy, interfaces)};
+    struct policy *policy = object;
+    int i;
 
     (void)field;
     if (rule_check_interface(item, problem) < 0)
         return LOCKSTEP_E_BAD_VALUE;
-    for (int i = 0; i < POLICY_MAX_INTERFACES; i++) {
-        if (strcmp(((struct policy *)object)->interfaces[i], item) == 0) {
+    for (i = 0; i < POLICY_MAX_INTERFACES && policy->interfaces[i][0]; i++) {
+        if (strcmp(policy->interfaces[i], item) == 0) {
             snprintf(problem, VALUE_PROBLEM_MAX, "is there twice");
             return LOCKSTEP_E_CONFLICT;
         }
     }
+    if (i < POLICY_MAX_INTERFACES)
+        policy->interface_lines[i] = policy->line;
     return value_parse(&spec, item, object, problem);
 }
 
@@ -123,8 +132,8 @@ static void *begin_rule(void *root, const char *label, int line, char *problem)
 }
 
 static const struct config_section sections[] = {
-    {"netd", policy_keys, NULL, NULL},
-    {"rule", rule_keys, begin_rule, rule_check},
+    {"netd", policy_keys, NULL, NULL, note_line},
+    {"rule", rule_keys, begin_rule, rule_check, NULL},
     {0},
 };
 
@@ -155,6 +164,21 @@ void policy_free(struct policy *policy)
     free(policy->rules);
     policy->rules = NULL;
     policy->rule_count = 0;
+}
+
+const char *policy_interface_place(const struct policy *policy, const char *interface, char *text)
+{
+    int i = 0;
+
+    while (i < POLICY_MAX_INTERFACES && strcmp(policy->interfaces[i], interface) != 0)
+        i++;
+    if (i == POLICY_MAX_INTERFACES)
+        snprintf(text, POLICY_PLACE_MAX, "%s: [netd] interfaces", policy->file);
+    else if (policy->interface_lines[i])
+        snprintf(text, POLICY_PLACE_MAX, "%s:%d: [netd] interfaces", policy->file, policy->interface_lines[i]);
+    else
+        snprintf(text, POLICY_PLACE_MAX, "--interface");
+    return text;
 }
 
 /* All of it; its length or a negated errno. */

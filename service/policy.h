@@ -17,9 +17,11 @@ struct policy {
     const struct rule_names *names; /* the first field: rule_add_user */
     char file[256];                 /* as it was named; "": none */
     char interfaces[POLICY_MAX_INTERFACES][16];
-    int attach;          /* enum divert_mode */
-    int injector_policy; /* enum rule_injector */
-    int default_action;  /* enum rule_action */
+    int interface_lines[POLICY_MAX_INTERFACES]; /* of the file; 0: from the command line */
+    int line;                                   /* of the key that is being read */
+    int attach;                                 /* enum divert_mode */
+    int injector_policy;                        /* enum rule_injector */
+    int default_action;                         /* enum rule_action */
     uint64_t ring_bytes;
     int64_t lanes_per_user;
     int64_t flows_per_user;
@@ -40,6 +42,10 @@ int policy_parse(const char *file, const char *text, size_t length, const struct
 /* The same from a file, with the system's names. -ENOENT: there is no such file; out has the defaults. */
 int policy_read(const char *file, struct policy *out, char *problem);
 void policy_free(struct policy *policy);
+#define POLICY_PLACE_MAX 320
+/* Where the policy names this interface, for messages: "FILE:3: [netd] interfaces", without the line if it does not,
+ * "--interface" if the command line did. Returns text (POLICY_PLACE_MAX bytes). */
+const char *policy_interface_place(const struct policy *policy, const char *interface, char *text);
 /* A file that reads as this policy. */
 void policy_print(const struct policy *policy, FILE *out);
 

@@ -120,14 +120,19 @@ static unsigned count_overlaps(const struct netd *netd, unsigned ifindex)
     return overlap.count;
 }
 
-static int refuse(char *problem, int result, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static int refuse(char *problem, int result, const char *format, ...)
+/* "FILE:3: [netd] interfaces: eth1 cannot ..." */
+static int refuse(char *problem, int result, const struct policy *wanted, const char *interface, const char *format,
+                  ...) __attribute__((format(printf, 5, 6)));
+static int refuse(char *problem, int result, const struct policy *wanted, const char *interface, const char *format,
+                  ...)
 {
+    char place[POLICY_PLACE_MAX], why[CONFIG_PROBLEM_MAX - POLICY_PLACE_MAX];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(problem, CONFIG_PROBLEM_MAX, format, arguments);
+    vsnprintf(why, sizeof why, format, arguments);
     va_end(arguments);
+    snprintf(problem, CONFIG_PROBLEM_MAX, "%s: %s", policy_interface_place(wanted, interface, place), why);
     return result;
 }
 
@@ -139,7 +144,7 @@ static int check_interfaces(const struct netd *netd, const struct policy *wanted
         unsigned count = lists(wanted, name) ? 0 : count_users(netd, find_ifindex(netd, name));
 
         if (count > 0)
-            return refuse(problem, LOCKSTEP_E_CONFLICT, "interfaces: %s cannot go: %u connections and groups use it",
+            return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name, "%s cannot go: %u connections and groups use it",
                           name, count);
     }
     for (int i = 0; i < POLICY_MAX_INTERFACES && wanted->interfaces[i][0]; i++) {
@@ -149,27 +154,27 @@ static int check_interfaces(const struct netd *netd, const struct policy *wanted
         if (lists(&netd->policy, name))
             continue;
         if (netd->adopting)
-            return refuse(problem, LOCKSTEP_E_CONFLICT, "interfaces: lanes of an earlier instance are coming back");
+            return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name, "lanes of an earlier instance are coming back");
         count = count_overlaps(netd, ifindex);
         if (count > 0)
-            return refuse(problem, LOCKSTEP_E_CONFLICT,
-                          "interfaces: %s cannot come: the kernel has %u connections over it to accelerated listeners",
-                          name, count);
+            return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name,
+                          "%s cannot come: the kernel has %u connections over it to accelerated listeners", name,
+                          count);
     }
     return 0;
 }
 
-static int add_interface(struct netd *netd, const char *name, char *problem)
+static int add_interface(struct netd *netd, const struct policy *wanted, const char *name, char *problem)
 {
     char reason[INTERFACE_LOCK_PROBLEM_MAX];
     int result = interface_lock(netd->namespace_cookie, name, reason);
 
     if (result < 0)
-        return refuse(problem, result, "interfaces: %s", reason);
+        return refuse(problem, result, wanted, name, "%s", reason);
     result = network_interface_add(netd->network, name);
     if (result < 0) {
         interface_unlock(name);
-        return refuse(problem, result, "interfaces: cannot attach to %s: %s", name, error_text(result));
+        return refuse(problem, result, wanted, name, "cannot attach to %s: %s", name, error_text(result));
     }
     return 0;
 }
@@ -191,7 +196,7 @@ static int exchange_interfaces(struct netd *netd, const struct policy *wanted, c
 
     for (int i = 0; result == 0 && i < POLICY_MAX_INTERFACES && wanted->interfaces[i][0]; i++) {
         if (!lists(&netd->policy, wanted->interfaces[i]))
-            result = add_interface(netd, wanted->interfaces[i], problem);
+            result = add_interface(netd, wanted, wanted->interfaces[i], problem);
     }
     if (result < 0)
         remove_interfaces(netd, wanted, &netd->policy);
@@ -205,11 +210,9 @@ static int exchange_interfaces(struct netd *netd, const struct policy *wanted, c
 static int apply(struct netd *netd, struct policy *policy, char *text)
 {
     bool other_attach = policy->attach != netd->policy.attach;
-    char problem[CONFIG_PROBLEM_MAX];
-    int result = exchange_interfaces(netd, policy, problem);
+    int result = exchange_interfaces(netd, policy, text);
 
     if (result < 0) {
-        snprintf(text, CONFIG_PROBLEM_MAX, "%.200s: [netd] %.300s", policy->file, problem);
         policy_free(policy);
         return result;
     }

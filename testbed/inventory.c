@@ -68,8 +68,8 @@ static void *begin_node(void *root, const char *label, int line, char *problem)
 }
 
 static const struct config_section sections[] = {
-    {"testbed", testbed_keys, NULL, NULL},
-    {"node", node_keys, begin_node, NULL},
+    {"testbed", testbed_keys, NULL, NULL, NULL},
+    {"node", node_keys, begin_node, NULL, NULL},
     {0},
 };
 

@@ -126,8 +126,8 @@ static int end_node(void *root, void *object, char *problem)
 }
 
 static const struct config_section sections[] = {
-    {"nodes", common_keys, NULL, NULL},
-    {"node", node_keys, begin_node, end_node},
+    {"nodes", common_keys, NULL, NULL, NULL},
+    {"node", node_keys, begin_node, end_node, NULL},
     {0},
 };
 

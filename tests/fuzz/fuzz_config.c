@@ -64,7 +64,7 @@ static int end_rule(void *root, void *object, char *problem)
 }
 
 static const struct config_section sections[] = {
-    {"netd", netd_keys, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule}, {0}};
+    {"netd", netd_keys, NULL, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule, NULL}, {0}};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

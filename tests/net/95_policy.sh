@@ -92,7 +92,7 @@ steady beside client client $SERVER 7001 3 1000 2
 beside=$STARTED
 interfaces=eth0,nothing
 rules True ''
-assert_line "$LT_WORK/server.netd.log" 'not read again: .*netd.conf: \[netd\] interfaces: no interface nothing here'
+assert_line "$LT_WORK/server.netd.log" 'not read again: .*netd.conf:3: \[netd\] interfaces: no interface nothing here'
 interfaces=eth0,eth1
 rules False ''
 assert_equal "$(mode)" "['tc']" "the second interface"

@@ -75,14 +75,24 @@ static int end_rule(void *root, void *object, char *problem)
     return rule->allow && rule->port == 1 ? LOCKSTEP_E_BAD_VALUE : 0;
 }
 
+static int last_line; /* of a key of [netd] */
+
+static void note_line(void *object, int line)
+{
+    (void)object;
+    last_line = line;
+}
+
 static const char *const modes[] = {"fast", "slow", NULL};
 static const struct config_key mode_keys[] = {
     {"mode", "Mode.", {VALUE_ENUM(struct netd, mode, modes), .required = true}},
     {0},
 };
 
-static const struct config_section sections[] = {
-    {"netd", netd_keys, NULL, NULL}, {"rule", rule_keys, begin_rule, end_rule}, {"mode", mode_keys, NULL, NULL}, {0}};
+static const struct config_section sections[] = {{"netd", netd_keys, NULL, NULL, note_line},
+                                                 {"rule", rule_keys, begin_rule, end_rule, NULL},
+                                                 {"mode", mode_keys, NULL, NULL, NULL},
+                                                 {0}};
 
 static struct netd netd;
 static char problem[CONFIG_PROBLEM_MAX];
@@ -136,6 +146,17 @@ static void labelled_sections_make_objects(void **state)
     assert_int_equal(netd.rules[1].port, 443);
     assert_false(netd.rules[1].allow);
     assert_int_equal(netd.ring, 1 << 20);
+}
+
+static void the_line_of_a_key_is_told(void **state)
+{
+    (void)state;
+    last_line = 0;
+    assert_int_equal(parse("[mode]\nmode = fast\n"), 0);
+    assert_int_equal(last_line, 0);
+    assert_int_equal(parse("[mode]\nmode = fast\n\n[netd]\n# a comment\nring = 64K\n[rule]\nport = 1\nallow = no\n"),
+                     0);
+    assert_int_equal(last_line, 6);
 }
 
 static void mistakes_name_file_line_and_key(void **state)
@@ -218,10 +239,15 @@ static void a_section_is_checked_at_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(empty_text_leaves_defaults),       cmocka_unit_test(keys_comments_and_layout),
-        cmocka_unit_test(labelled_sections_make_objects),   cmocka_unit_test(mistakes_name_file_line_and_key),
-        cmocka_unit_test(malformed_lines_are_refused),      cmocka_unit_test(nothing_after_the_first_mistake_is_set),
-        cmocka_unit_test(long_lines_are_refused_not_split), cmocka_unit_test(lists_take_items_and_are_added_to),
+        cmocka_unit_test(the_line_of_a_key_is_told),
+        cmocka_unit_test(empty_text_leaves_defaults),
+        cmocka_unit_test(keys_comments_and_layout),
+        cmocka_unit_test(labelled_sections_make_objects),
+        cmocka_unit_test(mistakes_name_file_line_and_key),
+        cmocka_unit_test(malformed_lines_are_refused),
+        cmocka_unit_test(nothing_after_the_first_mistake_is_set),
+        cmocka_unit_test(long_lines_are_refused_not_split),
+        cmocka_unit_test(lists_take_items_and_are_added_to),
         cmocka_unit_test(a_section_is_checked_at_its_end),
     };
 

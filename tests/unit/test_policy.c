@@ -309,6 +309,20 @@ static void what_is_no_file_is_refused(void **state)
     assert_int_equal(policy.rule_count, 0);
 }
 
+static void interfaces_know_where_they_are_named(void **state)
+{
+    char place[POLICY_PLACE_MAX];
+
+    (void)state;
+    accepted("# interfaces\n[netd]\ninterfaces = eth0, eth1\nattach = tc\n\ninterfaces = eth2\n");
+    assert_string_equal(policy_interface_place(&policy, "eth0", place), "n.conf:3: [netd] interfaces");
+    assert_string_equal(policy_interface_place(&policy, "eth1", place), "n.conf:3: [netd] interfaces");
+    assert_string_equal(policy_interface_place(&policy, "eth2", place), "n.conf:6: [netd] interfaces");
+    assert_string_equal(policy_interface_place(&policy, "eth3", place), "n.conf: [netd] interfaces");
+    policy.interface_lines[1] = 0;
+    assert_string_equal(policy_interface_place(&policy, "eth1", place), "--interface");
+}
+
 static void a_file_without_a_last_newline_is_whole(void **state)
 {
     (void)state;
@@ -673,6 +687,7 @@ int main(void)
         cmocka_unit_test(mistakes_name_file_line_section_and_key),
         cmocka_unit_test(what_is_no_text_is_refused),
         cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(interfaces_know_where_they_are_named),
         cmocka_unit_test(a_file_without_a_last_newline_is_whole),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(layout_does_not_matter),
