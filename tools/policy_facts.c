@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tools/policy_facts.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -29,14 +30,17 @@ void policy_facts_note(struct policy_facts *facts, const char *format, ...)
 static void look_at_file(struct policy_facts *facts, const char *name, const struct rule_query *who)
 {
     static struct program file;
+    int err;
 
-    snprintf(facts->program, sizeof facts->program, "%s", name);
     if (!*name)
         return;
-    if (program_examine_for(name, who->uid, who->group_count ? who->groups[0] : getgid(), &file) < 0 ||
-        !realpath(file.image, facts->program)) {
+    err = program_examine_for(name, who->uid, who->group_count ? who->groups[0] : getgid(), &file);
+    if (err == 0 && !realpath(file.image, facts->program))
+        err = -errno;
+    if (err < 0) {
         snprintf(facts->program, sizeof facts->program, "%s", name);
-        policy_facts_note(facts, "there is no program %s here: only its name counts", name);
+        policy_facts_note(facts, "the program %s cannot be looked at (%s): only its name counts", name,
+                          error_text(err));
         return;
     }
     facts->obstacle = program_obstacle_text(file.obstacle);
