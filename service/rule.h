@@ -13,7 +13,7 @@
 #include "base/net_addr.h"
 
 #define RULE_NAME_MAX     33 /* with the NUL; fits a reason of the control protocol: policy: rule "..." */
-#define RULE_PROGRAMS_MAX 8 /* and interfaces */
+#define RULE_PROGRAMS_MAX 8  /* and interfaces */
 #define RULE_ITEMS_MAX    16
 #define RULE_IDS_MAX      64
 #define RULE_TEXT_MAX     4096 /* a condition's items as text */

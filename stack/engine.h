@@ -240,9 +240,9 @@ struct engine_ops {
     void (*tcp_describe)(const struct tcp_conn *conn, struct emitter *out);
     void (*tcp_listener_describe)(const struct tcp_listener *listener, struct emitter *out);
     void (*udp_describe)(const struct udp_socket *socket, struct emitter *out);
-    /* One look at a time through all connections: the first with start, then the next; false: no more. *out: one that no
-     * handle stands for (half-open, waiting to be accepted, closed by the program and not over yet), or NULL. The lock
-     * may be let go between two calls; connections that come meanwhile are part of it. One walk at a time. */
+    /* One look at a time through all connections: the first with start, then the next; false: no more. *out: one that
+     * no handle stands for (half-open, waiting to be accepted, closed by the program and not over yet), or NULL. The
+     * lock may be let go between two calls; connections that come meanwhile are part of it. One walk at a time. */
     bool (*tcp_walk)(struct engine *engine, bool start, const struct tcp_conn **out);
 };
 

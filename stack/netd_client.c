@@ -312,7 +312,7 @@ const char *client_problem(int err, char *text)
     else if (version == 0)
         snprintf(text, CLIENT_PROBLEM_MAX, "it does not understand Lockstep " LOCKSTEP_VERSION);
     else
-        snprintf(text, CLIENT_PROBLEM_MAX, "it speaks version %u of the control protocol, Lockstep %s here version %u",
+        snprintf(text, CLIENT_PROBLEM_MAX, "it speaks version %u of the control protocol, Lockstep %s here version %d",
                  version, LOCKSTEP_VERSION, CONTROL_VERSION);
     return text;
 }

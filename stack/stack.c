@@ -537,8 +537,12 @@ static int map_stats(int fd, void **out)
     whole = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (whole == MAP_FAILED)
         return -ENOMEM;
-    *out = mmap(whole, LANE_STATS_BASE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-    return *out == MAP_FAILED ? -ENOMEM : 0;
+    if (mmap(whole, LANE_STATS_BASE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        munmap(whole, sizeof *page);
+        return -ENOMEM;
+    }
+    *out = whole;
+    return 0;
 }
 
 /* Maps ring, control page and statistics; duplicates of the first two are kept for a restarted service. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the engine itself costs: a request comes in, is read and answered; nothing leaves the process.
- * engine_bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS [uncounted]] prints nanoseconds a round. tests/bench/instructions
- * counts the instructions of round_trip. */
+ * engine_bench udp|tcp|bulk-in|bulk-out ROUNDS [IDLE_CONNECTIONS [uncounted]] prints nanoseconds a round.
+ * tests/bench/instructions counts the instructions of round_trip. */
 #include "tests/unit/engine_script.h"
 
 #include <time.h>
