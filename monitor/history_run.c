@@ -16,7 +16,7 @@
 #include "base/hash.h"
 #include "monitor/history_value.h"
 #include "monitor/json_report.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "testbed/json_read.h"
 #include "testbed/report.h"
 

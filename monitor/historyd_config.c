@@ -7,11 +7,9 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/option.h"
-#include "testbed/file.h"
-
-#define CONFIG_BYTES_MAX 65536
 
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 
@@ -129,21 +127,17 @@ int historyd_config_load(int argc, char *const *argv, struct historyd_config *co
     static struct command_line line;
     char problem[CONFIG_PROBLEM_MAX];
     const char *path;
-    char *text = NULL;
-    size_t length = 0;
+    char *text;
+    size_t length;
     int err;
 
     if (option_run(&program, argc, argv, &line, exit_status) < 0)
         return -EINVAL;
     *exit_status = 1;
     log_init(program.name, (enum log_level)line.log_level);
-    path = *line.config ? line.config : HISTORYD_CONFIG_FILE;
-    err = file_read(path, CONFIG_BYTES_MAX, &text, &length);
-    if (err < 0 && (err != -ENOENT || *line.config)) {
-        log_error("configuration: cannot read %s: %s", path, error_text(err));
-        return err;
-    }
-    err = historyd_config_parse(path, text ? text : "", length, config, problem);
+    err = file_read_config(line.config, HISTORYD_CONFIG_FILE, &path, &text, &length, problem);
+    if (err == 0)
+        err = historyd_config_parse(path, text, length, config, problem);
     free(text);
     if (err < 0) {
         log_error("configuration: %s", problem);

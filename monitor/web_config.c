@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "monitor/web_config.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/option.h"
-#include "testbed/file.h"
-
-#define CONFIG_FILE_MAX 65536
 
 static const struct config_key keys[] = {
     {"listen",
@@ -134,22 +131,6 @@ static void override(char *value, size_t size, const char *given)
         snprintf(value, size, "%s", given);
 }
 
-/* The text of the configuration file, which the caller frees; "" if it need not be there. NULL after a message. */
-static char *read_config(const char *given, size_t *length)
-{
-    const char *path = *given ? given : WEB_CONFIG_FILE;
-    char *text;
-    int err = file_read(path, CONFIG_FILE_MAX, &text, length);
-
-    if (err == -ENOENT && !*given) {
-        *length = 0;
-        return strdup("");
-    }
-    if (err < 0)
-        fprintf(stderr, "lockstep-web: cannot read %s: %s\n", path, error_text(err));
-    return text;
-}
-
 int web_config_load(int argc, char *const *argv, struct web_config *config, int *exit_status)
 {
     static struct command_line line;
@@ -161,11 +142,9 @@ int web_config_load(int argc, char *const *argv, struct web_config *config, int 
     if (option_run(&program, argc, argv, &line, exit_status) < 0)
         return -1;
     *exit_status = 2;
-    text = read_config(line.config, &length);
-    if (!text)
-        return -1;
-    file = *line.config ? line.config : WEB_CONFIG_FILE;
-    err = parse(file, text, length, config, problem);
+    err = file_read_config(line.config, WEB_CONFIG_FILE, &file, &text, &length, problem);
+    if (err == 0)
+        err = parse(file, text, length, config, problem);
     free(text);
     override(config->listen_text, sizeof config->listen_text, line.listen);
     override(config->history, sizeof config->history, line.history);

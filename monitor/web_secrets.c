@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "clock/private_file.h"
-#include "testbed/file.h"
+#include "base/file.h"
 
 #define PEM_MAX     65536
 #define PATH_LENGTH 1024

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "platform/platform.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "testbed/plan.h"
 #include "testbed/round.h"
 

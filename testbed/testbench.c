@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "testbed/bench.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "testbed/plan_command.h"
 #include "testbed/raw_log.h"
 

@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 #include "platform/platform.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "tools/command.h"
 #include "tools/report.h"
 #include "tools/text_table.h"

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/option.h"
 #include "platform/platform.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "tools/clock.h"
 #include "tools/report.h"
 

@@ -10,7 +10,7 @@
 #include "base/option.h"
 #include "clock/estimator.h"
 #include "clock/trace.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "tools/clock.h"
 #include "tools/report.h"
 

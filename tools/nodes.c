@@ -2,16 +2,13 @@
 #include "tools/nodes.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/net_addr.h"
-#include "testbed/file.h"
-
-#define FILE_MAX (256 << 10)
 
 #define TOKEN_HELP   "File with the token that the node wants; nobody but its owner and group may read it."
 #define CA_HELP      "Certificates to trust (PEM). Default: the system's."
@@ -155,21 +152,12 @@ int nodes_parse(const char *file_name, const char *text, size_t length, struct n
 
 int nodes_load(const char *path, struct nodes_config *out, char *problem)
 {
-    bool chosen = path && *path;
-    char *text = NULL;
-    size_t length = 0;
-    int err;
+    char *text;
+    size_t length;
+    int err = file_read_config(path ? path : "", NODES_FILE, &path, &text, &length, problem);
 
-    if (!chosen)
-        path = NODES_FILE;
-    err = file_read(path, FILE_MAX, &text, &length);
-    if (err == -ENOENT && !chosen)
-        return nodes_parse(path, "", 0, out, problem);
-    if (err < 0) {
-        snprintf(problem, CONFIG_PROBLEM_MAX, "cannot read %.200s: %s", path, error_text(err));
-        return err;
-    }
-    err = nodes_parse(path, text, length, out, problem);
+    if (err == 0)
+        err = nodes_parse(path, text, length, out, problem);
     free(text);
     return err;
 }

@@ -8,13 +8,7 @@
 . "$(dirname "$0")/history.sh"
 setup
 truth client --delay 50000 --jitter 5000
-clockd server server <<END
-[clockd]
-[source truth]
-address = $CLIENT
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by server server "$CLIENT"
 history_start server
 history_start client
 

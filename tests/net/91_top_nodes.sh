@@ -15,13 +15,7 @@ err=$LT_WORK/err table=$LT_WORK/table conf=$LT_WORK/nodes.conf
 
 # ---- two nodes with all services ----
 truth client --delay 50000 --jitter 5000
-clockd server server <<END
-[clockd]
-[source truth]
-address = $CLIENT
-poll-min = 250ms
-poll-max = 1s
-END
+clockd_by server server "$CLIENT"
 clockd client client <<END
 [clockd]
 [source silent]

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "clock/estimator.h"
 #include "clock/trace.h"
-#include "testbed/file.h"
+#include "base/file.h"
 
 #define TRACE_FILE_MAX ((size_t)4 << 30)
 

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "testbed/cost.h"
-#include "testbed/file.h"
+#include "base/file.h"
 #include "testbed/node_clock.h"
 #include "testbed/stall.h"
 #include "tests/unit/unit.h"

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "testbed/file.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/config.h"
 #include "base/error.h"
 
-#define STEP 65536
+#define STEP       65536
+#define CONFIG_MAX (256 << 10)
 
 /* Doubles the room until the end of the file is in it. */
 static int read_all(FILE *file, size_t max, char **text, size_t *length)
@@ -51,6 +54,23 @@ int file_read(const char *path, size_t max, char **text, size_t *length)
         *text = NULL;
     }
     fclose(file);
+    return err;
+}
+
+int file_read_config(const char *given, const char *usual, const char **path, char **text, size_t *length,
+                     char *problem)
+{
+    int err;
+
+    *path = *given ? given : usual;
+    err = file_read(*path, CONFIG_MAX, text, length);
+    if (err == -ENOENT && !*given) {
+        *length = 0;
+        *text = strdup("");
+        err = *text ? 0 : -ENOMEM;
+    }
+    if (err < 0)
+        snprintf(problem, CONFIG_PROBLEM_MAX, "cannot read %.300s: %s", *path, error_text(err));
     return err;
 }
 
