@@ -40,6 +40,7 @@ struct user {
     unsigned clients, lanes, flows, claims;
     struct closer_account closer;
     unsigned nexthops_made; /* since window_ns */
+    unsigned untold;        /* connections that programs came not to tell of, looked at since window_ns */
     uint64_t window_ns;
 };
 

@@ -25,9 +25,12 @@
 #define CLAIM_TIMEOUT_NS    500000000ull
 #define LISTENERS_PAUSE_NS  20000000ull
 #define CLAIMS_PER_USER     256 /* other than root */
-/* New next hops that one user other than root may cause in a window: each makes the kernel ask the network. */
-#define NEXTHOP_WINDOW_NS   10000000000ull
+/* What one user other than root may cause in a window. New next hops: each makes the kernel ask the network.
+ * Connections that are in the pages of programs that ended only: each is two records of everybody's journal, and pages
+ * say what their programs like. */
+#define WINDOW_NS           10000000000ull
 #define NEXTHOPS_PER_WINDOW 512
+#define UNTOLD_PER_WINDOW   8192
 
 static int handle_hello(struct netd *netd, struct request *request, struct reply *reply)
 {
@@ -76,12 +79,17 @@ static int handle_lane_adopt(struct netd *netd, struct request *request, struct 
     return 0;
 }
 
+static void renew_window(struct user *user, uint64_t now_ns)
+{
+    if (now_ns - user->window_ns <= WINDOW_NS)
+        return;
+    user->window_ns = now_ns;
+    user->nexthops_made = user->untold = 0;
+}
+
 static bool nexthop_budget(struct user *user, uint64_t now_ns)
 {
-    if (now_ns - user->window_ns > NEXTHOP_WINDOW_NS) {
-        user->window_ns = now_ns;
-        user->nexthops_made = 0;
-    }
+    renew_window(user, now_ns);
     return user->uid == 0 || user->nexthops_made < NEXTHOPS_PER_WINDOW;
 }
 
@@ -515,6 +523,7 @@ static void record_untold(struct netd *netd, const struct client *client, uint32
         .remote = {body.slot.remote, body.slot.remote_port},
     };
     lanes_read_histogram(client->lane, slot, body.latency);
+    client->user->untold++;
     record_moment(netd, client, &body);
 }
 
@@ -523,13 +532,14 @@ void requests_record_untold(struct netd *netd, const struct client *client)
     uint64_t has_flow[LANE_STATS_SLOTS / 64] = {0};
     uint32_t used = lanes_slots_used(client->lane);
 
+    renew_window(client->user, platform_now_ns());
     list_for_each(link, &client->lane->owner.flows)
     {
         uint32_t slot = list_entry(link, struct flow, of_owner)->slot;
 
         has_flow[slot / 64] |= 1ull << slot % 64;
     }
-    for (uint32_t slot = 0; slot < used; slot++) {
+    for (uint32_t slot = 0; slot < used && (client->uid == 0 || client->user->untold < UNTOLD_PER_WINDOW); slot++) {
         if (!(has_flow[slot / 64] >> slot % 64 & 1))
             record_untold(netd, client, slot);
     }

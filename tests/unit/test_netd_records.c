@@ -399,6 +399,41 @@ static void what_a_killed_program_came_not_to_tell_is_in_its_page(void **unused)
     observe_no_more();
 }
 
+/* A page full of connections that never were: what others have recorded stays. */
+static void boaster_body(void *argument, int to_parent, int from_parent)
+{
+    struct program program;
+    uint32_t flow_id;
+
+    program_open(&program);
+    child_assert(flow_add_bound(&program, *(int *)argument, 0, &flow_id) == 0);
+    for (uint32_t slot = 1; slot < LANE_STATS_SLOTS; slot++)
+        put_untold(&program, slot, 5110, true, 0);
+    program.stats->slots_used = LANE_STATS_SLOTS;
+    tell(to_parent);
+    await(from_parent);
+}
+
+static void a_killed_program_s_page_does_not_flush_the_journal(void **unused)
+{
+    int fd = listening_socket(5110);
+    struct child child;
+
+    (void)unused;
+    observe();
+    child_start(&child, NOBODY, boaster_body, &fd);
+    assert_true(await(child.from_child));
+    skip_old_events();
+    kill(child.pid, SIGKILL);
+    assert_int_equal(child_end(&child), -SIGKILL);
+    do {
+        while (!journal_next(&reader, &event.record, &lost))
+            usleep(1000);
+    } while (event.record.type != JOURNAL_LANE_CLOSED);
+    close(fd);
+    observe_no_more();
+}
+
 static void doomed_body(void *argument, int to_parent, int from_parent)
 {
     struct program program;
@@ -651,6 +686,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_was_over_before_it_was_told_is_told_at_once),
         cmocka_unit_test(told_twice_it_is_one_connection),
         cmocka_unit_test(what_a_killed_program_came_not_to_tell_is_in_its_page),
+        cmocka_unit_test(a_killed_program_s_page_does_not_flush_the_journal),
         cmocka_unit_test(a_killed_program_s_counters_are_read_from_its_page),
         cmocka_unit_test(sockets_of_the_kernel_are_told_with_the_reason),
         cmocka_unit_test(the_table_shows_what_there_is),
