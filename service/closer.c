@@ -34,6 +34,7 @@ static pthread_cond_t added = PTHREAD_COND_INITIALIZER;
 static struct list ready = {&ready, &ready}; /* accounts that have a job and may have another thread */
 static struct list all = {&all, &all};
 static unsigned threads, idle;
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 static struct closer_account own = {{&own.jobs, &own.jobs}, {&own.ready, &own.ready}, 0, 0};
 
 void closer_account_init(struct closer_account *account)
@@ -124,6 +125,23 @@ static void start_thread(void)
     pthread_attr_destroy(&attributes);
 }
 
+static void acquire(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void release(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+/* A child that writes a report asks how many hang: it must not be born with the lock in the hands of a thread that it
+ * has not. */
+static void prepare_for_forks(void)
+{
+    pthread_atfork(acquire, release, release);
+}
+
 void closer_run(struct closer_account *account, void (*work)(intptr_t argument), intptr_t argument)
 {
     struct job *job = malloc(sizeof(*job));
@@ -134,6 +152,7 @@ void closer_run(struct closer_account *account, void (*work)(intptr_t argument),
     }
     *job = (struct job){.account = account ? account : &own, .work = work, .argument = argument};
     job->since_ns = platform_now_ns();
+    pthread_once(&prepared, prepare_for_forks);
     pthread_mutex_lock(&lock);
     list_push_back(&all, &job->of_all);
     list_push_back(&job->account->jobs, &job->link);
