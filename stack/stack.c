@@ -743,14 +743,17 @@ static void tell_by_messenger(const struct control_not_accelerated *message)
 {
     static uint64_t again_at_ns;
 
-    if (open_error < 0 && open_error != LOCKSTEP_E_NO_SERVICE)
+    if (open_error < 0 && (open_error != LOCKSTEP_E_NO_SERVICE || platform_now_ns() < retry_at_ns))
         return;
     if (!messenger) {
+        int err;
+
         if (platform_now_ns() < again_at_ns)
             return;
-        again_at_ns = platform_now_ns() + RETRY_NS;
         start_log();
-        if (connect_anew(&messenger) < 0)
+        err = connect_anew(&messenger);
+        again_at_ns = platform_now_ns() + RETRY_NS; /* a service that does not answer has taken seconds to say so */
+        if (err < 0)
             return;
     }
     if (client_not_accelerated(messenger, message) == LOCKSTEP_E_NO_SERVICE)
