@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "monitor/history_value.h"
 #include "monitor/json_report.h"
-#include "base/file.h"
 #include "testbed/json_read.h"
 #include "testbed/report.h"
 

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "clock/private_file.h"
-#include "base/file.h"
 
 #define PEM_MAX     65536
 #define PATH_LENGTH 1024

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "platform/platform.h"
 #include "base/file.h"
+#include "platform/platform.h"
 #include "testbed/plan.h"
 #include "testbed/round.h"
 

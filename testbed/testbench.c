@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "testbed/bench.h"
-#include "base/file.h"
 #include "testbed/plan_command.h"
 #include "testbed/raw_log.h"
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "platform/platform.h"
 #include "base/file.h"
+#include "platform/platform.h"
 #include "tools/command.h"
 #include "tools/report.h"
 #include "tools/text_table.h"

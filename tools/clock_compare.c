@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/option.h"
 #include "platform/platform.h"
-#include "base/file.h"
 #include "tools/clock.h"
 #include "tools/report.h"
 

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/option.h"
 #include "clock/estimator.h"
 #include "clock/trace.h"
-#include "base/file.h"
 #include "tools/clock.h"
 #include "tools/report.h"
 

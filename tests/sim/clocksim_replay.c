@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "clock/estimator.h"
 #include "clock/trace.h"
-#include "base/file.h"
 
 #define TRACE_FILE_MAX ((size_t)4 << 30)
 

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "testbed/cost.h"
 #include "base/file.h"
+#include "testbed/cost.h"
 #include "testbed/node_clock.h"
 #include "testbed/stall.h"
 #include "tests/unit/unit.h"
