@@ -61,8 +61,10 @@ except OSError:
 s = connect()
 assert answer(s) == b""
 # A thousand at once, all answered.
-clients = [connect() for _ in range(1000)]
-for s in clients: s.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+clients = []
+for _ in range(1000):
+    clients.append(connect())
+    clients[-1].sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 for s in clients:
     got = answer(s)
     assert got.startswith(b"HTTP/1.1 200") and got.endswith(b"}"), got[:80]
