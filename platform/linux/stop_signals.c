@@ -24,6 +24,7 @@ int platform_stop_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* who starts it may ignore it, and then children end without leaving a status */
     return block_and_open(&set);
 }
 

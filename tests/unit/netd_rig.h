@@ -40,6 +40,7 @@ static inline void service_start(void)
         char *arguments[] = {"lockstep-netd", "--interface", "v0", "--runtime-dir", dir, "--log-level", "error", NULL};
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGCHLD, SIG_IGN); /* as some starters do */
         close_range(3, ~0u, 0);
         exit(netd_main(7, arguments));
     }
