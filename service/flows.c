@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -577,6 +578,20 @@ void flows_remove(struct flows *flows, struct flow *flow)
     flow->owner->count--;
     closer_close(flow->owner->closer, flow->fd);
     free(flow);
+}
+
+static void close_copy(struct table_node *node, void *context)
+{
+    const struct flow *flow = table_entry(node, struct flow, by_id);
+
+    (void)context;
+    if (flow->fd >= 0)
+        close(flow->fd);
+}
+
+void flows_close_copies(struct flows *flows)
+{
+    table_each(&flows->ids, close_copy, NULL);
 }
 
 /* A bound flow covers its own address, or every one of its family if that is the wildcard. */

@@ -67,6 +67,8 @@ uint64_t flows_new_key(struct flows *flows);
 void flows_set_cookie(struct flows *flows, struct flow *flow, uint64_t cookie);
 /* Removes it from the divert and closes the reservation. */
 void flows_remove(struct flows *flows, struct flow *flow);
+/* In a forked child, whose copies keep ports taken that the service gives up meanwhile. */
+void flows_close_copies(struct flows *flows);
 /* By id or client id, among the owner's. */
 struct flow *flows_find(const struct flows *flows, const struct flow_owner *owner, uint32_t id);
 /* Does a bound flow of the owner's cover this local address? */

@@ -2,6 +2,7 @@
 #include "service/reporter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -149,18 +150,44 @@ static unsigned waiting_count(const struct netd *netd, const struct user *user)
     return count;
 }
 
-/* Forks the child that fills job->memfd; sets job->pid_fd. The child dies with the service, whose lock and sockets it
- * holds as well. */
-static int spawn(struct netd *netd, struct report_job *job)
+/* The child dies with the service, whose lock and sockets it holds as well, but for those that reserve ports: whom the
+ * service has told that a port is free finds it so. ready: closed when that is done. */
+static void run_child(const struct netd *netd, const struct report_job *job, pid_t service, int ready)
 {
-    pid_t service = getpid(), child = fork();
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != service)
+        _exit(1);
+    flows_close_copies(netd->flows);
+    close(ready);
+    _exit(report_write(netd, job->kind, job->memfd) == 0 ? 0 : 1);
+}
+
+/* A child, or a negated errno. It has closed what it is to close. */
+static pid_t fork_child(const struct netd *netd, const struct report_job *job)
+{
+    pid_t service = getpid(), child;
+    int ends[2], result;
+    char byte;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    child = fork();
+    result = -errno;
+    if (child == 0)
+        run_child(netd, job, service, ends[1]);
+    close(ends[1]);
+    while (child > 0 && read(ends[0], &byte, 1) < 0 && errno == EINTR)
+        ;
+    close(ends[0]);
+    return child < 0 ? result : child;
+}
+
+/* Forks the child that fills job->memfd; sets job->pid_fd. */
+static int spawn(const struct netd *netd, struct report_job *job)
+{
+    pid_t child = fork_child(netd, job);
 
     if (child < 0)
-        return -errno;
-    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != service))
-        _exit(1);
-    if (child == 0)
-        _exit(report_write(netd, job->kind, job->memfd) == 0 ? 0 : 1);
+        return child;
     job->pid_fd = (int)syscall(SYS_pidfd_open, child, 0);
     if (job->pid_fd < 0) {
         int result = -errno;

@@ -2,6 +2,7 @@
 /* What the service records: its journal and the binary table, with programs that live, die and hand their lanes back.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -677,6 +678,61 @@ static void ten_thousand_connections(void **unused)
     observe_no_more();
 }
 
+#define REPORTS 8
+
+static void curious_body(void *argument, int to_parent, int from_parent)
+{
+    struct netd_client *client;
+    int fd;
+
+    (void)argument;
+    child_assert(client_connect(&client, dir, "curious", 0, NULL) == 0);
+    tell(to_parent);
+    await(from_parent);
+    for (int i = 0; i < REPORTS; i++) {
+        child_assert(client_report(client, CONTROL_REPORT_CONNECTIONS, &fd) == 0);
+        close(fd);
+    }
+    tell(to_parent);
+    await(from_parent);
+}
+
+static bool has_said_something(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* A long report is written by a child of the service's. */
+static void a_report_reserves_no_ports(void **unused)
+{
+    int listener = listening_socket(5106);
+    struct child many, curious;
+    struct program program;
+
+    (void)unused;
+    child_start(&many, 0, many_body, &listener);
+    assert_true(await(many.from_child));
+    child_start(&curious, 0, curious_body, NULL);
+    assert_true(await(curious.from_child));
+    program_open(&program);
+    tell(curious.to_child);
+    while (!has_said_something(curious.from_child)) {
+        int fd = bound_socket(0, SOCK_DGRAM, HERE, 5111, false); /* fails if somebody has the last one's copy */
+        uint32_t flow_id;
+
+        assert_int_equal(flow_add_bound(&program, fd, 1, &flow_id), 0);
+        close(fd);
+        assert_int_equal(client_flow_remove(program.client, flow_id), 0);
+        settle(&program);
+    }
+    program_close(&program);
+    assert_int_equal(child_end(&curious), 0);
+    assert_int_equal(child_end(&many), 0);
+    close(listener);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -694,6 +750,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(after_a_restart_connections_have_their_first_beginning),
         cmocka_unit_test(pages_of_an_older_service_are_taken_over),
         cmocka_unit_test(ten_thousand_connections),
+        cmocka_unit_test(a_report_reserves_no_ports),
     };
 
     if (!namespaces_possible()) {
