@@ -415,6 +415,10 @@ int rule_check(void *root, void *object, char *problem)
     if (of_lane && depends_on_socket(rule))
         return complain(problem,
                         "%s: is a program's: not in a rule with protocol, direction, port, network or interface", key);
+    if (rule->injector == RULE_INJECTOR_DIRECT && has_condition(rule, RULE_PROGRAM) &&
+        !has_condition(rule, RULE_USER) && !has_condition(rule, RULE_GROUP))
+        return complain(problem, "injector: direct, with which a program may send and hear anything, needs user or "
+                                 "group: anybody can run or copy a program");
     if (!connects && (has_condition(rule, RULE_REMOTE_PORT) || has_condition(rule, RULE_REMOTE_NETWORK)))
         return complain(problem, "direction: must be connect with %s: other sockets have no peer yet",
                         has_condition(rule, RULE_REMOTE_PORT) ? "remote-port" : "remote-network");

@@ -191,6 +191,9 @@ static void mistakes_name_file_line_section_and_key(void **state)
         {"[rule a]\naction = accelerate\nremote-port = 80\ninjector = direct",
          "n.conf:1: [rule a] injector: is a program's: not in a rule with protocol, direction, port, network or "
          "interface"},
+        {"[rule a]\naction = accelerate\nprogram = /opt/daq/*\ninjector = direct",
+         "n.conf:1: [rule a] injector: direct, with which a program may send and hear anything, needs user or group: "
+         "anybody can run or copy a program"},
         {"[rule a]\naction = accelerate\ninterface = eth0\nring-bytes = 1M",
          "n.conf:1: [rule a] ring-bytes: is a program's: not in a rule with protocol, direction, port, network or "
          "interface"},
