@@ -136,13 +136,24 @@ static int refuse(char *problem, int result, const struct policy *wanted, const 
     return result;
 }
 
+/* Whose flows are not known yet, and the earlier instance's programs are still attached. */
+static int lanes_are_coming_back(char *problem, const struct policy *wanted, const char *name)
+{
+    return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name, "lanes of an earlier instance are coming back");
+}
+
 /* May the lists be exchanged? Nothing is changed yet. */
 static int check_interfaces(const struct netd *netd, const struct policy *wanted, char *problem)
 {
     for (int i = 0; i < POLICY_MAX_INTERFACES && netd->policy.interfaces[i][0]; i++) {
         const char *name = netd->policy.interfaces[i];
-        unsigned count = lists(wanted, name) ? 0 : count_users(netd, find_ifindex(netd, name));
+        unsigned count;
 
+        if (lists(wanted, name))
+            continue;
+        if (netd->adopting)
+            return lanes_are_coming_back(problem, wanted, name);
+        count = count_users(netd, find_ifindex(netd, name));
         if (count > 0)
             return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name, "%s cannot go: %u connections and groups use it",
                           name, count);
@@ -154,7 +165,7 @@ static int check_interfaces(const struct netd *netd, const struct policy *wanted
         if (lists(&netd->policy, name))
             continue;
         if (netd->adopting)
-            return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name, "lanes of an earlier instance are coming back");
+            return lanes_are_coming_back(problem, wanted, name);
         count = count_overlaps(netd, ifindex);
         if (count > 0)
             return refuse(problem, LOCKSTEP_E_CONFLICT, wanted, name,

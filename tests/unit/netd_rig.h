@@ -30,14 +30,16 @@ static pid_t service;
 
 /* --- the service -------------------------------------------------------------------------------------------- */
 
-static inline void service_start(void)
+/* option, value: what it accelerates. */
+static inline void service_start_with(const char *option, const char *value)
 {
     char socket_path[128];
 
     enter(0);
     service = fork();
     if (service == 0) {
-        char *arguments[] = {"lockstep-netd", "--interface", "v0", "--runtime-dir", dir, "--log-level", "error", NULL};
+        char *arguments[] = {"lockstep-netd", (char *)option, (char *)value, "--runtime-dir", dir,
+                             "--log-level",   "error",        NULL};
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(SIGCHLD, SIG_IGN); /* as some starters do */
@@ -55,6 +57,11 @@ static inline void service_start(void)
         usleep(10000);
     }
     fail_msg("the service does not answer");
+}
+
+static inline void service_start(void)
+{
+    service_start_with("--interface", "v0");
 }
 
 static inline void service_end(int signal_number)

@@ -733,6 +733,52 @@ static void a_report_reserves_no_ports(void **unused)
     close(listener);
 }
 
+/* --- reading the configuration again ------------------------------------------------------------------------ */
+
+static void write_config(const char *path, const char *interfaces)
+{
+    FILE *file = fopen(path, "we");
+
+    assert_non_null(file);
+    fprintf(file, "[netd]\ninterfaces = %s\n", interfaces);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The answer of a service that was killed and started again, with the lane of a program that is not back yet. */
+static void reload_without_other(const char *path, struct control_reload_reply *reply)
+{
+    struct netd_client *client;
+
+    write_config(path, "v0, other0");
+    service_end(SIGKILL);
+    service_start_with("--config", path);
+    write_config(path, "v0");
+    assert_int_equal(client_connect(&client, dir, "reloader", 0, NULL), 0);
+    assert_int_equal(client_reload(client, reply), 0);
+    client_close(client);
+}
+
+#define TRIES 5 /* it waits for lanes for some seconds only */
+
+static void no_interface_goes_while_lanes_are_coming_back(void **unused)
+{
+    struct control_reload_reply reply = {.failed = 0};
+    struct program program;
+    char path[96];
+
+    (void)unused;
+    snprintf(path, sizeof(path), "%s/netd.conf", dir);
+    shell("ip link add other0 type veth peer name other1; ip link set other0 up; ip link set other1 up");
+    service_end(SIGTERM);
+    write_config(path, "v0, other0");
+    service_start_with("--config", path);
+    program_open(&program);
+    for (int i = 0; i < TRIES && !reply.failed; i++)
+        reload_without_other(path, &reply);
+    assert_non_null(strstr(reply.text, "coming back"));
+    program_close(&program);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -751,6 +797,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(pages_of_an_older_service_are_taken_over),
         cmocka_unit_test(ten_thousand_connections),
         cmocka_unit_test(a_report_reserves_no_ports),
+        cmocka_unit_test(no_interface_goes_while_lanes_are_coming_back),
     };
 
     if (!namespaces_possible()) {
