@@ -2,8 +2,10 @@
 #include "tools/capture_series.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct capture_series {
@@ -34,11 +36,22 @@ static void make_name(const struct capture_series *series, unsigned number, char
         snprintf(name, size, "%s", is_pipe(series->path) ? "standard output" : series->path);
 }
 
+/* Packets are everybody's data: a new file is for who captures only. */
+static FILE *create(const char *name)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+
+    if (fd >= 0 && !file)
+        close(fd);
+    return file;
+}
+
 static int begin(struct capture_series *series)
 {
     series->number++;
     make_name(series, series->number, series->name, sizeof series->name);
-    series->out = is_pipe(series->path) ? stdout : fopen(series->name, "we");
+    series->out = is_pipe(series->path) ? stdout : create(series->name);
     return series->out ? capture_file_open(&series->file, series->out, series->snap_length) : -errno;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "platform/platform.h"
@@ -310,6 +311,21 @@ static void files_end_at_their_size_and_the_latest_stay(void **state)
     unlink(path_of("a-00005.pcapng"));
 }
 
+static void a_capture_is_for_who_captures_only(void **state)
+{
+    mode_t mask = umask(0022);
+    struct capture_series *series;
+    struct stat status;
+
+    (void)state;
+    assert_int_equal(capture_series_open(&series, path_of("s"), 1000, 0, 0), 0);
+    umask(mask);
+    assert_int_equal(stat(path_of("s"), &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    capture_series_close(series);
+    unlink(path_of("s"));
+}
+
 static void names_keep_their_endings(void **state)
 {
     static const char *const names[][2] = {{"b", "b-00001"}, {".c", ".c-00001"}, {"d.e.f", "d.e-00001.f"}};
@@ -344,6 +360,7 @@ int main(void)
         cmocka_unit_test(packets_of_several_cores_are_put_in_order),
         cmocka_unit_test(a_full_disk_is_told),
         cmocka_unit_test(files_end_at_their_size_and_the_latest_stay),
+        cmocka_unit_test(a_capture_is_for_who_captures_only),
         cmocka_unit_test(names_keep_their_endings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
