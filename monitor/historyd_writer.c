@@ -7,13 +7,13 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "monitor/history_recorder.h"
 #include "monitor/historyd.h"
+#include "platform/file_lock.h"
 #include "platform/platform.h"
 #include "platform/service_manager.h"
 
@@ -23,8 +23,6 @@
 #define BATCHES_MAX   16           /* of one turn */
 #define PRUNE_NS      200000000ull /* after each batch, or in a turn without one */
 #define LAST_TRIES    3
-#define LOCK_TRIES    20
-#define LOCK_PAUSE_MS 50
 #define NOT_OURS_EXIT 3 /* lockstep-historyd.service does not start it again */
 
 struct writer {
@@ -260,20 +258,6 @@ static void write_rest(struct writer *writer)
     }
 }
 
-/* One that was killed may take a moment to let go. */
-static bool lock_in_time(int fd)
-{
-    for (int tries = 0; tries < LOCK_TRIES; tries++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            return true;
-        if (errno != EWOULDBLOCK)
-            return false;
-        poll(NULL, 0, LOCK_PAUSE_MS);
-    }
-    errno = EWOULDBLOCK;
-    return false;
-}
-
 /* One recorder for a database: two would write everything twice. The descriptor keeps the lock. */
 static int lock_database(const char *database)
 {
@@ -282,9 +266,9 @@ static int lock_database(const char *database)
 
     snprintf(path, sizeof path, "%s.lock", database);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (fd >= 0 && lock_in_time(fd))
+    err = fd < 0 ? -errno : file_lock_take(fd);
+    if (err == 0)
         return fd;
-    err = -errno;
     if (err == -EWOULDBLOCK)
         log_error("database: another recorder writes to %s", database);
     else

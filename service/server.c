@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/probe.h"
+#include "platform/file_lock.h"
 #include "platform/platform.h"
 #include "platform/service_manager.h"
 #include "platform/stop_signals.h"
@@ -528,6 +528,7 @@ void server_drop_clients(struct server *server, bool keep_lanes)
 static int lock_directory(struct server *server, const char *dir)
 {
     char path[128];
+    int result;
 
     if (mkdir(dir, 0755) < 0 && errno != EEXIST) {
         log_error("netd: cannot create %s: %s", dir, error_text(-errno));
@@ -539,11 +540,14 @@ static int lock_directory(struct server *server, const char *dir)
         log_error("netd: cannot open %s: %s", path, error_text(-errno));
         return -errno;
     }
-    if (flock(server->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+    result = file_lock_take(server->lock_fd);
+    if (result == -EWOULDBLOCK) {
         log_error("netd: another instance uses %s", dir);
-        return LOCKSTEP_E_CONFLICT;
+        result = LOCKSTEP_E_CONFLICT;
+    } else if (result < 0) {
+        log_error("netd: cannot lock %s: %s", path, error_text(result));
     }
-    return 0;
+    return result;
 }
 
 static int listen_socket(struct server *server, const char *dir)

@@ -33,6 +33,7 @@ clock_report node sources >/dev/null || fail "the control socket does not answer
 
 # State: saved at the end, used at the next start; truncated: said and left out.
 wait_clock node 10 stats 's("truth")["accepted"] >= 20'
+wait_clock node 20 status '(r["frequency_sigma_ppb"] or 1e9) < 900'
 stop "$daemon"
 assert_line "$state" '^counter tsc '
 assert_line "$state" '^baseline .* truth$'

@@ -156,7 +156,7 @@ assert_equal $status 1 "exit status of top with nodes that do not answer"
 assert_line "$err" '^lockstep: stranger: its certificate'
 assert_equal "$(json "$table" 'sorted((n["clock"], n["programs"]) for n in r["nodes"] if n["programs"])')" \
     "[('synchronised', 1), ('synchronised', 1), ('unsynchronised', 2)]" "nodes"
-LT_LIMIT=30 exec_at server "$LT_LOCKSTEP" top --runtime-dir "$dir" --nodes-file "$LT_WORK/good.conf" --json -N there -n 1 -d 1s \
+LT_LIMIT=30 exec_at server "$LT_LOCKSTEP" top --runtime-dir "$dir" --nodes-file "$LT_WORK/good.conf" --json -N there -n 1 -d 3s \
     -s -rx_bytes_per_s -f established >"$table" 2>"$err"
 assert_equal "$(json "$table" 'r["node"], [(c["program"][:6], c["rx_bytes_per_s"] > 0, c["latency_p99_ns"] > 0) for c in r["connections"]]')" \
     "('there', [('python', True, True), ('python', True, True), ('python', True, True)])" "connections of another node"

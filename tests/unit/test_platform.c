@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "platform/file_lock.h"
 #include "tests/unit/unit.h"
 
 #define MS     1000000ull
@@ -258,6 +261,29 @@ static void unsealed_memory_is_not_mapped(void **state)
     close(fd);
 }
 
+/* A copy of the descriptor holds the lock as well. */
+static void a_lock_that_is_about_to_end_is_waited_for(void **state)
+{
+    char path[] = "/tmp/file_lock_test.XXXXXX";
+    int first = mkstemp(path), second = open(path, O_RDWR | O_CLOEXEC);
+    pid_t child;
+
+    (void)state;
+    unlink(path);
+    assert_int_equal(file_lock_take(first), 0);
+    assert_int_equal(file_lock_take(second), -EWOULDBLOCK);
+    child = fork();
+    if (child == 0) {
+        usleep(200000);
+        _exit(0);
+    }
+    close(first);
+    assert_int_equal(file_lock_take(second), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(second);
+    assert_int_equal(file_lock_take(second), -EBADF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +300,7 @@ int main(void)
         cmocka_unit_test(sealed_memory_keeps_its_size),
         cmocka_unit_test(read_only_memory_cannot_be_written_by_others),
         cmocka_unit_test(unsealed_memory_is_not_mapped),
+        cmocka_unit_test(a_lock_that_is_about_to_end_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
