@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /* Blocks SIGTERM and SIGINT in the calling thread (call it before others are made) and ignores SIGPIPE; SIGCHLD is as
- * usual again, however the process was started. A non-blocking, close-on-exec descriptor, the caller's, that is readable
- * when one of the first two has come; or a negated errno. */
+ * usual again, however the process was started. A non-blocking, close-on-exec descriptor, the caller's, that is
+ * readable when one of the first two has come; or a negated errno. */
 int platform_stop_signals(void);
 
 /* The same for SIGHUP, which asks a daemon to read its configuration again. */

@@ -141,6 +141,7 @@ static void put_recovery(struct emitter *out, const struct tcp_conn *conn)
 {
     emit_object_begin(out, "recovery");
     emit_unsigned(out, "retransmissions", conn->retransmissions);
+    emit_unsigned(out, "retransmitted_bytes", conn->retransmitted_bytes);
     emit_unsigned(out, "duplicate_acks", conn->dupacks);
     emit_unsigned(out, "reordering_segments", conn->reordering);
     emit_unsigned(out, "needless_probes", conn->spurious);

@@ -539,6 +539,7 @@ static bool send_lost(struct tcp_conn *conn)
     conn->force_repeat = false;
     conn->rtt_pending = false; /* Karn */
     conn->retransmissions += (to - from + conn->mss - 1) / conn->mss;
+    conn->retransmitted_bytes += to - from;
     recovery_repeated(conn, to);
     return true;
 }
@@ -605,5 +606,6 @@ bool conn_send_tail(struct tcp_conn *conn)
         return false;
     conn->rtt_pending = false;
     conn->retransmissions++;
+    conn->retransmitted_bytes += length;
     return true;
 }

@@ -189,6 +189,7 @@ struct tcp_conn {
     uint64_t opened_ns;
 
     uint32_t retransmissions;
+    uint64_t retransmitted_bytes;
     struct list flush_link;
     struct list borrow_link; /* rx may point into records */
     struct list id_link;     /* by connection_id */

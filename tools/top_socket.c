@@ -58,10 +58,11 @@ static void print_sending(struct json_object *send, struct json_object *recovery
     top_page_line(out, "In flight", "%s; the peer's window %s, it was %s at most", BYTES(send, "in_flight_bytes"),
                   BYTES(send, "window_bytes"), BYTES(send, "window_max_bytes"));
     top_page_line(out, "Sent again",
-                  "%" PRIu64 " segments, %" PRIu64 " probes in vain; %" PRIu64
+                  "%" PRIu64 " segments, %s, %" PRIu64 " probes in vain; %" PRIu64
                   " duplicate acknowledgements, reordering %" PRIu64,
-                  report_number(recovery, "retransmissions"), report_number(recovery, "needless_probes"),
-                  report_number(recovery, "duplicate_acks"), report_number(recovery, "reordering_segments"));
+                  report_number(recovery, "retransmissions"), BYTES(recovery, "retransmitted_bytes"),
+                  report_number(recovery, "needless_probes"), report_number(recovery, "duplicate_acks"),
+                  report_number(recovery, "reordering_segments"));
     if (report_count(recovery, "sacked_by_peer"))
         top_page_line(out, "Gaps", "%zu ranges that the peer has beyond gaps",
                       report_count(recovery, "sacked_by_peer"));

@@ -109,6 +109,9 @@ static void loss_is_told(void **state)
     assert_string_equal(json_object_get_string(member(described, "congestion", "state")), "loss");
     assert_true(number("congestion", "backoff") > 2);
     assert_true(number("recovery", "retransmissions") > 2);
+    assert_true(number("recovery", "retransmitted_bytes") > 2 * number("send", "mss_bytes"));
+    assert_true(number("recovery", "retransmitted_bytes") <=
+                number("recovery", "retransmissions") * number("send", "mss_bytes"));
     assert_int_equal(number("congestion", "window_bytes"), number("send", "mss_bytes"));
     assert_true(number("congestion", "threshold_bytes") < 20000);
     assert_true(number("timers", "retransmit_in_us") > 100000);

@@ -51,7 +51,8 @@ static void a_connection_says_more_than_ss(void **state)
         " \"congestion\": {\"state\": \"slow-start\", \"window_bytes\": 14480, \"threshold_bytes\": null,"
         " \"window_was_used_up\": true, \"smoothed_rtt_us\": 100, \"rtt_variation_us\": 6, \"rtt_min_us\": 80,"
         " \"retransmission_timeout_us\": 20000, \"backoff\": 1},"
-        " \"recovery\": {\"retransmissions\": 12, \"duplicate_acks\": 1, \"reordering_segments\": 3,"
+        " \"recovery\": {\"retransmissions\": 12, \"retransmitted_bytes\": 17376, \"duplicate_acks\": 1, "
+        "\"reordering_segments\": 3,"
         " \"needless_probes\": 4, \"sacked_by_peer\": [{}, {}]},"
         " \"timers\": {\"retransmit_in_us\": 19961, \"keepalive_in_us\": 7200000000},"
         " \"route\": {\"mtu_bytes\": 1500, \"path_mtu_bytes\": 1400},"
@@ -64,7 +65,7 @@ static void a_connection_says_more_than_ss(void **state)
     says(
         "Send queue     2.930 KiB not acknowledged, of these 1000 B not sent; room for 256.0 KiB; waits for the inter");
     says("In flight      1.953 KiB; the peer's window 64.00 KiB, it was 128.0 KiB at most\n");
-    says("Sent again     12 segments, 4 probes in vain; 1 duplicate acknowledgements, reordering 3\n");
+    says("Sent again     12 segments, 16.97 KiB, 4 probes in vain; 1 duplicate acknowledgements, reordering 3\n");
     says("Gaps           2 ranges");
     says("Receive queue  17 B not read; window 63.00 KiB, of 64.00 KiB at most\n");
     says("Out of order   2.828 KiB in 2 segments\n");
