@@ -249,16 +249,18 @@ static __always_inline int heartbeat_is_stale(__u64 beat_ns, __u64 now_ns)
     return age > (__s64)DIVERT_HEARTBEAT_LIMIT_NS || age < -(__s64)DIVERT_HEARTBEAT_LIMIT_NS;
 }
 
+static __always_inline int service_is_stale(__u64 now_ns)
+{
+    __u32 zero = 0;
+    __u64 *service = bpf_map_lookup_elem(&heartbeat, &zero);
+
+    return !service || heartbeat_is_stale(*service, now_ns);
+}
+
 /* Nobody is left to take packets: neither the program nor the service has shown life for long. */
 static __always_inline int lane_is_stale(const struct lane_control *control, __u64 now_ns)
 {
-    __u32 zero = 0;
-    __u64 *service;
-
-    if (!heartbeat_is_stale(control->heartbeat_ns, now_ns))
-        return 0;
-    service = bpf_map_lookup_elem(&heartbeat, &zero);
-    return !service || heartbeat_is_stale(*service, now_ns);
+    return heartbeat_is_stale(control->heartbeat_ns, now_ns) && service_is_stale(now_ns);
 }
 
 /* Hands the filled record over. The atomic addition orders the record's reservation before the look at `sleeping`; the
@@ -488,6 +490,11 @@ static __always_inline int flow_divert(void *ctx, const int xdp, __u32 hook, str
     if (packet->key.protocol == IPPROTO_TCP && (packet->flags & LANE_RECORD_MULTICAST))
         return VERDICT_PASS;
     packet->now_ns = bpf_ktime_get_ns();
+    /* Without a service the program may not know the way to who connects; its listener in the kernel does. */
+    if (connection && service_is_stale(packet->now_ns) && packet_is_syn(ctx, xdp, packet)) {
+        stat_count(DIVERT_STAT_STALE);
+        return VERDICT_PASS;
+    }
     packet->flow_id = flow->flow_id;
     result = deliver(ctx, xdp, flow, hash, packet, connection);
     packet->outcome = (__u32)result + 1;

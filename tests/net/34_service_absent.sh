@@ -33,6 +33,15 @@ run client "$LT_PYTHON" "$LT_HERE/steady.py" client $SERVER 7001 0.2 >"$LT_WORK/
     fail "client: $(tail -n 1 "$LT_WORK/client.out")"
 kill -KILL "$(service_pid server)"
 wait_for 5 "the end of the service" gone "$(service_pid server)"
+# Who asks for the first time meanwhile, and nobody is left to say the way to it, gets the kernel's listener.
+case $SERVER in *:*) stranger=fd00:77::99 length=64 ;; *) stranger=10.77.0.99 length=24 ;; esac
+ip -n "$(ns client)" addr add "$stranger/$length" dev eth0 $([ $length = 24 ] || echo nodad)
+at client "$LT_PYTHON" -c "
+import socket
+connection = socket.create_connection(('$SERVER', 7001), timeout=20, source_address=('$stranger', 0))
+connection.sendall(b'hello')
+assert connection.recv(100) == b'hello'
+" || fail "a stranger is not answered without the service"
 for node in server client; do
     start_kernel newer-$node $node "$LT_PYTHON" "$LT_HERE/other_version.py" serve "$(service_dir $node)"
     wait_for 10 "the newer service" has_line "$LT_WORK/newer-$node.out" ready
