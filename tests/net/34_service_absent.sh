@@ -38,6 +38,11 @@ case $SERVER in *:*) stranger=fd00:77::99 length=64 ;; *) stranger=10.77.0.99 le
 ip -n "$(ns client)" addr add "$stranger/$length" dev eth0 $([ $length = 24 ] || echo nodad)
 at client "$LT_PYTHON" -c "
 import socket
+datagrams = socket.socket(socket.AF_INET6 if ':' in '$SERVER' else socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.settimeout(10)
+datagrams.bind(('$stranger', 0))
+datagrams.sendto(b'hello', ('$SERVER', 7001))
+assert datagrams.recv(100) == b'hello'
 connection = socket.create_connection(('$SERVER', 7001), timeout=20, source_address=('$stranger', 0))
 connection.sendall(b'hello')
 assert connection.recv(100) == b'hello'
