@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct net_addr {
@@ -34,6 +35,11 @@ bool net_addr_is_loopback(const struct net_addr *addr);
 bool net_addr_is_multicast(const struct net_addr *addr);
 bool net_addr_is_link_local(const struct net_addr *addr); /* IPv6 fe80::/10 */
 bool net_addr_equal(const struct net_addr *a, const struct net_addr *b);
+/* Inline for the sake of the engine's tables. */
+static inline bool net_endpoint_equal(const struct net_endpoint *a, const struct net_endpoint *b)
+{
+    return a->port == b->port && memcmp(&a->addr, &b->addr, sizeof a->addr) == 0;
+}
 
 struct net_addr net_addr_from_v4(uint32_t network_order);
 uint32_t net_addr_to_v4(const struct net_addr *addr); /* network byte order */

@@ -130,11 +130,6 @@ static struct entry *find(struct history_connections *connections, uint64_t inst
     return entry;
 }
 
-static bool endpoint_equal(const struct net_endpoint *a, const struct net_endpoint *b)
-{
-    return a->port == b->port && net_addr_equal(&a->addr, &b->addr);
-}
-
 /* The same connection, as an earlier instance of the service saw it. */
 static struct entry *find_earlier(struct history_connections *connections, const struct connection_row *row,
                                   uint64_t instance)
@@ -143,7 +138,7 @@ static struct entry *find_earlier(struct history_connections *connections, const
 
     for (; entry; entry = entry->next_of_ends) {
         if (entry->instance != instance && entry->pid == row->pid && entry->protocol == row->protocol &&
-            endpoint_equal(&entry->local, &row->local) && endpoint_equal(&entry->remote, &row->remote) &&
+            net_endpoint_equal(&entry->local, &row->local) && net_endpoint_equal(&entry->remote, &row->remote) &&
             llabs(entry->since_ns - row->since_ns) < SINCE_SLACK)
             return entry;
     }

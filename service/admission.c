@@ -70,7 +70,7 @@ static bool record(struct netd *netd, const struct client *client, uint32_t prot
     snprintf(item.reason, sizeof(item.reason), "%s", reason);
     for (unsigned i = 0; (other = kernel_sockets_get(&netd->kernel_sockets, i)); i++) {
         if (other->pid == item.pid && other->protocol == protocol && strcmp(other->reason, item.reason) == 0 &&
-            other->local.port == local->port && net_addr_equal(&other->local.addr, &local->addr))
+            net_endpoint_equal(&other->local, local))
             return false;
     }
     kernel_sockets_add(&netd->kernel_sockets, &item);

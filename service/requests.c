@@ -372,16 +372,11 @@ static int describe_accepted(struct netd *netd, const struct client *client, con
     return 0;
 }
 
-static bool endpoint_equal(const struct net_endpoint *a, const struct net_endpoint *b)
-{
-    return a->port == b->port && net_addr_equal(&a->addr, &b->addr);
-}
-
 /* The connection is known, and the socket behind it is another now. */
 static int change_accepted(struct netd *netd, struct flow *flow, const struct control_flow_accepted *body)
 {
-    if (!flow->accepted || flow->slot != body->slot || !endpoint_equal(&flow->local, &body->local) ||
-        !endpoint_equal(&flow->remote, &body->remote))
+    if (!flow->accepted || flow->slot != body->slot || !net_endpoint_equal(&flow->local, &body->local) ||
+        !net_endpoint_equal(&flow->remote, &body->remote))
         return LOCKSTEP_E_BAD_VALUE;
     flows_set_cookie(netd->flows, flow, body->socket_cookie);
     return 0;

@@ -78,19 +78,14 @@ static bool wants_everything(void)
     return now.order.filter.flow_id == 0 && now.order.filter.local.port == 0;
 }
 
-static bool same_endpoint(const struct net_endpoint *a, const struct net_endpoint *b)
-{
-    return a->port == b->port && net_addr_equal(&a->addr, &b->addr);
-}
-
 static bool wanted(const struct flow *flow, const struct net_endpoint *local, const struct net_endpoint *remote)
 {
     const struct control_dump *filter = &now.order.filter;
 
     if (filter->flow_id)
         return flow && flow->id == filter->flow_id;
-    return filter->local.port == 0 || (same_endpoint(&filter->local, local) &&
-                                       (filter->remote.port == 0 || same_endpoint(&filter->remote, remote)));
+    return filter->local.port == 0 || (net_endpoint_equal(&filter->local, local) &&
+                                       (filter->remote.port == 0 || net_endpoint_equal(&filter->remote, remote)));
 }
 
 static bool sock_wanted(const struct sock *sock)

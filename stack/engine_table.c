@@ -17,11 +17,6 @@ static uint32_t hash_endpoints(const struct engine *engine, const struct net_end
     return (uint32_t)hash_bytes(&engine->key, words, sizeof(words));
 }
 
-static bool endpoint_equal(const struct net_endpoint *a, const struct net_endpoint *b)
-{
-    return a->port == b->port && memcmp(&a->addr, &b->addr, sizeof(a->addr)) == 0;
-}
-
 int table_init(struct engine *engine)
 {
     engine->table_mask = engine->udp_table_mask = TABLE_FIRST - 1;
@@ -40,8 +35,8 @@ struct tcp_conn *table_find(struct engine *engine, const struct net_endpoint *lo
 {
     uint32_t hash = hash_endpoints(engine, local, remote);
     struct tcp_conn *conn = engine->table[hash & engine->table_mask];
-    while (conn &&
-           (conn->hash != hash || !endpoint_equal(&conn->remote, remote) || !endpoint_equal(&conn->local, local)))
+    while (conn && (conn->hash != hash || !net_endpoint_equal(&conn->remote, remote) ||
+                    !net_endpoint_equal(&conn->local, local)))
         conn = conn->hash_next;
     return conn;
 }
@@ -115,8 +110,8 @@ struct udp_socket *udp_table_find(struct engine *engine, const struct net_endpoi
 {
     uint32_t hash = hash_endpoints(engine, local, remote);
     struct udp_socket *socket = engine->udp_table[hash & engine->udp_table_mask];
-    while (socket &&
-           (socket->hash != hash || !endpoint_equal(&socket->remote, remote) || !endpoint_equal(&socket->local, local)))
+    while (socket && (socket->hash != hash || !net_endpoint_equal(&socket->remote, remote) ||
+                      !net_endpoint_equal(&socket->local, local)))
         socket = socket->hash_next;
     return socket;
 }
