@@ -189,18 +189,12 @@ static void compute_rates(struct gatherer *gatherer, struct gathered *gathered)
 /* What `write` writes. NULL: no memory. */
 static struct body *write_body(void (*write)(FILE *out, const void *what), const void *what)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
+    struct body_writer writer;
 
-    if (!out)
+    if (!body_begin(&writer))
         return NULL;
-    write(out, what);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return body_create(text, length);
+    write(writer.out, what);
+    return body_end(&writer);
 }
 
 static void write_summary(FILE *out, const void *gathered)

@@ -23,6 +23,22 @@ struct body *body_create(char *text, size_t length)
     return body;
 }
 
+bool body_begin(struct body_writer *writer)
+{
+    *writer = (struct body_writer){0};
+    writer->out = open_memstream(&writer->text, &writer->length);
+    return writer->out;
+}
+
+struct body *body_end(struct body_writer *writer)
+{
+    if (fclose(writer->out) != 0) {
+        free(writer->text);
+        return NULL;
+    }
+    return body_create(writer->text, writer->length);
+}
+
 struct body *body_hold(struct body *body)
 {
     if (body)
@@ -83,13 +99,13 @@ void snapshot_release(struct snapshot *snapshot)
 static struct body *write_list(const struct snapshot *snapshot, const struct list_query *query, bool live)
 {
     struct json_stream json = {0};
-    char *text = NULL;
-    size_t length = 0;
+    struct body_writer writer;
+    struct body *body;
     int err;
 
-    json.out = open_memstream(&text, &length);
-    if (!json.out)
+    if (!body_begin(&writer))
         return NULL;
+    json.out = writer.out;
     json_begin(&json, NULL, '{');
     if (live) {
         json_put_uint(&json, "sequence", snapshot->sequence);
@@ -97,11 +113,12 @@ static struct body *write_list(const struct snapshot *snapshot, const struct lis
     }
     err = connection_list_write(&json, &snapshot->table, snapshot->rates, query);
     json_end(&json, '}');
-    if (fclose(json.out) != 0 || err < 0) {
-        free(text);
-        return NULL;
+    body = body_end(&writer);
+    if (err < 0) {
+        body_release(body);
+        body = NULL;
     }
-    return body_create(text, length);
+    return body;
 }
 
 static struct body *find(const struct snapshot *snapshot, const char *name)
@@ -156,19 +173,18 @@ struct body *snapshot_connections(struct snapshot *snapshot, const struct list_q
 int snapshot_connection(const struct snapshot *snapshot, uint64_t key, struct body **out)
 {
     struct json_stream json = {0};
-    char *text = NULL;
-    size_t length = 0;
+    struct body_writer writer;
     bool found;
 
     *out = NULL;
-    json.out = open_memstream(&text, &length);
-    if (!json.out)
+    if (!body_begin(&writer))
         return -ENOMEM;
+    json.out = writer.out;
     found = connection_write_one(&json, &snapshot->table, snapshot->rates, key);
-    if (fclose(json.out) != 0 || !found) {
-        free(text);
-        return found ? -ENOMEM : 0;
-    }
-    *out = body_create(text, length);
-    return *out ? 0 : -ENOMEM;
+    *out = body_end(&writer);
+    if (found)
+        return *out ? 0 : -ENOMEM;
+    body_release(*out);
+    *out = NULL;
+    return 0;
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "monitor/tracker.h"
 #include "monitor/web_request.h"
@@ -21,6 +22,15 @@ struct body {
 };
 /* Takes text over (malloc); NULL: no memory, text is freed. */
 struct body *body_create(char *text, size_t length);
+/* A body that is written to a stream: out, from body_begin (false: no memory) to body_end, which closes it (NULL: no
+ * memory). The writer must not move between them. */
+struct body_writer {
+    FILE *out;
+    char *text;
+    size_t length;
+};
+bool body_begin(struct body_writer *writer);
+struct body *body_end(struct body_writer *writer);
 struct body *body_hold(struct body *body);
 void body_release(struct body *body);
 

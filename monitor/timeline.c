@@ -81,12 +81,11 @@ static struct body *write_document(const struct past *past, enum series_span spa
                                    size_t count)
 {
     struct json_stream json = {0};
-    char *text = NULL;
-    size_t length = 0;
+    struct body_writer writer;
 
-    json.out = open_memstream(&text, &length);
-    if (!json.out)
+    if (!body_begin(&writer))
         return NULL;
+    json.out = writer.out;
     json_begin(&json, NULL, '{');
     json_put_int(&json, "span_s", series_span_s(span));
     json_begin(&json, "history", '{');
@@ -95,11 +94,7 @@ static struct body *write_document(const struct past *past, enum series_span spa
     json_end(&json, '}');
     series_write(points, count, &json);
     json_end(&json, '}');
-    if (fclose(json.out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return body_create(text, length);
+    return body_end(&writer);
 }
 
 struct body *timeline_write(struct timeline *timeline, enum series_span span, int64_t now_ms)

@@ -67,20 +67,15 @@ struct MHD_Response *web_answer_asset(const struct web_asset *asset)
 static struct MHD_Response *error_document(const char *text)
 {
     struct json_stream json = {0};
-    char *document = NULL;
-    size_t length = 0;
+    struct body_writer writer;
 
-    json.out = open_memstream(&document, &length);
-    if (!json.out)
+    if (!body_begin(&writer))
         return NULL;
+    json.out = writer.out;
     json_begin(&json, NULL, '{');
     json_put_text(&json, "error", text);
     json_end(&json, '}');
-    if (fclose(json.out) != 0) {
-        free(document);
-        return NULL;
-    }
-    return web_answer_body(body_create(document, length), WEB_JSON);
+    return web_answer_body(body_end(&writer), WEB_JSON);
 }
 
 struct MHD_Response *web_answer_text(const char *text, bool json)
