@@ -305,6 +305,11 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
     return 0;
 }
 
+bool lanes_stats_whole(const struct lane *lane)
+{
+    return lane->stats && lane->stats_bytes >= sizeof(*lane->stats);
+}
+
 bool lanes_read_slot(const struct lane *lane, uint32_t slot, struct lane_stats_slot *out)
 {
     if (slot >= LANE_STATS_SLOTS || !lane->stats)
@@ -317,7 +322,7 @@ void lanes_read_histogram(const struct lane *lane, uint32_t slot, uint32_t out[L
 {
     const size_t size = LANE_STATS_SLOT_BUCKETS * sizeof(*out);
 
-    if (slot < LANE_STATS_SLOTS && lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+    if (slot < LANE_STATS_SLOTS && lanes_stats_whole(lane))
         memcpy(out, lane->stats->latency[slot], size);
     else
         memset(out, 0, size);
@@ -327,7 +332,7 @@ uint32_t lanes_slots_used(const struct lane *lane)
 {
     uint32_t used = 0;
 
-    if (lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+    if (lanes_stats_whole(lane))
         used = __atomic_load_n(&lane->stats->slots_used, __ATOMIC_RELAXED);
     return used < LANE_STATS_SLOTS ? used : LANE_STATS_SLOTS;
 }
@@ -335,7 +340,7 @@ uint32_t lanes_slots_used(const struct lane *lane)
 void lanes_hear_end(struct lane *lane, uint64_t number)
 {
     lane->ends_heard = number;
-    if (lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+    if (lanes_stats_whole(lane))
         __atomic_store_n(&lane->stats->ends_heard, number, __ATOMIC_RELEASE);
 }
 
@@ -343,7 +348,7 @@ bool lanes_end_heard(const struct lane *lane, uint32_t slot)
 {
     uint64_t number = 0;
 
-    if (slot < LANE_STATS_SLOTS && lane->stats && lane->stats_bytes >= sizeof(*lane->stats))
+    if (slot < LANE_STATS_SLOTS && lanes_stats_whole(lane))
         number = lane->stats->end_told[slot];
     return number != 0 && number <= lane->ends_heard;
 }

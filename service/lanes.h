@@ -19,6 +19,8 @@ int lanes_adopt(struct netd *netd, struct client *client, const struct control_l
 /* Removes the flows, resets TCP peers if reset is true, frees the lane. */
 void lanes_close(struct netd *netd, struct lane *lane, bool reset);
 
+/* Its statistics page has all that this version knows: it is not of an older service. */
+bool lanes_stats_whole(const struct lane *lane);
 /* Copies a slot of the lane's statistics page; false if the number is wild or the slot not in use. */
 bool lanes_read_slot(const struct lane *lane, uint32_t slot, struct lane_stats_slot *out);
 /* Copies a slot's histogram; zeros if there is none. */

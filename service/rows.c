@@ -38,7 +38,7 @@ static void fill_lane_stats(const struct lane *lane, struct lane_row *row)
     row->bad_packets = stats->bad_packets;
     row->send_failures = stats->send_failures;
     row->sleeps = stats->sleeps;
-    if (lane->stats_bytes >= sizeof(*stats))
+    if (lanes_stats_whole(lane))
         row->spin_ns = stats->spin_ns;
 }
 
