@@ -12,6 +12,8 @@
 #define LINE_MAX_BYTES 1024
 
 static const char *program_name = "lockstep";
+const char *const log_level_names[] = {"error", "warning", "info", "debug", NULL};
+
 static enum log_level shown_level = LOG_LEVEL_INFO;
 static int output_fd = STDERR_FILENO;
 static log_sink output_sink;

@@ -12,6 +12,8 @@
 #include "base/log_event.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+/* Of enum log_level, as options and configurations name them; ends with NULL. */
+extern const char *const log_level_names[];
 
 /* Where a line is written in the source. */
 struct log_site {

@@ -320,3 +320,9 @@ void option_print_man(const struct option_program *program, FILE *out)
     fputs("*-h*, *--help*\n\tShow a summary of the options.\n\n", out);
     fputs("*-V*, *--version*\n\tShow the version.\n\n", out);
 }
+
+void option_override(char *value, size_t size, const char *given)
+{
+    if (*given)
+        snprintf(value, size, "%s", given);
+}

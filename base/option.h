@@ -43,6 +43,9 @@ int option_parse(const struct option_program *program, int argc, char *const *ar
  * Returns the first argument's index, or -1 when the program is to end with *exit_status (0, or 2 for a bad line). */
 int option_run(const struct option_program *program, int argc, char *const *argv, void *object, int *exit_status);
 
+/* An option that stands for a key of a configuration: what was given, if anything, takes the place of the file's. */
+void option_override(char *value, size_t size, const char *given);
+
 void option_print_help(const struct option_program *program, FILE *out);
 /* "OPTIONS" section in scdoc(5) syntax. */
 void option_print_man(const struct option_program *program, FILE *out);

@@ -18,7 +18,6 @@
 static const char *const counter_names[] = {"auto", "tsc", "monotonic-raw", NULL};
 _Static_assert(COUNTER_AUTO == 0 && COUNTER_TSC == 1 && COUNTER_MONOTONIC_RAW == 2,
                "names and kinds are in the same order");
-static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 static const char *const poll_names[] = {"62.5ms", "125ms", "250ms",  "500ms",  "1s",     "2s",      "4s",    "8s",
                                          "16s",    "32s",   "64s",    "128s",   "256s",   "512s",    "1024s", "2048s",
                                          "4096s",  "8192s", "16384s", "32768s", "65536s", "131072s", NULL};
@@ -349,7 +348,7 @@ static const struct option_entry option_entries[] = {
     {"log-level",
      'l',
      "Least severe messages shown: error, warning, info or debug.",
-     {VALUE_ENUM(struct command_line, log_level, level_names), .initial = "info"},
+     {VALUE_ENUM(struct command_line, log_level, log_level_names), .initial = "info"},
      "LEVEL"},
     {0},
 };

@@ -11,8 +11,6 @@
 #include "base/log.h"
 #include "base/option.h"
 
-static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
-
 #define KEEP(kind, days)                                                                                               \
     {                                                                                                                  \
         VALUE_INT(struct historyd_config, keep_days[kind]), .initial = (days), .min = 0, .max = 36500                  \
@@ -79,7 +77,7 @@ static const struct option_entry entries[] = {
     {"log-level",
      'l',
      "Least severe messages shown.",
-     {VALUE_ENUM(struct command_line, log_level, level_names), .initial = "info"},
+     {VALUE_ENUM(struct command_line, log_level, log_level_names), .initial = "info"},
      "LEVEL"},
     {0},
 };
@@ -103,18 +101,12 @@ int historyd_config_parse(const char *file_name, const char *text, size_t length
     return err;
 }
 
-static void override(char *value, size_t size, const char *given)
-{
-    if (*given)
-        snprintf(value, size, "%s", given);
-}
-
 /* Beside a database that was named. */
 static void choose_runs(struct historyd_config *config, const struct command_line *line)
 {
     const char *slash = strrchr(line->database, '/');
 
-    override(config->runs, sizeof config->runs, line->runs);
+    option_override(config->runs, sizeof config->runs, line->runs);
     if (*line->database && !*line->runs)
         snprintf(config->runs, sizeof config->runs, "%.*sruns", slash ? (int)(slash - line->database + 1) : 0,
                  line->database);
@@ -143,8 +135,8 @@ int historyd_config_load(int argc, char *const *argv, struct historyd_config *co
         log_error("configuration: %s", problem);
         return err;
     }
-    override(config->database, sizeof config->database, line.database);
-    override(config->runtime_dir, sizeof config->runtime_dir, line.runtime_dir);
+    option_override(config->database, sizeof config->database, line.database);
+    option_override(config->runtime_dir, sizeof config->runtime_dir, line.runtime_dir);
     choose_runs(config, &line);
     config->log_level = line.log_level;
     return 0;

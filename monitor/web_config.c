@@ -42,8 +42,6 @@ struct command_line {
     int log_level;
 };
 
-static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
-
 static const struct option_entry entries[] = {
     {"config",
      'c',
@@ -68,7 +66,7 @@ static const struct option_entry entries[] = {
     {"log-level",
      'l',
      "Least severe messages shown.",
-     {VALUE_ENUM(struct command_line, log_level, level_names), .initial = "info"},
+     {VALUE_ENUM(struct command_line, log_level, log_level_names), .initial = "info"},
      "LEVEL"},
     {0},
 };
@@ -125,12 +123,6 @@ int web_config_parse(const char *file_name, const char *text, size_t length, str
     return err < 0 ? err : check(file_name, config, problem);
 }
 
-static void override(char *value, size_t size, const char *given)
-{
-    if (*given)
-        snprintf(value, size, "%s", given);
-}
-
 int web_config_load(int argc, char *const *argv, struct web_config *config, int *exit_status)
 {
     static struct command_line line;
@@ -146,9 +138,9 @@ int web_config_load(int argc, char *const *argv, struct web_config *config, int 
     if (err == 0)
         err = parse(file, text, length, config, problem);
     free(text);
-    override(config->listen_text, sizeof config->listen_text, line.listen);
-    override(config->history, sizeof config->history, line.history);
-    override(config->runtime_dir, sizeof config->runtime_dir, line.runtime_dir);
+    option_override(config->listen_text, sizeof config->listen_text, line.listen);
+    option_override(config->history, sizeof config->history, line.history);
+    option_override(config->runtime_dir, sizeof config->runtime_dir, line.runtime_dir);
     config->log_level = line.log_level;
     if (err == 0)
         err = check(*line.listen ? "command line" : file, config, problem);

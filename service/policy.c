@@ -16,7 +16,6 @@ static const char *const attach_names[] = {"auto", "xdp-native", "xdp-generic", 
 _Static_assert(DIVERT_MODE_AUTO == 0 && DIVERT_MODE_XDP_NATIVE == 1 && DIVERT_MODE_XDP_GENERIC == 2 &&
                    DIVERT_MODE_TC == 3,
                "names and modes are in the same order");
-static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3, "names and levels are in the same order");
 
 static void note_line(void *object, int line)
@@ -70,7 +69,7 @@ const struct config_key policy_keys[] = {
      {VALUE_LIST(struct policy, deny_users, rule_add_user)}},
     {"log-level",
      "Least severe messages shown.",
-     {VALUE_ENUM(struct policy, log_level, level_names), .initial = "info"}},
+     {VALUE_ENUM(struct policy, log_level, log_level_names), .initial = "info"}},
     {0},
 };
 
@@ -239,7 +238,7 @@ void policy_print(const struct policy *policy, FILE *out)
     fprintf(out, "ring-bytes = %llu\n", (unsigned long long)policy->ring_bytes);
     fprintf(out, "lanes-per-user = %lld\n", (long long)policy->lanes_per_user);
     fprintf(out, "flows-per-user = %lld\n", (long long)policy->flows_per_user);
-    fprintf(out, "log-level = %s\n", level_names[policy->log_level]);
+    fprintf(out, "log-level = %s\n", log_level_names[policy->log_level]);
     rule_ids_print(out, "direct-injector-users", &policy->direct_injector_users);
     rule_ids_print(out, "deny-users", &policy->deny_users);
     for (unsigned i = 0; i < policy->rule_count; i++) {
